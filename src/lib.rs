@@ -1,0 +1,5 @@
+//! Parlour: a self-hosted conversational automation platform.
+
+pub mod intent;
+pub mod model;
+pub mod template;

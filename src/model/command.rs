@@ -1,0 +1,90 @@
+//! One thing a bot can do.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::bot::Access;
+use super::parameter::Parameter;
+
+/// How strongly a command acts on the world; decides the defaults for confirmation and approval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effect {
+    #[default]
+    Read,
+    Change,
+    Destroy,
+}
+
+/// Something a person might say, and what it must be understood as; run when the bot is loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Example {
+    pub say: String,
+    /// Parameter values that must come out, exactly as text; empty means any.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub expect: BTreeMap<String, String>,
+}
+
+/// A command of a bot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Command {
+    /// The bot it belongs to.
+    pub bot: String,
+    pub name: String,
+    pub description: String,
+    /// The intents as written: literal words with `{param}`, `(a|b)`, `[optional]`, or `/regex/i`.
+    pub intents: Vec<String>,
+    pub parameters: Vec<Parameter>,
+    /// Parameter name -> where its value comes from (`user.name`, `channel.id`, …).
+    pub mapped_parameters: BTreeMap<String, String>,
+    pub examples: Vec<Example>,
+    /// Narrower than the bot's when set.
+    pub access: Access,
+    pub effect: Effect,
+    /// Higher wins where the ranking would otherwise be a tie.
+    pub priority: i32,
+    pub body: Body,
+    /// Name in the template -> a value from the closed list (`now.iso_week`, `installation.uptime`, …).
+    pub data: BTreeMap<String, String>,
+}
+
+impl Command {
+    pub fn parameter(&self, name: &str) -> Option<&Parameter> {
+        let folded = super::name::fold(name);
+        self.parameters.iter().find(|p| super::name::fold(&p.name) == folded)
+    }
+}
+
+/// What stands behind a command. A reply is a workflow of one pure step.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    Reply(Reply),
+    /// One of the commands every installation has.
+    Builtin(Builtin),
+}
+
+/// The commands that come with the house; their names are reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Builtin {
+    Help,
+    List,
+    Describe,
+    Why,
+    History,
+}
+
+/// A message whose strings are handlebars templates. Texts read from `replies/*.hbs` are already in place, and so are
+/// the partials they use.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Reply {
+    /// The message object as written, every string in it a template: `text` and optionally `title`, `tone`, `fields`,
+    /// `table`, `code`, `list`, … A reply written as one string is `{"text": "…"}`.
+    pub message: Value,
+    /// Partial name -> template source, for `{{> name}}`.
+    #[serde(default)]
+    pub partials: BTreeMap<String, String>,
+}

@@ -1,0 +1,93 @@
+//! What is said: text that always stands alone, plus rich parts.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Tone {
+    Info,
+    Success,
+    Warning,
+    Error,
+    Question,
+}
+
+/// One rich part below the text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case", tag = "type")]
+pub enum Part {
+    Markdown { text: String },
+    Fields { fields: Vec<Field> },
+    Table { columns: Vec<String>, rows: Vec<Vec<String>> },
+    Code { lang: String, text: String },
+    List { items: Vec<String> },
+    Quote { text: String },
+    Image { url: String, alt: String },
+    Context { texts: Vec<String> },
+    Divider,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Field {
+    pub name: String,
+    pub value: String,
+    /// Whether it may stand beside another field.
+    #[serde(default)]
+    pub short: bool,
+}
+
+/// A message as every renderer reads it. `text` is Markdown and is enough on its own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Message {
+    pub text: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tone: Option<Tone>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+    /// Things the reader could say next; choosing one says exactly that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suggestions: Vec<String>,
+}
+
+impl Message {
+    pub fn text(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
+
+    pub fn tone(mut self, tone: Tone) -> Self {
+        self.tone = Some(tone);
+        self
+    }
+
+    pub fn suggest(mut self, suggestions: Vec<String>) -> Self {
+        self.suggestions = suggestions;
+        self
+    }
+
+    pub fn part(mut self, part: Part) -> Self {
+        self.parts.push(part);
+        self
+    }
+
+    /// Whether the text alone says everything (then old readers get it as `text/plain`).
+    pub fn is_plain(&self) -> bool {
+        self.title.is_none() && self.parts.is_empty()
+    }
+}
+
+/// `text` with every character that Markdown reads as markup escaped: for names and values that people typed.
+pub fn escape_markdown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if matches!(
+            c,
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '#' | '+' | '!' | '|' | '<' | '>' | '~' | '&'
+        ) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}

@@ -1,0 +1,18 @@
+//! Floor 0: the nouns. Plain values without input or output; every other floor may use them.
+//!
+//! Start reading at [`bot`] and [`command`] for what can be said, [`message`] for what is answered,
+//! [`event`] for how both are kept, and [`error`] for how anything fails.
+
+pub mod bot;
+pub mod command;
+pub mod conversation;
+pub mod error;
+pub mod event;
+pub mod execution;
+pub mod id;
+pub mod message;
+pub mod name;
+pub mod parameter;
+pub mod principal;
+
+pub use error::{Error, Kind, Result};

@@ -1,0 +1,65 @@
+//! Who is asking.
+
+use serde::{Deserialize, Serialize};
+
+/// What a principal may do in the large. Finer rights are grants on objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Everything.
+    Admin,
+    /// Chat, own conversations, the commands that are open to users.
+    User,
+    /// See and subscribe only.
+    Readonly,
+    /// Invoke commands and see their results; no definitions, no administration.
+    Executor,
+}
+
+impl Role {
+    pub const ALL: [Role; 4] = [Role::Admin, Role::User, Role::Readonly, Role::Executor];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Admin => "admin",
+            Role::User => "user",
+            Role::Readonly => "readonly",
+            Role::Executor => "executor",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Role> {
+        Role::ALL.into_iter().find(|role| role.as_str() == text)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PrincipalKind {
+    User,
+    Service,
+    Key,
+}
+
+/// A user, a service principal or an API key. It is only ever made from a verified credential (`identity`), never from
+/// anything a caller wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Principal {
+    /// Stable id, the one events and executions are written under.
+    pub id: String,
+    pub kind: PrincipalKind,
+    /// What people read: the user's or the key's name.
+    pub name: String,
+    pub roles: Vec<Role>,
+    pub groups: Vec<String>,
+}
+
+impl Principal {
+    pub fn has_role(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    pub fn is_admin(&self) -> bool {
+        self.has_role(Role::Admin)
+    }
+}
