@@ -1,5 +1,9 @@
 //! Parlour: a self-hosted conversational automation platform.
 
+pub mod bus;
+pub mod clock;
 pub mod intent;
 pub mod model;
+pub mod store;
+pub mod tasks;
 pub mod template;

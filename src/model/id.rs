@@ -8,3 +8,30 @@ pub fn new_id() -> String {
     let id = Uuid::now_v7();
     id.to_string()
 }
+
+/// `N` random bytes from the operating system.
+pub fn random_bytes<const N: usize>() -> Result<[u8; N], getrandom::Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// `N` random bytes as `2 N` hex digits.
+pub fn random_hex<const N: usize>() -> Result<String, getrandom::Error> {
+    Ok(hex(&random_bytes::<N>()?))
+}
+
+/// Lower-case hex digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        use std::fmt::Write as _;
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// SHA-256 of `bytes` as hex: how tokens are kept and how bodies are compared.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    hex(&sha2::Sha256::digest(bytes))
+}

@@ -1,0 +1,294 @@
+//! Floor 1: wake-ups after a commit, and who is connected.
+//!
+//! The log is the truth; the bus only says that a stream has grown and keeps its last few frames, already serialised,
+//! so that live readers need not ask the database. A reader owns a position, not a queue: one that falls behind the
+//! kept frames reads on from the log, so a slow reader costs nothing but its own patience.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use crate::model::conversation::Millis;
+use crate::model::event::Stream;
+
+/// How much of a stream is kept for live readers.
+const KEPT_FRAMES: usize = 64;
+const KEPT_BYTES: usize = 128 * 1024;
+
+/// A frame in the log: its place, and the bytes every reader gets.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    pub stream: Stream,
+    pub seq: i64,
+    pub bytes: Bytes,
+}
+
+#[derive(Debug, Default)]
+pub struct Bus {
+    tails: Mutex<HashMap<Stream, Arc<Tail>>>,
+    presence: Mutex<BTreeMap<u64, Present>>,
+    next_presence: std::sync::atomic::AtomicU64,
+}
+
+/// The newest frames of one stream that has readers.
+#[derive(Debug)]
+struct Tail {
+    state: Mutex<TailState>,
+}
+
+#[derive(Debug, Default)]
+struct TailState {
+    /// The newest `seq` known here; 0 before anything was published.
+    head: i64,
+    frames: VecDeque<(i64, Bytes)>,
+    bytes: usize,
+    readers: Vec<(u64, Weak<Inbox>)>,
+}
+
+/// Where a reader of any number of streams waits. `slot` numbers are the reader's own.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    grown: Mutex<Vec<u64>>,
+    notify: Notify,
+}
+
+/// One reader's place in a stream; dropping it ends the subscription.
+#[derive(Debug)]
+pub struct Subscription {
+    bus: Weak<Bus>,
+    stream: Stream,
+    tail: Arc<Tail>,
+    inbox: Arc<Inbox>,
+    slot: u64,
+}
+
+/// What a live read found.
+#[derive(Debug)]
+pub enum Live {
+    /// Nothing after that position yet.
+    Nothing,
+    /// The frames that follow, oldest first.
+    Frames(Vec<(i64, Bytes)>),
+    /// The position is older than what is kept: read the log.
+    Behind,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Bus {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    /// Announces committed frames. Frames of one stream come in rising order from one commit; commits of several
+    /// database connections may arrive in either order, which only makes readers ask the log.
+    pub fn publish(&self, frames: Vec<Frame>) {
+        for frame in frames {
+            let tail = lock(&self.tails).get(&frame.stream).cloned();
+            if let Some(tail) = tail {
+                tail.push(frame.seq, frame.bytes);
+            }
+        }
+    }
+
+    /// Subscribes `inbox` to a stream: from now on each growth marks `slot` there.
+    pub fn subscribe(self: &Arc<Self>, stream: &Stream, inbox: &Arc<Inbox>, slot: u64) -> Subscription {
+        let mut tails = lock(&self.tails);
+        let tail = tails.entry(stream.clone()).or_insert_with(|| Arc::new(Tail { state: Mutex::default() })).clone();
+        lock(&tail.state).readers.push((slot, Arc::downgrade(inbox)));
+        Subscription { bus: Arc::downgrade(self), stream: stream.clone(), tail, inbox: inbox.clone(), slot }
+    }
+
+    /// Notes that somebody is connected, for as long as the guard lives.
+    pub fn join(self: &Arc<Self>, principal: &str, name: &str, since: Millis) -> PresenceGuard {
+        let number = self.next_presence.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let present = Present { principal: principal.to_owned(), name: name.to_owned(), since };
+        lock(&self.presence).insert(number, present);
+        PresenceGuard { bus: Arc::downgrade(self), number }
+    }
+
+    /// Everybody with at least one connection, each once with the oldest, by name.
+    pub fn present(&self) -> Vec<Present> {
+        let mut by_principal: BTreeMap<String, Present> = BTreeMap::new();
+        for present in lock(&self.presence).values() {
+            by_principal
+                .entry(present.principal.clone())
+                .and_modify(|known| known.since = known.since.min(present.since))
+                .or_insert_with(|| present.clone());
+        }
+        let mut all: Vec<_> = by_principal.into_values().collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        lock(&self.presence).len()
+    }
+}
+
+/// Somebody who is connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Present {
+    pub principal: String,
+    pub name: String,
+    pub since: Millis,
+}
+
+#[derive(Debug)]
+pub struct PresenceGuard {
+    bus: Weak<Bus>,
+    number: u64,
+}
+
+impl Drop for PresenceGuard {
+    fn drop(&mut self) {
+        if let Some(bus) = self.bus.upgrade() {
+            lock(&bus.presence).remove(&self.number);
+        }
+    }
+}
+
+impl Tail {
+    fn push(&self, seq: i64, bytes: Bytes) {
+        let mut state = lock(&self.state);
+        if seq <= state.head {
+            return;
+        }
+        if seq != state.head + 1 {
+            state.frames.clear();
+            state.bytes = 0;
+        }
+        state.head = seq;
+        state.bytes += bytes.len();
+        state.frames.push_back((seq, bytes));
+        while state.frames.len() > KEPT_FRAMES || (state.bytes > KEPT_BYTES && state.frames.len() > 1) {
+            if let Some((_, dropped)) = state.frames.pop_front() {
+                state.bytes -= dropped.len();
+            }
+        }
+        state.readers.retain(|(slot, inbox)| match inbox.upgrade() {
+            Some(inbox) => {
+                inbox.mark(*slot);
+                true
+            }
+            None => false,
+        });
+    }
+}
+
+impl Inbox {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    fn mark(&self, slot: u64) {
+        let mut grown = lock(&self.grown);
+        if !grown.contains(&slot) {
+            grown.push(slot);
+        }
+        drop(grown);
+        self.notify.notify_one();
+    }
+
+    /// Waits until at least one subscribed stream has grown and returns their slots. Safe to drop at any point.
+    pub async fn grown(&self) -> Vec<u64> {
+        loop {
+            let slots = std::mem::take(&mut *lock(&self.grown));
+            if !slots.is_empty() {
+                return slots;
+            }
+            self.notify.notified().await;
+        }
+    }
+}
+
+impl Subscription {
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    pub fn slot(&self) -> u64 {
+        self.slot
+    }
+
+    /// The frames after `after`, as far as they are kept.
+    pub fn read(&self, after: i64) -> Live {
+        let state = lock(&self.tail.state);
+        if after >= state.head {
+            return Live::Nothing;
+        }
+        match state.frames.front() {
+            Some((first, _)) if *first <= after + 1 => {
+                Live::Frames(state.frames.iter().filter(|(seq, _)| *seq > after).cloned().collect())
+            }
+            _ => Live::Behind,
+        }
+    }
+
+    /// Marks this subscription as grown by hand, so that the reader looks again.
+    pub fn poke(&self) {
+        self.inbox.mark(self.slot);
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let Some(bus) = self.bus.upgrade() else { return };
+        let mut tails = lock(&bus.tails);
+        let mut state = lock(&self.tail.state);
+        let me = Arc::as_ptr(&self.inbox);
+        state.readers.retain(|(slot, inbox)| !(*slot == self.slot && inbox.as_ptr() == me));
+        if state.readers.is_empty() {
+            tails.remove(&self.stream);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(stream: &Stream, seq: i64) -> Frame {
+        Frame { stream: stream.clone(), seq, bytes: Bytes::from(format!("f{seq}")) }
+    }
+
+    #[tokio::test]
+    async fn readers_wake_once_and_read_on_from_their_place() {
+        let (bus, stream, inbox) = (Bus::new(), Stream::conversation("a"), Inbox::new());
+        let subscription = bus.subscribe(&stream, &inbox, 7);
+        bus.publish((1..=3).map(|seq| frame(&stream, seq)).collect());
+        assert_eq!(inbox.grown().await, [7]);
+        let Live::Frames(frames) = subscription.read(1) else { panic!("frames are kept") };
+        assert_eq!(frames.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [2, 3]);
+        assert!(matches!(subscription.read(3), Live::Nothing));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_longer_kept_or_came_out_of_order_is_left_to_the_log() {
+        let (bus, stream, inbox) = (Bus::new(), Stream::conversation("a"), Inbox::new());
+        let subscription = bus.subscribe(&stream, &inbox, 1);
+        bus.publish((1..=200).map(|seq| frame(&stream, seq)).collect());
+        assert!(matches!(subscription.read(3), Live::Behind));
+        bus.publish(vec![frame(&stream, 203)]);
+        assert!(matches!(subscription.read(200), Live::Behind), "201 and 202 are only in the log");
+        bus.publish(vec![frame(&stream, 202)]);
+        assert!(matches!(subscription.read(202), Live::Frames(frames) if frames.len() == 1));
+    }
+
+    #[tokio::test]
+    async fn a_stream_without_readers_keeps_nothing() {
+        let (bus, stream, inbox) = (Bus::new(), Stream::conversation("a"), Inbox::new());
+        drop(bus.subscribe(&stream, &inbox, 1));
+        bus.publish(vec![frame(&stream, 1)]);
+        assert!(lock(&bus.tails).is_empty());
+        let guard = bus.join("u", "Ann", 5);
+        assert_eq!(bus.present().len(), 1);
+        drop(guard);
+        assert!(bus.present().is_empty());
+    }
+}

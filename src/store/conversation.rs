@@ -1,0 +1,154 @@
+//! Conversations: who talks with which bot, where.
+
+use super::Store;
+use super::query::{Row, query};
+use super::transaction::{Transaction, Work, failed};
+use crate::model::conversation::{Conversation, ConversationStatus, Millis};
+use crate::model::event::{NewEvent, Stream};
+use crate::model::{Error, Result};
+
+/// A conversation as a list shows it.
+#[derive(Debug)]
+pub struct Listed {
+    pub conversation: Conversation,
+    pub updated_at: Millis,
+    pub head: i64,
+    /// The payload of the newest message event, when there is one.
+    pub last_message: Option<(i64, String)>,
+}
+
+const COLUMNS: &str = "c.id, c.bot, c.owner, c.channel, c.status, c.created_at, c.closed_at, c.updated_at";
+
+fn conversation(row: &Row) -> Result<Conversation, sqlx::Error> {
+    let status: String = row.get(4)?;
+    Ok(Conversation {
+        id: row.get(0)?,
+        bot: row.get(1)?,
+        owner: row.get(2)?,
+        channel: row.get(3)?,
+        status: if status == "active" { ConversationStatus::Active } else { ConversationStatus::Closed },
+        created_at: row.get(5)?,
+        closed_at: row.get(6)?,
+    })
+}
+
+impl Transaction<'_> {
+    /// Notes that something was said; answers whether the conversation is open.
+    pub(super) async fn touch_conversation(&mut self, id: &str, at: Millis) -> Result<bool> {
+        let touch = query("UPDATE conversations SET updated_at = $2 WHERE id = $1 AND status = 'active'");
+        Ok(self.write(touch.bind(id).bind(at)).await? == 1)
+    }
+}
+
+struct Open {
+    conversation: Conversation,
+    announcement: NewEvent,
+}
+
+impl Work for Open {
+    type Output = ();
+
+    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<()> {
+        let c = &self.conversation;
+        let insert = query(
+            "INSERT INTO conversations (id, bot, owner, channel, status, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $6)",
+        )
+        .bind(&c.id)
+        .bind(&c.bot)
+        .bind(&c.owner)
+        .bind(&c.channel)
+        .bind(c.status.as_str())
+        .bind(c.created_at);
+        transaction.write(insert).await?;
+        transaction.append(std::slice::from_ref(&self.announcement), None).await?;
+        Ok(())
+    }
+}
+
+struct Close {
+    id: String,
+    at: Millis,
+    announcements: Vec<NewEvent>,
+}
+
+impl Work for Close {
+    type Output = bool;
+
+    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<bool> {
+        let close = query(
+            "UPDATE conversations SET status = 'closed', closed_at = $2, updated_at = $2 \
+             WHERE id = $1 AND status = 'active'",
+        );
+        let closed = transaction.write(close.bind(&self.id).bind(self.at)).await? == 1;
+        if closed {
+            transaction.append(&self.announcements, None).await?;
+        }
+        Ok(closed)
+    }
+}
+
+impl Store {
+    /// Opens a conversation and announces it in the same commit.
+    pub async fn open_conversation(&self, conversation: Conversation, announcement: NewEvent) -> Result<()> {
+        self.write(Open { conversation, announcement }).await
+    }
+
+    /// Closes a conversation and announces it in the same commit; `false` when it was closed already.
+    pub async fn close_conversation(&self, id: &str, at: Millis, announcements: Vec<NewEvent>) -> Result<bool> {
+        self.write(Close { id: id.to_owned(), at, announcements }).await
+    }
+
+    pub async fn conversation(&self, id: &str) -> Result<Option<Conversation>> {
+        let mut reader = self.reader().await?;
+        let find = query(
+            "SELECT c.id, c.bot, c.owner, c.channel, c.status, c.created_at, c.closed_at FROM conversations c WHERE c.id = $1",
+        );
+        let row = find.bind(id).optional(&mut reader.connection()).await.map_err(failed)?;
+        row.map(|row| conversation(&row).map_err(failed)).transpose()
+    }
+
+    /// The owner's open conversations, latest activity first, after the place `(updated_at, id)`.
+    pub async fn conversations(&self, owner: &str, after: Option<(Millis, &str)>, limit: i64) -> Result<Vec<Listed>> {
+        let mut reader = self.reader().await?;
+        let text = format!(
+            "SELECT {COLUMNS}, coalesce(s.head, 0), e.seq, e.payload FROM conversations c \
+             LEFT JOIN streams s ON s.stream = 'conv:' || c.id \
+             LEFT JOIN events e ON e.stream = s.stream AND e.seq = s.head AND e.kind = 'message' \
+             WHERE c.owner = $1 AND c.status = 'active' \
+             AND (c.updated_at < $2 OR (c.updated_at = $2 AND c.id < $3)) \
+             ORDER BY c.updated_at DESC, c.id DESC LIMIT $4"
+        );
+        let (before, before_id) = after.unwrap_or((i64::MAX, ""));
+        let list = super::query::composed(text).bind(owner).bind(before).bind(before_id).bind(limit);
+        let rows = list.all(&mut reader.connection()).await.map_err(failed)?;
+        rows.iter()
+            .map(|row| {
+                let seq: Option<i64> = row.get(9)?;
+                let payload: Option<String> = row.get(10)?;
+                Ok(Listed {
+                    conversation: conversation(row)?,
+                    updated_at: row.get(7)?,
+                    head: row.get(8)?,
+                    last_message: seq.zip(payload),
+                })
+            })
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(failed)
+    }
+
+    /// The stream's conversation, or the error that every door gives for one that is not there.
+    pub async fn conversation_or_404(&self, id: &str) -> Result<Conversation> {
+        self.conversation(id).await?.ok_or_else(|| unknown(id))
+    }
+}
+
+/// What anybody hears about a conversation that does not exist or is not theirs.
+pub fn unknown(id: &str) -> Error {
+    Error::not_found("there is no such session").details(serde_json::json!({ "session_id": id }))
+}
+
+/// The stream of a conversation.
+pub fn stream(conversation: &Conversation) -> Stream {
+    Stream::conversation(&conversation.id)
+}

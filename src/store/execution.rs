@@ -1,0 +1,174 @@
+//! Executions: the one record of every run.
+
+use super::Store;
+use super::query::{Row, query};
+use super::transaction::{Transaction, Work, failed};
+use crate::model::conversation::Millis;
+use crate::model::event::NewEvent;
+use crate::model::execution::ExecutionStatus;
+use crate::model::{Error, Result};
+
+/// A run as it is stored for the first time; a pure reply is finished then.
+#[derive(Clone, Debug)]
+pub struct NewExecution {
+    pub id: String,
+    /// Id of the request that started it; with `id` it makes the address to poll.
+    pub request_id: String,
+    pub bot: String,
+    pub bot_version: String,
+    pub command: String,
+    pub status: ExecutionStatus,
+    pub principal: String,
+    pub principal_name: String,
+    /// Which door: `command`, `chat`.
+    pub origin: &'static str,
+    pub conversation: Option<String>,
+    /// The command request as JSON, secrets taken out.
+    pub request: String,
+    /// The messages it said, a JSON array.
+    pub responses: String,
+    pub error: Option<String>,
+    pub idempotency_key: Option<String>,
+    /// SHA-256 of the request, hex: tells a repetition from another request under the same key.
+    pub body_hash: Option<String>,
+    pub created_at: Millis,
+    pub started_at: Option<Millis>,
+    pub finished_at: Option<Millis>,
+}
+
+/// A run as it is read back.
+#[derive(Clone, Debug)]
+pub struct Execution {
+    pub id: String,
+    pub request_id: String,
+    pub bot: String,
+    pub command: String,
+    pub status: ExecutionStatus,
+    pub principal: String,
+    pub principal_name: String,
+    pub request: String,
+    pub responses: String,
+    pub error: Option<String>,
+    pub created_at: Millis,
+    pub finished_at: Option<Millis>,
+}
+
+const COLUMNS: &str = "id, request_id, bot, command, status, principal, principal_name, request, responses, error, \
+                       created_at, finished_at";
+
+fn execution(row: &Row) -> Result<Execution> {
+    let status: String = row.get(4).map_err(failed)?;
+    let status = ExecutionStatus::parse(&status)
+        .ok_or_else(|| Error::internal("read an execution", format!("unknown status {status}")))?;
+    let read = || -> Result<Execution, sqlx::Error> {
+        Ok(Execution {
+            id: row.get(0)?,
+            request_id: row.get(1)?,
+            bot: row.get(2)?,
+            command: row.get(3)?,
+            status,
+            principal: row.get(5)?,
+            principal_name: row.get(6)?,
+            request: row.get(7)?,
+            responses: row.get(8)?,
+            error: row.get(9)?,
+            created_at: row.get(10)?,
+            finished_at: row.get(11)?,
+        })
+    };
+    read().map_err(failed)
+}
+
+impl Transaction<'_> {
+    pub(super) async fn insert_execution(&mut self, e: &NewExecution) -> Result<()> {
+        let insert = query(
+            "INSERT INTO executions (id, request_id, bot, bot_version, command, status, principal, principal_name, \
+             origin, conversation, request, responses, error, idempotency_key, body_hash, created_at, started_at, \
+             finished_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+        )
+        .bind(&e.id)
+        .bind(&e.request_id)
+        .bind(&e.bot)
+        .bind(&e.bot_version)
+        .bind(&e.command)
+        .bind(e.status.as_str())
+        .bind(&e.principal)
+        .bind(&e.principal_name)
+        .bind(e.origin)
+        .bind(e.conversation.clone())
+        .bind(&e.request)
+        .bind(&e.responses)
+        .bind(e.error.clone())
+        .bind(e.idempotency_key.clone())
+        .bind(e.body_hash.clone())
+        .bind(e.created_at)
+        .bind(e.started_at)
+        .bind(e.finished_at);
+        self.write(insert).await?;
+        Ok(())
+    }
+}
+
+/// The ids by which a run is polled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    pub id: String,
+    pub request_id: String,
+}
+
+struct Start {
+    execution: NewExecution,
+    events: Vec<NewEvent>,
+}
+
+impl Work for Start {
+    type Output = Invocation;
+
+    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<Invocation> {
+        let new = &self.execution;
+        if let Some(key) = &new.idempotency_key {
+            let earlier =
+                query("SELECT id, request_id, body_hash FROM executions WHERE principal = $1 AND idempotency_key = $2");
+            if let Some(row) = transaction.optional(earlier.bind(&new.principal).bind(key)).await? {
+                let hash: Option<String> = row.get(2).map_err(failed)?;
+                if hash != new.body_hash {
+                    return Err(Error::conflict(
+                        "IDEMPOTENCY_CONFLICT",
+                        "this Idempotency-Key was used before with another request",
+                    ));
+                }
+                return Ok(Invocation { id: row.get(0).map_err(failed)?, request_id: row.get(1).map_err(failed)? });
+            }
+        }
+        transaction.insert_execution(new).await?;
+        transaction.append(&self.events, None).await?;
+        Ok(Invocation { id: new.id.clone(), request_id: new.request_id.clone() })
+    }
+}
+
+impl Store {
+    /// Stores a run outside a conversation with its events. The same idempotency key and request give the first one.
+    pub async fn start_execution(&self, execution: NewExecution, events: Vec<NewEvent>) -> Result<Invocation> {
+        self.write(Start { execution, events }).await
+    }
+
+    pub async fn execution(&self, id: &str) -> Result<Option<Execution>> {
+        let mut reader = self.reader().await?;
+        let find = super::query::composed(format!("SELECT {COLUMNS} FROM executions WHERE id = $1")).bind(id);
+        let row = find.optional(&mut reader.connection()).await.map_err(failed)?;
+        row.as_ref().map(execution).transpose()
+    }
+
+    /// The newest runs first; of one principal, or of everybody.
+    pub async fn recent_executions(&self, principal: Option<&str>, limit: i64) -> Result<Vec<Execution>> {
+        let mut reader = self.reader().await?;
+        let list = super::query::composed(format!(
+            "SELECT {COLUMNS} FROM executions WHERE cast($1 AS text) IS NULL OR principal = $1 \
+             ORDER BY created_at DESC, id DESC LIMIT $2"
+        ))
+        .bind(principal)
+        .bind(limit);
+        let rows = list.all(&mut reader.connection()).await.map_err(failed)?;
+        rows.iter().map(execution).collect()
+    }
+}

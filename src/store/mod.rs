@@ -1,0 +1,181 @@
+//! Floor 2: the database. The only place that holds SQL.
+//!
+//! [`Store`] is one concrete type over SQLite and PostgreSQL. All writing goes through [`Store::write`]: a unit of
+//! [`Work`](transaction::Work) is queued, committed (on SQLite together with whatever else waits) and only then
+//! answered, and only then are its events announced on the bus. Reading takes a connection from a pool.
+//!
+//! Start reading at [`log`], the truth that every reader resumes from, then `turn`, the one transaction of a message
+//! and its answer.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::pool::PoolConnection;
+use sqlx::{Postgres, SqlSafeStr as _, Sqlite};
+use tokio::sync::{Mutex, mpsc};
+
+use crate::bus::Bus;
+use crate::model::{Error, Result};
+use crate::tasks::Tasks;
+
+pub mod api_key;
+pub mod conversation;
+pub mod execution;
+pub mod log;
+mod postgres;
+mod query;
+pub mod session;
+mod sqlite;
+pub mod stats;
+mod transaction;
+pub mod turn;
+
+use query::{Connection, query};
+use transaction::{Job, Waiting, Work, failed};
+
+/// How many writes may wait before callers do.
+const QUEUE: usize = 4096;
+
+/// Which database, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    Sqlite(PathBuf),
+    Postgres(String),
+}
+
+impl Target {
+    /// `postgres://…` and `postgresql://…` name a server; anything else is a SQLite file, with or without `sqlite:`.
+    pub fn parse(text: &str) -> Self {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Self::Postgres(text.to_owned());
+        }
+        Self::Sqlite(PathBuf::from(text.strip_prefix("sqlite://").or(text.strip_prefix("sqlite:")).unwrap_or(text)))
+    }
+}
+
+enum Pool {
+    Sqlite(sqlx::SqlitePool),
+    Postgres(sqlx::PgPool),
+}
+
+/// The database of one installation. Cheap to share behind an `Arc`.
+pub struct Store {
+    pool: Pool,
+    queue: std::sync::Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    bus: Arc<Bus>,
+    epoch: String,
+    version: String,
+}
+
+enum Reader {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+}
+
+impl Reader {
+    fn connection(&mut self) -> Connection<'_> {
+        match self {
+            Self::Sqlite(connection) => Connection::Sqlite(connection),
+            Self::Postgres(connection) => Connection::Postgres(connection),
+        }
+    }
+}
+
+impl Store {
+    /// Opens the database, brings its schema up to date and starts the writers.
+    pub async fn open(target: &Target, bus: Arc<Bus>, tasks: &Tasks) -> anyhow::Result<Arc<Self>> {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let (pool, epoch, version) = match target {
+            Target::Sqlite(path) => {
+                let (mut writer, version) = sqlite::open_writer(path).await?;
+                migrator().run(&mut writer).await.context(OUTDATED)?;
+                let epoch = epoch(&mut Connection::Sqlite(&mut writer)).await?;
+                let pool = sqlite::open_readers(path).await?;
+                tasks.spawn("sqlite writer", sqlite::write_in_groups(writer, receiver, bus.clone()));
+                (Pool::Sqlite(pool), epoch, format!("SQLite {version}"))
+            }
+            Target::Postgres(url) => {
+                let (pool, version) = postgres::open(url).await?;
+                let mut connection = pool.acquire().await?;
+                migrator().run(&mut *connection).await.context(OUTDATED)?;
+                let epoch = epoch(&mut Connection::Postgres(&mut connection)).await?;
+                drop(connection);
+                let queue = Arc::new(Mutex::new(receiver));
+                for _ in 0..postgres::WRITERS {
+                    let writer = postgres::write_one_by_one(pool.clone(), queue.clone(), bus.clone());
+                    tasks.spawn("postgres writer", writer);
+                }
+                (Pool::Postgres(pool), epoch, format!("PostgreSQL {version}"))
+            }
+        };
+        let queue = std::sync::Mutex::new(Some(sender));
+        Ok(Arc::new(Self { pool, queue, bus, epoch, version }))
+    }
+
+    /// Names the lineage of this database: another one after a restore, so that readers start afresh.
+    pub fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// Which database this is, such as `SQLite 3.51.3`.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    pub fn bus(&self) -> &Arc<Bus> {
+        &self.bus
+    }
+
+    /// Lets what is queued be written, then ends the writers. Later writes are refused.
+    pub fn close(&self) {
+        self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        let mut reader = self.reader().await?;
+        query("SELECT 1").one(&mut reader.connection()).await.map_err(failed)?;
+        Ok(())
+    }
+
+    async fn reader(&self) -> Result<Reader> {
+        match &self.pool {
+            Pool::Sqlite(pool) => pool.acquire().await.map(Reader::Sqlite),
+            Pool::Postgres(pool) => pool.acquire().await.map(Reader::Postgres),
+        }
+        .map_err(failed)
+    }
+
+    /// Runs work in a transaction and answers after its commit.
+    async fn write<W: Work>(&self, work: W) -> Result<W::Output> {
+        let closed = || Error::unavailable("the server is shutting down");
+        let queue = self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let (job, outcome) = Waiting::new(work);
+        queue.ok_or_else(closed)?.send(job).await.map_err(|_| closed())?;
+        outcome.await.map_err(|_| closed())?
+    }
+}
+
+const OUTDATED: &str = "failed to bring the database up to date";
+
+/// The released migrations.
+fn migrator() -> Migrator {
+    let files = [(1, "foundation", include_str!("../../migrations/0001_foundation.sql"))];
+    let migrations = files.into_iter().map(|(version, name, text)| {
+        Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.collect())
+}
+
+/// Reads the epoch, making it at the first start.
+async fn epoch(connection: &mut Connection<'_>) -> anyhow::Result<String> {
+    let fresh = crate::model::id::random_hex::<4>()?;
+    query("INSERT INTO meta (name, value) VALUES ('epoch', $1) ON CONFLICT (name) DO NOTHING")
+        .bind(&fresh)
+        .execute(connection)
+        .await?;
+    let row = query("SELECT value FROM meta WHERE name = 'epoch'").one(connection).await?;
+    Ok(row.get(0)?)
+}

@@ -1,0 +1,202 @@
+//! One query text for two databases: values bound by `$n`, rows read by position.
+
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Arguments as _, AssertSqlSafe, PgConnection, Row as _, SqlStr, SqliteConnection};
+
+/// A connection to either database, borrowed for one statement or one transaction.
+pub(super) enum Connection<'c> {
+    Sqlite(&'c mut SqliteConnection),
+    Postgres(&'c mut PgConnection),
+}
+
+/// A value to bind. `NULL` keeps its type, which PostgreSQL wants to know.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Text(Option<String>),
+    Integer(Option<i64>),
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(Some(value.to_owned()))
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+impl From<&String> for Value {
+    fn from(value: &String) -> Self {
+        Self::Text(Some(value.clone()))
+    }
+}
+
+impl From<Option<&str>> for Value {
+    fn from(value: Option<&str>) -> Self {
+        Self::Text(value.map(str::to_owned))
+    }
+}
+
+impl From<Option<String>> for Value {
+    fn from(value: Option<String>) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Integer(Some(value))
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(value: Option<i64>) -> Self {
+        Self::Integer(value)
+    }
+}
+
+pub(super) struct Query {
+    text: SqlStr,
+    values: Vec<Value>,
+}
+
+/// A query with a fixed text.
+pub(super) fn query(text: &'static str) -> Query {
+    Query { text: sqlx::SqlSafeStr::into_sql_str(text), values: Vec::new() }
+}
+
+/// A query whose text was put together here, from constants and placeholders only.
+pub(super) fn composed(text: String) -> Query {
+    Query { text: sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(text)), values: Vec::new() }
+}
+
+pub(super) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+/// What can be read from a column.
+pub(super) trait Column: Sized {
+    fn read(row: &Row, index: usize) -> Result<Self, sqlx::Error>;
+}
+
+macro_rules! column {
+    ($($kind:ty),*) => {$(
+        impl Column for $kind {
+            fn read(row: &Row, index: usize) -> Result<Self, sqlx::Error> {
+                match row {
+                    Row::Sqlite(row) => row.try_get(index),
+                    Row::Postgres(row) => row.try_get(index),
+                }
+            }
+        }
+    )*};
+}
+column!(i64, Option<i64>, String, Option<String>);
+
+impl Row {
+    pub(super) fn get<T: Column>(&self, index: usize) -> Result<T, sqlx::Error> {
+        T::read(self, index)
+    }
+}
+
+/// `($1, $2), ($3, $4)`: placeholders for `rows` rows of `columns` values.
+pub(super) fn placeholders(rows: usize, columns: usize) -> String {
+    let mut text = String::with_capacity(rows * (columns * 5 + 4));
+    for row in 0..rows {
+        text.push_str(if row == 0 { "(" } else { ", (" });
+        for column in 0..columns {
+            if column > 0 {
+                text.push_str(", ");
+            }
+            text.push('$');
+            text.push_str(&(row * columns + column + 1).to_string());
+        }
+        text.push(')');
+    }
+    text
+}
+
+impl Query {
+    pub(super) fn bind(mut self, value: impl Into<Value>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    fn sqlite_arguments(&self) -> Result<SqliteArguments, sqlx::Error> {
+        let mut arguments = SqliteArguments::default();
+        for value in &self.values {
+            match value.clone() {
+                Value::Text(value) => arguments.add(value),
+                Value::Integer(value) => arguments.add(value),
+            }
+            .map_err(sqlx::Error::Encode)?;
+        }
+        Ok(arguments)
+    }
+
+    fn postgres_arguments(&self) -> Result<PgArguments, sqlx::Error> {
+        let mut arguments = PgArguments::default();
+        for value in &self.values {
+            match value.clone() {
+                Value::Text(value) => arguments.add(value),
+                Value::Integer(value) => arguments.add(value),
+            }
+            .map_err(sqlx::Error::Encode)?;
+        }
+        Ok(arguments)
+    }
+
+    /// Runs it; answers how many rows it touched.
+    pub(super) async fn execute(self, connection: &mut Connection<'_>) -> Result<u64, sqlx::Error> {
+        match connection {
+            Connection::Sqlite(connection) => {
+                let arguments = self.sqlite_arguments()?;
+                let done = sqlx::query_with(self.text, arguments).execute(&mut **connection).await?;
+                Ok(done.rows_affected())
+            }
+            Connection::Postgres(connection) => {
+                let arguments = self.postgres_arguments()?;
+                let done = sqlx::query_with(self.text, arguments).execute(&mut **connection).await?;
+                Ok(done.rows_affected())
+            }
+        }
+    }
+
+    pub(super) async fn all(self, connection: &mut Connection<'_>) -> Result<Vec<Row>, sqlx::Error> {
+        match connection {
+            Connection::Sqlite(connection) => {
+                let arguments = self.sqlite_arguments()?;
+                let rows = sqlx::query_with(self.text, arguments).fetch_all(&mut **connection).await?;
+                Ok(rows.into_iter().map(Row::Sqlite).collect())
+            }
+            Connection::Postgres(connection) => {
+                let arguments = self.postgres_arguments()?;
+                let rows = sqlx::query_with(self.text, arguments).fetch_all(&mut **connection).await?;
+                Ok(rows.into_iter().map(Row::Postgres).collect())
+            }
+        }
+    }
+
+    pub(super) async fn optional(self, connection: &mut Connection<'_>) -> Result<Option<Row>, sqlx::Error> {
+        Ok(self.all(connection).await?.into_iter().next())
+    }
+
+    pub(super) async fn one(self, connection: &mut Connection<'_>) -> Result<Row, sqlx::Error> {
+        self.optional(connection).await?.ok_or(sqlx::Error::RowNotFound)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_numbered_through() {
+        assert_eq!(placeholders(2, 3), "($1, $2, $3), ($4, $5, $6)");
+    }
+}

@@ -1,0 +1,156 @@
+//! What a write is: a piece of work run inside a transaction, possibly more than once, acknowledged after the commit.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::query::{Connection, Query, Row};
+use crate::bus::Frame;
+use crate::model::{Error, Kind, Result};
+
+/// A unit of writing. It must depend on nothing but its own fields and the database, since it may run again: when a
+/// group is dissolved, or when PostgreSQL saw two of them collide.
+pub(super) trait Work: Send + Sync + 'static {
+    type Output: Send + 'static;
+
+    fn run(&self, transaction: &mut Transaction<'_>) -> impl Future<Output = Result<Self::Output>> + Send;
+}
+
+/// An open transaction, and what it has to announce once it is committed.
+pub(super) struct Transaction<'c> {
+    connection: Connection<'c>,
+    /// Whether anything was written: work that fails before that leaves nothing behind.
+    wrote: bool,
+    frames: Vec<Frame>,
+}
+
+impl<'c> Transaction<'c> {
+    pub(super) fn new(connection: Connection<'c>) -> Self {
+        Self { connection, wrote: false, frames: Vec::new() }
+    }
+
+    /// Reads; use [`Transaction::write`] and [`Transaction::write_returning`] for anything else.
+    pub(super) async fn optional(&mut self, query: Query) -> Result<Option<Row>> {
+        query.optional(&mut self.connection).await.map_err(failed)
+    }
+
+    pub(super) async fn write(&mut self, query: Query) -> Result<u64> {
+        self.wrote = true;
+        query.execute(&mut self.connection).await.map_err(failed)
+    }
+
+    pub(super) async fn write_returning(&mut self, query: Query) -> Result<Vec<Row>> {
+        self.wrote = true;
+        query.all(&mut self.connection).await.map_err(failed)
+    }
+
+    /// Announces a frame once the commit is through.
+    pub(super) fn announce(&mut self, frame: Frame) {
+        self.frames.push(frame);
+    }
+
+    /// Whether the work under way has written.
+    pub(super) fn wrote(&self) -> bool {
+        self.wrote
+    }
+
+    /// The next member of a group begins: it has written nothing yet.
+    pub(super) fn begin_work(&mut self) {
+        self.wrote = false;
+    }
+
+    pub(super) fn frames(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Takes back the announcements of work that failed.
+    pub(super) fn forget_frames(&mut self, keep: usize) {
+        self.frames.truncate(keep);
+    }
+
+    pub(super) fn into_frames(self) -> Vec<Frame> {
+        self.frames
+    }
+}
+
+/// A database failure as the house's error. Collisions keep a code of their own, so that the caller runs again.
+pub(super) fn failed(error: sqlx::Error) -> Error {
+    let code = error.as_database_error().and_then(|database| database.code()).map(|code| code.into_owned());
+    match code.as_deref() {
+        // PostgreSQL: unique violation, serialization failure, deadlock.
+        Some("23505" | "40001" | "40P01") => {
+            Error::new(Kind::Conflict, COLLISION, "two writes collided").caused_by(error)
+        }
+        // SQLite: full, PostgreSQL: disk full.
+        Some("13" | "53100") => Error::unavailable("the database has no room left").caused_by(error),
+        _ if matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed) => {
+            Error::unavailable("the database does not answer").caused_by(error)
+        }
+        _ => Error::internal("use the database", error),
+    }
+}
+
+/// The code of [`failed`] for a write that may succeed when it is run again.
+pub(super) const COLLISION: &str = "COLLISION";
+
+/// How a run of work ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ran {
+    Succeeded,
+    Refused,
+    /// It met another write; running it again may succeed.
+    Collided,
+}
+
+pub(super) type JobFuture<'a> = Pin<Box<dyn Future<Output = Ran> + Send + 'a>>;
+
+/// Work together with whoever waits for it.
+pub(super) trait Job: Send {
+    /// Runs the work and keeps its outcome.
+    fn run<'a>(&'a mut self, transaction: &'a mut Transaction<'_>) -> JobFuture<'a>;
+
+    /// Hands the outcome to the waiter: as it is, or the failure of the commit.
+    fn settle(self: Box<Self>, commit: Result<(), Arc<sqlx::Error>>);
+}
+
+pub(super) struct Waiting<W: Work> {
+    work: W,
+    outcome: Option<Result<W::Output>>,
+    waiter: oneshot::Sender<Result<W::Output>>,
+}
+
+impl<W: Work> Waiting<W> {
+    pub(super) fn new(work: W) -> (Box<dyn Job>, oneshot::Receiver<Result<W::Output>>) {
+        let (waiter, receiver) = oneshot::channel();
+        (Box::new(Self { work, outcome: None, waiter }), receiver)
+    }
+}
+
+impl<W: Work> Job for Waiting<W> {
+    fn run<'a>(&'a mut self, transaction: &'a mut Transaction<'_>) -> JobFuture<'a> {
+        Box::pin(async move {
+            let outcome = self.work.run(transaction).await;
+            let ran = match &outcome {
+                Ok(_) => Ran::Succeeded,
+                Err(error) if error.code == COLLISION => Ran::Collided,
+                Err(_) => Ran::Refused,
+            };
+            self.outcome = Some(outcome);
+            ran
+        })
+    }
+
+    fn settle(self: Box<Self>, commit: Result<(), Arc<sqlx::Error>>) {
+        let outcome = match (self.outcome, commit) {
+            // A refusal is true whether or not the others' commit went through.
+            (Some(Err(error)), _) => Err(error),
+            (Some(Ok(output)), Ok(())) => Ok(output),
+            (_, Err(error)) => Err(Error::unavailable("the write was not committed; try again").caused_by(error)),
+            (None, Ok(())) => Err(Error::unavailable("the write was not tried; try again")),
+        };
+        // Nobody waits any more when the caller has gone; the write stands all the same.
+        let _ = self.waiter.send(outcome);
+    }
+}

@@ -1,0 +1,52 @@
+//! Floor 1: background tasks that have a name and an end.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Everything that runs beside the request that started it. Cloned freely; all clones are one set.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts a task that ends by itself soon after [`Tasks::stopping`] resolves.
+    pub fn spawn<F>(&self, name: &'static str, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tracker.spawn(async move {
+            future.await;
+            tracing::trace!(task = name, "task ended");
+        });
+    }
+
+    /// Resolves when the process has been asked to stop.
+    pub async fn stopping(&self) {
+        self.stop.cancelled().await;
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    pub fn stop_token(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Asks every task to end and waits for them, at most `limit`. Returns how many were still running then.
+    pub async fn stop(&self, limit: Duration) -> usize {
+        self.stop.cancel();
+        self.tracker.close();
+        let _ = tokio::time::timeout(limit, self.tracker.wait()).await;
+        self.tracker.len()
+    }
+}
