@@ -1,0 +1,183 @@
+//! Floor 3: who is asking, and what may they do.
+//!
+//! [`Identity::authenticate`] turns a token into a [`Caller`]; nothing else makes a principal. [`permission`] decides
+//! what that principal may do. Later floors hold neither tokens nor rules.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::config;
+use crate::model::conversation::Millis;
+use crate::model::id::new_id;
+use crate::model::principal::{Principal, PrincipalKind, Role};
+use crate::model::{Error, Result};
+use crate::store::Store;
+use crate::store::api_key::ApiKey;
+use crate::store::session::NewLoginSession;
+
+pub mod permission;
+pub mod token;
+
+use token::TokenKind;
+
+/// A sign-in link is good for this long.
+const LINK_LIFE: Millis = 60 * 60 * 1000;
+
+/// How exactly "last seen" is kept; a finer one would write at every request.
+const SEEN_STEP: Millis = 5 * 60 * 1000;
+
+/// How the caller proved who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialKind {
+    Login,
+    ApiKey,
+}
+
+/// A verified credential.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub principal: Arc<Principal>,
+    /// The login session's or the key's id.
+    pub credential_id: String,
+    pub kind: CredentialKind,
+    pub created_at: Millis,
+    pub expires_at: Option<Millis>,
+}
+
+/// Verifies credentials and makes them.
+pub struct Identity {
+    store: Arc<Store>,
+    clock: Clock,
+    idle: Millis,
+    absolute: Millis,
+}
+
+/// A new login session: the token goes to the browser and nowhere else.
+pub struct SignedIn {
+    pub token: String,
+    pub expires_at: Millis,
+}
+
+fn refused() -> Error {
+    Error::unauthenticated("sign in, or send an API key as Authorization: Bearer or X-API-Key")
+}
+
+impl Identity {
+    pub fn new(store: Arc<Store>, clock: Clock, session: &config::Session) -> Self {
+        let millis = |duration: jiff::SignedDuration| i64::try_from(duration.as_millis()).unwrap_or(Millis::MAX / 4);
+        Self { store, clock, idle: millis(session.idle), absolute: millis(session.absolute) }
+    }
+
+    /// Who holds this token. A token that is unknown, expired or revoked gets the same answer as none.
+    pub async fn authenticate(&self, token: &str) -> Result<Caller> {
+        match token::kind(token) {
+            Some(TokenKind::Session) => self.login(token).await,
+            Some(TokenKind::ApiKey) => self.api_key(token).await,
+            Some(TokenKind::SignInLink) | None => Err(refused()),
+        }
+    }
+
+    async fn login(&self, token: &str) -> Result<Caller> {
+        let now = self.clock.now();
+        let session = self.store.login_session_by_token(&token::hash(token)).await?.ok_or_else(refused)?;
+        if session.revoked_at.is_some() || session.expires_at <= now || session.idle_expires_at <= now {
+            return Err(refused());
+        }
+        if now - session.last_seen_at >= SEEN_STEP {
+            self.store.extend_session(&session.id, now, now.saturating_add(self.idle)).await?;
+        }
+        Ok(Caller {
+            principal: Arc::new(session.user),
+            credential_id: session.id,
+            kind: CredentialKind::Login,
+            created_at: session.created_at,
+            expires_at: Some(session.expires_at.min(session.idle_expires_at)),
+        })
+    }
+
+    async fn api_key(&self, token: &str) -> Result<Caller> {
+        let now = self.clock.now();
+        let key = self.store.api_key(&token::hash(token)).await?.ok_or_else(refused)?;
+        if key.revoked_at.is_some() || key.expires_at.is_some_and(|at| at <= now) {
+            return Err(refused());
+        }
+        if key.last_used_at.is_none_or(|at| now - at >= SEEN_STEP) {
+            self.store.touch_api_key(&key.id, now).await?;
+        }
+        Ok(Caller {
+            principal: Arc::new(key.principal()),
+            credential_id: key.id,
+            kind: CredentialKind::ApiKey,
+            created_at: key.created_at,
+            expires_at: key.expires_at,
+        })
+    }
+
+    /// Makes a one-time token that signs in as the local administrator: the way in while there is no directory.
+    pub async fn make_sign_in_link(&self) -> Result<String> {
+        let now = self.clock.now();
+        let token = token::make(TokenKind::SignInLink)?;
+        let admin = Principal {
+            id: "local-admin".to_owned(),
+            kind: PrincipalKind::User,
+            name: "Admin".to_owned(),
+            roles: vec![Role::Admin, Role::User],
+            groups: Vec::new(),
+        };
+        self.store.invite_user(admin, token::hash(&token), now, now + LINK_LIFE).await?;
+        Ok(token)
+    }
+
+    /// Uses up a sign-in link and opens a login session.
+    pub async fn redeem(&self, link: &str, user_agent: &str) -> Result<SignedIn> {
+        let used = || Error::unauthenticated("this sign-in link was used already or has expired");
+        if token::kind(link) != Some(TokenKind::SignInLink) {
+            return Err(used());
+        }
+        let now = self.clock.now();
+        let token = token::make(TokenKind::Session)?;
+        let expires_at = now.saturating_add(self.absolute);
+        let session = NewLoginSession {
+            id: new_id(),
+            token_hash: token::hash(&token),
+            user_agent: user_agent.chars().take(200).collect(),
+            created_at: now,
+            idle_expires_at: now.saturating_add(self.idle),
+            expires_at,
+        };
+        if !self.store.redeem_link(token::hash(link), session).await? {
+            return Err(used());
+        }
+        Ok(SignedIn { token, expires_at })
+    }
+
+    /// Makes an API key; the token is shown this once.
+    pub async fn create_key(&self, name: &str, role: Role, groups: Vec<String>, expires_at: Option<Millis>) -> Result<(String, ApiKey)> {
+        let name = name.trim();
+        if name.is_empty() || name.chars().count() > 100 {
+            return Err(Error::invalid("a key's name has 1 to 100 characters"));
+        }
+        let now = self.clock.now();
+        if expires_at.is_some_and(|at| at <= now) {
+            return Err(Error::invalid("the key would have expired already"));
+        }
+        let token = token::make(TokenKind::ApiKey)?;
+        let key = ApiKey {
+            id: new_id(),
+            name: name.to_owned(),
+            roles: vec![role],
+            groups,
+            created_at: now,
+            expires_at,
+            last_used_at: None,
+            revoked_at: None,
+        };
+        self.store.insert_api_key(key.clone(), token::hash(&token)).await?;
+        Ok((token, key))
+    }
+
+    /// Ends a login session; `false` when it had ended already.
+    pub async fn sign_out(&self, session_id: &str) -> Result<bool> {
+        self.store.revoke_session(session_id, self.clock.now()).await
+    }
+}

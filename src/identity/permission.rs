@@ -1,0 +1,234 @@
+//! What a principal may do: one decision under every door, with the rule that made it.
+
+use std::collections::BTreeMap;
+
+use crate::model::bot::{Access, Bot};
+use crate::model::command::Command;
+use crate::model::conversation::Conversation;
+use crate::model::principal::{Principal, Role};
+use crate::model::{Error, Result};
+
+/// What somebody wants to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Know that it is there and read it.
+    View,
+    /// Say something.
+    Chat,
+    /// Run it.
+    Invoke,
+    /// Change or end it, or look behind it.
+    Manage,
+}
+
+/// What it is done to.
+#[derive(Clone, Copy, Debug)]
+pub enum Object<'a> {
+    Bot(&'a Bot),
+    Command {
+        bot: &'a Bot,
+        command: &'a Command,
+        /// Known when it is about to run; access may depend on them.
+        arguments: Option<&'a BTreeMap<String, String>>,
+    },
+    Conversation(&'a Conversation),
+    /// A run, by the principal that started it.
+    Execution(&'a str),
+    /// Settings, health details, manifests.
+    Installation,
+}
+
+/// Yes or no, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    pub allowed: bool,
+    /// One sentence naming the rule that decided.
+    pub rule: String,
+}
+
+fn allow(rule: impl Into<String>) -> Decision {
+    Decision { allowed: true, rule: rule.into() }
+}
+
+fn deny(rule: impl Into<String>) -> Decision {
+    Decision { allowed: false, rule: rule.into() }
+}
+
+/// Decides without failing: for lists, help and explanations.
+pub fn decide(principal: &Principal, verb: Verb, object: Object<'_>) -> Decision {
+    if principal.is_admin() {
+        return allow("role admin may do everything");
+    }
+    match object {
+        Object::Bot(bot) => access(principal, verb, &bot.access, &format!("bot {}", bot.name)),
+        Object::Command { bot, command, arguments } => {
+            let of_bot = access(principal, verb, &bot.access, &format!("bot {}", bot.name));
+            if !of_bot.allowed || command.access.is_unset() {
+                return of_bot;
+            }
+            let name = format!("command {}", command.name);
+            let of_command = access(principal, verb, &command.access, &name);
+            match arguments {
+                Some(arguments) if of_command.allowed => when(&command.access, arguments, &name).unwrap_or(of_command),
+                _ => of_command,
+            }
+        }
+        Object::Conversation(conversation) if conversation.owner != principal.id => {
+            deny("a conversation belongs to who opened it")
+        }
+        Object::Conversation(_) => match verb {
+            Verb::Chat | Verb::Manage if !has_any(principal, &[Role::User, Role::Executor]) => {
+                deny("role readonly may look, not speak")
+            }
+            _ => allow("it is your conversation"),
+        },
+        Object::Execution(starter) if starter == principal.id => allow("you started it"),
+        Object::Execution(_) => deny("a run is shown to who started it"),
+        Object::Installation => deny("needs role admin"),
+    }
+}
+
+/// Decides, and fails with what the caller may know: what may not be seen does not exist.
+pub fn authorize(principal: &Principal, verb: Verb, object: Object<'_>) -> Result<()> {
+    let decision = decide(principal, verb, object);
+    if decision.allowed {
+        return Ok(());
+    }
+    Err(match object {
+        Object::Conversation(conversation) if conversation.owner != principal.id => {
+            crate::store::conversation::unknown(&conversation.id)
+        }
+        Object::Execution(_) => Error::not_found("there is no such execution"),
+        Object::Bot(bot) if verb == Verb::View => unknown_bot(&bot.name),
+        Object::Bot(bot) => Error::forbidden(format!("you may not use bot '{}': {}", bot.name, decision.rule)),
+        Object::Command { command, .. } => {
+            Error::forbidden(format!("you may not use command '{}': {}", command.name, decision.rule))
+        }
+        Object::Conversation(_) | Object::Installation => Error::forbidden(format!("Access denied: {}", decision.rule)),
+    })
+}
+
+/// What anybody hears about a bot that is not there or not for them.
+pub fn unknown_bot(name: &str) -> Error {
+    Error::not_found(format!("there is no bot '{name}'")).details(serde_json::json!({ "bot_id": name }))
+}
+
+fn has_any(principal: &Principal, roles: &[Role]) -> bool {
+    roles.iter().any(|role| principal.has_role(*role))
+}
+
+/// Whether what was written as access admits the principal. Nothing written means role `user`; an executor may run what
+/// a user may run, and whoever may only read may see what a user may see.
+fn access(principal: &Principal, verb: Verb, access: &Access, what: &str) -> Decision {
+    if verb == Verb::Manage {
+        return deny("needs role admin");
+    }
+    if verb != Verb::View && !has_any(principal, &[Role::User, Role::Executor]) {
+        return deny(format!("{} may look, not act", roles_of(principal)));
+    }
+    if let Some(group) = access.groups.iter().find(|group| principal.groups.contains(group)) {
+        return allow(format!("{what} is open to group {group}"));
+    }
+    let open_to_users = access.roles.contains(&Role::User) || (access.roles.is_empty() && access.groups.is_empty());
+    if let Some(role) = access.roles.iter().find(|role| principal.has_role(**role)) {
+        return allow(format!("{what} is open to role {}", role.as_str()));
+    }
+    let stands_in = match verb {
+        Verb::View => has_any(principal, &[Role::User, Role::Executor, Role::Readonly]),
+        Verb::Chat | Verb::Invoke | Verb::Manage => has_any(principal, &[Role::User, Role::Executor]),
+    };
+    if open_to_users && stands_in {
+        return allow(format!("{what} is open to role user"));
+    }
+    let mut wanted: Vec<String> = access.roles.iter().map(|role| format!("role {}", role.as_str())).collect();
+    wanted.extend(access.groups.iter().map(|group| format!("group {group}")));
+    if wanted.is_empty() {
+        wanted.push("role user".to_owned());
+    }
+    deny(format!("{what} is for {}", wanted.join(", ")))
+}
+
+/// The arguments' part of an access: `None` when every one is admitted.
+fn when(access: &Access, arguments: &BTreeMap<String, String>, what: &str) -> Option<Decision> {
+    access.when.iter().find_map(|(parameter, admitted)| {
+        let given = arguments.get(parameter).map(String::as_str).unwrap_or_default();
+        let fits = admitted.iter().any(|value| value == given);
+        (!fits).then(|| deny(format!("{what} is yours only with {parameter} {}", admitted.join(" or "))))
+    })
+}
+
+fn roles_of(principal: &Principal) -> String {
+    match principal.roles.as_slice() {
+        [] => "nobody without a role".to_owned(),
+        roles => format!("role {}", roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::principal::PrincipalKind;
+
+    fn principal(roles: &[Role], groups: &[&str]) -> Principal {
+        Principal {
+            id: "p".into(),
+            kind: PrincipalKind::User,
+            name: "P".into(),
+            roles: roles.to_vec(),
+            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+        }
+    }
+
+    fn bot(roles: &[Role], groups: &[&str]) -> Bot {
+        Bot {
+            name: "ops".into(),
+            display_name: "Ops".into(),
+            description: String::new(),
+            avatar: String::new(),
+            access: Access { roles: roles.to_vec(), groups: groups.iter().map(|g| (*g).to_owned()).collect(), when: BTreeMap::new() },
+            commands: Vec::new(),
+            version: String::new(),
+        }
+    }
+
+    #[test]
+    fn nothing_written_means_role_user_and_deny_is_the_default() {
+        use Role::{Admin, Executor, Readonly, User};
+        let cases: &[(&[Role], &[&str], &[Role], &[&str], [bool; 3])] = &[
+            // principal's roles and groups, the bot's roles and groups, may View, Chat, Invoke
+            (&[Admin], &[], &[], &["sre"], [true, true, true]),
+            (&[User], &[], &[], &[], [true, true, true]),
+            (&[Executor], &[], &[], &[], [true, true, true]),
+            (&[Readonly], &[], &[], &[], [true, false, false]),
+            (&[], &[], &[], &[], [false, false, false]),
+            (&[User], &[], &[], &["sre"], [false, false, false]),
+            (&[User], &["sre"], &[], &["sre"], [true, true, true]),
+            (&[Readonly], &["sre"], &[], &["sre"], [true, false, false]),
+            (&[User], &[], &[Admin], &[], [false, false, false]),
+            (&[Executor], &[], &[Executor], &[], [true, true, true]),
+            (&[User], &[], &[Executor], &[], [false, false, false]),
+        ];
+        for (roles, groups, bot_roles, bot_groups, expected) in cases {
+            let (who, bot) = (principal(roles, groups), bot(bot_roles, bot_groups));
+            let got = [Verb::View, Verb::Chat, Verb::Invoke].map(|verb| decide(&who, verb, Object::Bot(&bot)).allowed);
+            assert_eq!(got, *expected, "{roles:?} {groups:?} on {bot_roles:?} {bot_groups:?}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_conversation_does_not_exist() {
+        use crate::model::conversation::ConversationStatus;
+        let conversation = Conversation {
+            id: "c".into(),
+            bot: "ops".into(),
+            owner: "somebody".into(),
+            channel: "web".into(),
+            status: ConversationStatus::Active,
+            created_at: 0,
+            closed_at: None,
+        };
+        let error = authorize(&principal(&[Role::User], &[]), Verb::View, Object::Conversation(&conversation)).unwrap_err();
+        assert_eq!(error.code, "NOT_FOUND");
+        assert!(authorize(&principal(&[Role::Admin], &[]), Verb::View, Object::Conversation(&conversation)).is_ok());
+    }
+}
