@@ -29,6 +29,11 @@ impl Tasks {
         });
     }
 
+    /// Counts a future that somebody else drives among the tasks that a stop waits for.
+    pub fn track<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        self.tracker.track_future(future)
+    }
+
     /// Resolves when the process has been asked to stop.
     pub async fn stopping(&self) {
         self.stop.cancelled().await;

@@ -13,7 +13,7 @@ use crate::model::principal::{Principal, PrincipalKind, Role};
 use crate::model::{Error, Result};
 use crate::store::Store;
 use crate::store::api_key::ApiKey;
-use crate::store::session::NewLoginSession;
+use crate::store::session::{LoginSession, NewLoginSession};
 
 pub mod permission;
 pub mod token;
@@ -62,6 +62,19 @@ fn refused() -> Error {
     Error::unauthenticated("sign in, or send an API key as Authorization: Bearer or X-API-Key")
 }
 
+fn accept_key(key: &ApiKey, now: Millis) -> Result<Caller> {
+    if key.revoked_at.is_some() || key.expires_at.is_some_and(|at| at <= now) {
+        return Err(refused());
+    }
+    Ok(Caller {
+        principal: Arc::new(key.principal()),
+        credential_id: key.id.clone(),
+        kind: CredentialKind::ApiKey,
+        created_at: key.created_at,
+        expires_at: key.expires_at,
+    })
+}
+
 impl Identity {
     pub fn new(store: Arc<Store>, clock: Clock, session: &config::Session) -> Self {
         let millis = |duration: jiff::SignedDuration| i64::try_from(duration.as_millis()).unwrap_or(Millis::MAX / 4);
@@ -78,12 +91,15 @@ impl Identity {
     }
 
     async fn login(&self, token: &str) -> Result<Caller> {
-        let now = self.clock.now();
         let session = self.store.login_session_by_token(&token::hash(token)).await?.ok_or_else(refused)?;
+        self.accept_login(session, self.clock.now(), true).await
+    }
+
+    async fn accept_login(&self, session: LoginSession, now: Millis, used: bool) -> Result<Caller> {
         if session.revoked_at.is_some() || session.expires_at <= now || session.idle_expires_at <= now {
             return Err(refused());
         }
-        if now - session.last_seen_at >= SEEN_STEP {
+        if used && now - session.last_seen_at >= SEEN_STEP {
             self.store.extend_session(&session.id, now, now.saturating_add(self.idle)).await?;
         }
         Ok(Caller {
@@ -95,22 +111,30 @@ impl Identity {
         })
     }
 
+    /// Looks again at the credential behind a long connection. `used` counts as use of a login session.
+    pub async fn renew(&self, caller: &Caller, used: bool) -> Result<Caller> {
+        let now = self.clock.now();
+        match caller.kind {
+            CredentialKind::Login => {
+                let found = self.store.login_session_by_id(&caller.credential_id).await?;
+                let session = found.ok_or_else(refused)?;
+                self.accept_login(session, now, used).await
+            }
+            CredentialKind::ApiKey => {
+                let key = self.store.api_key_by_id(&caller.credential_id).await?.ok_or_else(refused)?;
+                accept_key(&key, now)
+            }
+        }
+    }
+
     async fn api_key(&self, token: &str) -> Result<Caller> {
         let now = self.clock.now();
         let key = self.store.api_key(&token::hash(token)).await?.ok_or_else(refused)?;
-        if key.revoked_at.is_some() || key.expires_at.is_some_and(|at| at <= now) {
-            return Err(refused());
-        }
+        let caller = accept_key(&key, now)?;
         if key.last_used_at.is_none_or(|at| now - at >= SEEN_STEP) {
             self.store.touch_api_key(&key.id, now).await?;
         }
-        Ok(Caller {
-            principal: Arc::new(key.principal()),
-            credential_id: key.id,
-            kind: CredentialKind::ApiKey,
-            created_at: key.created_at,
-            expires_at: key.expires_at,
-        })
+        Ok(caller)
     }
 
     /// Makes a one-time token that signs in as the local administrator: the way in while there is no directory.

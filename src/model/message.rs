@@ -77,6 +77,56 @@ impl Message {
     }
 }
 
+/// Who said something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Sender {
+    pub kind: SenderKind,
+    pub id: String,
+    pub name: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SenderKind {
+    User,
+    Bot,
+}
+
+/// A message at its place in a conversation: the payload of a `message` event.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Post {
+    pub session_id: String,
+    pub message_id: String,
+    /// The sender's own id for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    pub sender: Sender,
+    /// What was said: plain text of a person, Markdown of a bot.
+    pub content: String,
+    /// `text` or `markdown`.
+    pub format: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<String>,
+    /// The run that said it, and its command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invocation_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tone: Option<Tone>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suggestions: Vec<String>,
+    /// RFC 3339.
+    pub ts: String,
+}
+
+/// Characters that Markdown may read as markup.
+const MARKUP: &str = r"\`*_{}[]()#+!|<>~&";
+
 /// `text` with every character that Markdown reads as markup escaped: for names and values that people typed.
 pub fn escape_markdown(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);

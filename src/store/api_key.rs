@@ -94,12 +94,20 @@ impl Store {
 
     /// The key with this hash, revoked and expired ones too.
     pub async fn api_key(&self, token_hash: &str) -> Result<Option<ApiKey>> {
+        self.find_api_key("token_hash = $1", token_hash).await
+    }
+
+    pub async fn api_key_by_id(&self, id: &str) -> Result<Option<ApiKey>> {
+        self.find_api_key("id = $1", id).await
+    }
+
+    async fn find_api_key(&self, condition: &'static str, value: &str) -> Result<Option<ApiKey>> {
         let mut reader = self.reader().await?;
-        let find = query(
+        let find = super::query::composed(format!(
             "SELECT id, name, roles, groups, created_at, expires_at, last_used_at, revoked_at FROM api_keys \
-             WHERE token_hash = $1",
-        );
-        let row = find.bind(token_hash).optional(&mut reader.connection()).await.map_err(failed)?;
+             WHERE {condition}"
+        ));
+        let row = find.bind(value).optional(&mut reader.connection()).await.map_err(failed)?;
         row.map(|row| api_key(&row).map_err(failed)).transpose()
     }
 

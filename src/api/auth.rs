@@ -1,0 +1,99 @@
+//! Signing in and out.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum_extra::extract::cookie::{Cookie, SameSite};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::error::{ApiError, ApiResult};
+use super::extract::Query;
+use super::{Api, COOKIE_PLAIN, COOKIE_SECURE, user_agent};
+use crate::clock::rfc3339;
+use crate::identity::{Caller, CredentialKind};
+use crate::model::Error;
+
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct LinkQuery {
+    /// The one-time token of the link.
+    #[serde(default)]
+    token: String,
+}
+
+fn cookie(api: &Api, value: String) -> Cookie<'static> {
+    let secure = api.uses_https();
+    let name = if secure { COOKIE_SECURE } else { COOKIE_PLAIN };
+    Cookie::build((name, value)).http_only(true).secure(secure).same_site(SameSite::Lax).path("/").build()
+}
+
+/// Adds a `Set-Cookie` header for `seconds`; a token never holds a character that a header could not.
+fn set_cookie(response: &mut Response, cookie: &Cookie<'_>, seconds: i64) -> ApiResult<()> {
+    let value = HeaderValue::from_str(&format!("{cookie}; Max-Age={seconds}"))
+        .map_err(|error| Error::internal("set a cookie", error))?;
+    response.headers_mut().append(header::SET_COOKIE, value);
+    Ok(())
+}
+
+/// Opens a session from the one-time link that the server printed, and goes to the web chat.
+#[utoipa::path(get, path = "/auth/local", tag = "auth", params(LinkQuery), security(()),
+    responses((status = 303, description = "Signed in; the session is in a cookie"), (status = 401, description = "The link was used or has expired")))]
+pub(super) async fn local(State(api): State<Api>, headers: HeaderMap, Query(query): Query<LinkQuery>) -> ApiResult<Response> {
+    let signed_in = match api.identity.redeem(&query.token, user_agent(&headers)).await {
+        Ok(signed_in) => signed_in,
+        // A person in a browser sees the page that says how to get another link, a program the error.
+        Err(_) if super::site::wants_page(&headers) => return Ok(see_other("/?link=used")),
+        Err(error) => return Err(ApiError(error)),
+    };
+    let mut response = see_other("/");
+    let seconds = (signed_in.expires_at - api.engine.clock().now()) / 1000;
+    set_cookie(&mut response, &cookie(&api, signed_in.token), seconds)?;
+    Ok(response)
+}
+
+fn see_other(place: &'static str) -> Response {
+    (StatusCode::SEE_OTHER, [(header::LOCATION, place), (header::CACHE_CONTROL, "no-store")]).into_response()
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct LoggedOut {
+    success: bool,
+}
+
+/// Ends the session of the caller and closes its sockets.
+#[utoipa::path(post, path = "/auth/logout", tag = "auth", responses((status = 200, body = LoggedOut), (status = 401)))]
+pub(super) async fn logout(State(api): State<Api>, caller: Caller) -> ApiResult<Response> {
+    if caller.kind != CredentialKind::Login {
+        return Err(Error::invalid("an API key does not log out; it is revoked").into());
+    }
+    end_login(&api, &caller.credential_id).await?;
+    let mut response = Json(LoggedOut { success: true }).into_response();
+    set_cookie(&mut response, &cookie(&api, String::new()), 0)?;
+    Ok(response)
+}
+
+/// Revokes a login session and sends its sockets away; `false` when it had ended already.
+pub(super) async fn end_login(api: &Api, session_id: &str) -> ApiResult<bool> {
+    let ended = api.identity.sign_out(session_id).await?;
+    api.sockets.revoke(session_id);
+    Ok(ended)
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Validity {
+    valid: bool,
+    user_id: String,
+    /// RFC 3339; null when it does not expire.
+    expires_at: Option<String>,
+}
+
+/// Whether the caller's session or key counts, for whom and until when.
+#[utoipa::path(get, path = "/auth/validate", tag = "auth", responses((status = 200, body = Validity), (status = 401)))]
+pub(super) async fn validate(caller: Caller) -> Json<Validity> {
+    Json(Validity {
+        valid: true,
+        user_id: caller.principal.id.clone(),
+        expires_at: caller.expires_at.map(rfc3339),
+    })
+}

@@ -1,0 +1,143 @@
+//! How failures look on the wire: one error inside, an envelope by route family outside.
+
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use crate::model::{Error, Kind};
+
+/// What a handler fails with. The body is written by [`envelope`], which knows the route.
+#[derive(Debug)]
+pub(super) struct ApiError(pub(super) Error);
+
+pub(super) type ApiResult<T> = Result<T, ApiError>;
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+/// The status of each kind of failure.
+pub(super) fn status(kind: Kind) -> StatusCode {
+    match kind {
+        Kind::Invalid => StatusCode::BAD_REQUEST,
+        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Kind::Forbidden => StatusCode::FORBIDDEN,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::Conflict => StatusCode::CONFLICT,
+        Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Kind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// What travels from the handler to [`envelope`].
+#[derive(Clone)]
+struct Failure {
+    code: String,
+    message: String,
+    details: Value,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let error = self.0;
+        let mut response = status(error.kind).into_response();
+        match error.kind {
+            Kind::Internal | Kind::Unavailable => {
+                let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                tracing::error!(code = %error.code, source, "{error}");
+            }
+            _ => tracing::debug!(code = %error.code, "{error}"),
+        }
+        if error.kind == Kind::Unauthenticated {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if matches!(error.kind, Kind::Unavailable | Kind::RateLimited) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        let failure = Failure { code: error.code.into_owned(), message: error.message, details: error.details };
+        response.extensions_mut().insert(failure);
+        response
+    }
+}
+
+/// A failure with a status of its own, for what the router refuses by itself.
+pub(super) fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
+    let mut response = status.into_response();
+    let failure = Failure { code: code.to_owned(), message: message.to_owned(), details: Value::Null };
+    response.extensions_mut().insert(failure);
+    response
+}
+
+/// Writes the body of a failure in the form of the route's family.
+pub(super) async fn envelope(request: Request, next: Next) -> Response {
+    let family = Family::of(request.uri().path());
+    let mut response = next.run(request).await;
+    let Some(failure) = response.extensions_mut().remove::<Failure>() else { return response };
+    let (mut parts, _) = response.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    (parts.status, parts.headers, axum::Json(family.body(failure))).into_response()
+}
+
+/// Which of the reference documents a route comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    /// `{"error":{"code","message","details"}}`
+    General,
+    /// `{"error":"message","code","details"}`
+    IntegrationLayer,
+    /// `{"detail":{"error":code,"message","details"}}`
+    Toolbox,
+}
+
+impl Family {
+    fn of(path: &str) -> Self {
+        let under = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if under("/api/v1") {
+            Self::IntegrationLayer
+        } else if ["/api/playbooks", "/api/executions", "/api/credentials", "/api/health"].into_iter().any(under) {
+            Self::Toolbox
+        } else {
+            Self::General
+        }
+    }
+
+    fn body(self, failure: Failure) -> Value {
+        let Failure { code, message, details } = failure;
+        match self {
+            Self::General => json!({ "error": { "code": code, "message": message, "details": details } }),
+            Self::IntegrationLayer => json!({ "error": message, "code": code, "details": details }),
+            Self::Toolbox => {
+                let details = if details.is_null() { json!({}) } else { details };
+                json!({ "detail": { "error": code.to_ascii_lowercase(), "message": message, "details": details } })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_family_has_its_envelope() {
+        for (path, family) in [
+            ("/api/v1/workflows", Family::IntegrationLayer),
+            ("/api/v10", Family::General),
+            ("/api/executions/1", Family::Toolbox),
+            ("/api/executionsx", Family::General),
+            ("/command", Family::General),
+        ] {
+            assert_eq!(Family::of(path), family, "{path}");
+        }
+        let failure = || Failure { code: "NOT_FOUND".into(), message: "m".into(), details: Value::Null };
+        assert_eq!(Family::Toolbox.body(failure()), json!({"detail":{"error":"not_found","message":"m","details":{}}}));
+        assert_eq!(Family::IntegrationLayer.body(failure()), json!({"error":"m","code":"NOT_FOUND","details":null}));
+    }
+}

@@ -1,0 +1,224 @@
+//! Reading a session's events: as JSON, as a long poll, or as server-sent events. The same log, the same frames.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, header};
+use axum::response::sse::{Event as Sse, KeepAlive};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
+
+use super::error::ApiResult;
+use super::extract::Query;
+use super::session::within;
+use super::Api;
+use crate::bus::{Inbox, Live, Subscription};
+use crate::identity::Caller;
+use crate::identity::permission::Verb;
+use crate::model::event::Stream;
+use crate::model::{Error, Result};
+use crate::store::Store;
+
+/// The longest a poll waits, in seconds.
+pub(super) const LONGEST_WAIT: i64 = 60;
+
+/// Events read from the log at a time.
+const PAGE: i64 = 100;
+
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct EventsQuery {
+    /// Only events with a higher `seq`, oldest first.
+    after: Option<i64>,
+    /// Instead of `after`: the newest events with a lower `seq`.
+    before: Option<i64>,
+    /// How many at most, 1 to 500.
+    #[serde(default = "hundred")]
+    limit: i64,
+    /// Seconds to wait for an event when there is none yet, 0 to 60.
+    #[serde(default)]
+    wait: i64,
+}
+
+fn hundred() -> i64 {
+    100
+}
+
+/// A page of a stream.
+#[derive(Serialize, ToSchema)]
+pub(super) struct EventsPage {
+    stream: String,
+    /// Names the database's lineage; another epoch means: start afresh.
+    epoch: String,
+    /// The newest `seq` of the stream.
+    head: i64,
+    /// Whether there are more events in the direction read.
+    limited: bool,
+    /// The frames, as a web socket gets them.
+    #[schema(value_type = Vec<Object>)]
+    events: Vec<Box<RawValue>>,
+    /// Give it as `after` to read on.
+    next_after: i64,
+    /// With `before`: whether there are older events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    has_more: Option<bool>,
+}
+
+/// Reads a session's events. With `Accept: text/event-stream` they come as they happen; `Last-Event-ID` is an `after`.
+#[utoipa::path(get, path = "/api/session/{id}/events", tag = "session", params(("id" = String, Path), EventsQuery),
+    responses((status = 200, body = EventsPage, description = "A page, or a stream of server-sent events"), (status = 400), (status = 401), (status = 404)))]
+pub(super) async fn read(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Query(query): Query<EventsQuery>,
+) -> ApiResult<Response> {
+    let limit = within("limit", query.limit, 1, 500)?;
+    let wait = within("wait", query.wait, 0, LONGEST_WAIT)?;
+    for (name, value) in [("after", query.after), ("before", query.before)] {
+        within(name, value.unwrap_or_default(), 0, i64::MAX)?;
+    }
+    if query.after.is_some() && query.before.is_some() {
+        return Err(Error::invalid("give after or before, not both").into());
+    }
+    let conversation = api.hub.conversation(&caller.principal, &id, Verb::View).await?;
+    let stream = Stream::conversation(&conversation.id);
+    let streaming = headers.get(header::ACCEPT).is_some_and(|accept| {
+        accept.to_str().is_ok_and(|accept| accept.split(',').any(|kind| kind.trim().starts_with("text/event-stream")))
+    });
+    if streaming {
+        let after = last_event_id(&headers)?.or(query.after).unwrap_or_default();
+        return Ok(server_sent(&api, &stream, after));
+    }
+    let store = api.engine.store();
+    let page = match query.before {
+        Some(before) => {
+            let page = store.events_before(&stream, before, limit).await?;
+            let first = page.events.first().map_or(1, |event| event.seq);
+            let next_after = page.events.last().map_or(before - 1, |event| event.seq);
+            EventsPage { has_more: Some(first > 1), limited: first > 1, ..page_of(store, &stream, &page.frames(&stream).collect::<Vec<_>>(), page.head, next_after)? }
+        }
+        None => {
+            let after = query.after.unwrap_or_default();
+            let mut follower = Follower::new(store.clone(), &stream, after);
+            let wait = Duration::from_secs(u64::try_from(wait).unwrap_or_default());
+            let frames = follower.next(limit, wait, api.tasks.stop_token()).await?;
+            let head = store.head(&stream).await?;
+            let next_after = frames.last().map_or(after, |(seq, _)| *seq);
+            EventsPage { limited: next_after < head, ..page_of(store, &stream, &frames, head, next_after)? }
+        }
+    };
+    Ok(axum::Json(page).into_response())
+}
+
+fn page_of(store: &Store, stream: &Stream, frames: &[(i64, Bytes)], head: i64, next_after: i64) -> Result<EventsPage> {
+    let frame = |bytes: &Bytes| {
+        serde_json::from_slice::<Box<RawValue>>(bytes).map_err(|error| Error::internal("write an event", error))
+    };
+    Ok(EventsPage {
+        stream: stream.to_string(),
+        epoch: store.epoch().to_owned(),
+        head,
+        limited: false,
+        events: frames.iter().map(|(_, bytes)| frame(bytes)).collect::<Result<_>>()?,
+        next_after,
+        has_more: None,
+    })
+}
+
+fn last_event_id(headers: &HeaderMap) -> ApiResult<Option<i64>> {
+    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|text| text.parse().ok()).filter(|number: &i64| *number >= 0);
+    number.map(Some).ok_or_else(|| Error::invalid("Last-Event-ID is the seq of an event").into())
+}
+
+/// Reads one stream forward from a place, from the log and then live.
+pub(super) struct Follower {
+    store: Arc<Store>,
+    inbox: Arc<Inbox>,
+    subscription: Subscription,
+    after: i64,
+    /// Whether the log has been read up to where live frames begin.
+    live: bool,
+}
+
+impl Follower {
+    pub(super) fn new(store: Arc<Store>, stream: &Stream, after: i64) -> Self {
+        let inbox = Inbox::new();
+        let subscription = store.bus().subscribe(stream, &inbox, 0);
+        Self { store, inbox, subscription, after, live: false }
+    }
+
+    /// Up to `limit` frames that follow, waiting at most `wait` for the first. Empty when none came, or at shutdown.
+    pub(super) async fn next(
+        &mut self,
+        limit: i64,
+        wait: Duration,
+        stop: &tokio_util::sync::CancellationToken,
+    ) -> Result<Vec<(i64, Bytes)>> {
+        let deadline = tokio::time::Instant::now() + wait;
+        loop {
+            let frames = self.ready(limit).await?;
+            if let Some((seq, _)) = frames.last() {
+                self.after = *seq;
+                return Ok(frames);
+            }
+            tokio::select! {
+                _ = self.inbox.grown() => {}
+                () = tokio::time::sleep_until(deadline) => return Ok(Vec::new()),
+                () = stop.cancelled() => return Ok(Vec::new()),
+            }
+        }
+    }
+
+    async fn ready(&mut self, limit: i64) -> Result<Vec<(i64, Bytes)>> {
+        if self.live {
+            match self.subscription.read(self.after) {
+                Live::Nothing => return Ok(Vec::new()),
+                Live::Frames(mut frames) => {
+                    frames.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+                    return Ok(frames);
+                }
+                Live::Behind => {}
+            }
+        }
+        let page = self.store.events_after(self.subscription.stream(), self.after, limit).await?;
+        self.live = page.events.is_empty();
+        let stream = self.subscription.stream();
+        Ok(page.frames(stream).collect())
+    }
+}
+
+fn server_sent(api: &Api, stream: &Stream, after: i64) -> Response {
+    let follower = Follower::new(api.engine.store().clone(), stream, after);
+    let stop = api.tasks.stop_token().clone();
+    let batches = stream::unfold((follower, stop), |(mut follower, stop)| async move {
+        loop {
+            if stop.is_cancelled() {
+                return None;
+            }
+            match follower.next(PAGE, Duration::from_secs(3600), &stop).await {
+                Ok(frames) if frames.is_empty() => {}
+                Ok(frames) => return Some((frames, (follower, stop))),
+                Err(error) => {
+                    // The stream ends; the reader comes back with Last-Event-ID.
+                    tracing::warn!(%error, "a stream of server-sent events ended");
+                    return None;
+                }
+            }
+        }
+    });
+    use futures_util::StreamExt as _;
+    let events = batches.flat_map(|frames| {
+        stream::iter(frames.into_iter().map(|(seq, bytes)| {
+            Ok::<_, Infallible>(Sse::default().id(seq.to_string()).data(String::from_utf8_lossy(&bytes)))
+        }))
+    });
+    axum::response::Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
+}

@@ -1,0 +1,143 @@
+//! What travels over a web socket.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::model::Error;
+
+/// What a client sends.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum ClientFrame {
+    /// Something said. `id` is the client's own for it and makes it safe to send again.
+    Message {
+        #[serde(default)]
+        id: Option<String>,
+        session_id: String,
+        content: String,
+        #[serde(default)]
+        reply_to: Option<String>,
+    },
+    /// Read a stream from a place on, then live.
+    Subscribe {
+        #[serde(default)]
+        id: Option<String>,
+        stream: String,
+        #[serde(default)]
+        after: i64,
+        #[serde(default)]
+        epoch: Option<String>,
+        #[serde(default = "five_hundred")]
+        limit: i64,
+    },
+    Unsubscribe {
+        stream: String,
+    },
+    /// Answered with the same timestamp.
+    Ping {
+        #[serde(default)]
+        timestamp: Value,
+    },
+}
+
+fn five_hundred() -> i64 {
+    500
+}
+
+const TYPES: [&str; 4] = ["message", "subscribe", "unsubscribe", "ping"];
+
+/// Why a frame could not be read, and the id to answer under.
+pub(super) struct Unreadable {
+    pub(super) id: Option<String>,
+    pub(super) code: &'static str,
+    pub(super) message: String,
+}
+
+/// Reads a frame. The error tells broken JSON, an unknown type and a wrong field apart.
+pub(super) fn parse(text: &str) -> Result<ClientFrame, Unreadable> {
+    #[derive(Deserialize)]
+    struct Outline {
+        #[serde(default)]
+        id: Value,
+        #[serde(default, rename = "type")]
+        kind: Value,
+    }
+    serde_json::from_str::<ClientFrame>(text).map_err(|error| {
+        let Ok(outline) = serde_json::from_str::<Outline>(text) else {
+            return Unreadable { id: None, code: "INVALID_JSON", message: format!("the frame is not a JSON object: {error}") };
+        };
+        let id = outline.id.as_str().map(str::to_owned);
+        match outline.kind.as_str() {
+            None => Unreadable { id, code: "INVALID_FRAME", message: "the frame needs a type".to_owned() },
+            Some(kind) if !TYPES.contains(&kind) => {
+                let shown: String = kind.chars().take(40).collect();
+                let message = format!("there is no frame type '{shown}'; there are {}", TYPES.join(", "));
+                Unreadable { id, code: "UNKNOWN_TYPE", message }
+            }
+            Some(kind) => Unreadable { id, code: "INVALID_FRAME", message: format!("the {kind} frame cannot be used: {error}") },
+        }
+    })
+}
+
+/// A client's id: 1 to 64 of `A-Z a-z 0-9 _ -`.
+pub(super) fn is_client_id(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+}
+
+/// Serialises a frame of ours.
+pub(super) fn text<T: Serialize>(frame: &T) -> String {
+    serde_json::to_string(frame).unwrap_or_else(|error| {
+        tracing::error!(%error, "failed to write a frame");
+        r#"{"type":"error","id":null,"error":{"code":"SERVER_ERROR","message":"failed to write a frame","details":null}}"#.to_owned()
+    })
+}
+
+/// An error frame, answering the frame with that id.
+pub(super) fn error(id: Option<&str>, error: &Error) -> String {
+    text(&json!({
+        "type": "error",
+        "id": id,
+        "error": { "code": error.code, "message": error.message, "details": error.details },
+        "retry_after_ms": null,
+    }))
+}
+
+/// The plain form of a durable frame, for clients that speak no subprotocol: messages of bots, and their sender as one
+/// word. `None` for what such a client does not expect.
+pub(super) fn plain(frame: &[u8]) -> Option<String> {
+    let mut frame: serde_json::Map<String, Value> = serde_json::from_slice(frame).ok()?;
+    if frame.get("type")? != "message" || frame.get("sender")?.get("kind")? != "bot" {
+        return None;
+    }
+    frame.insert("sender".into(), json!("bot"));
+    Some(text(&frame))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_has_its_code() {
+        for (text, code) in [
+            ("{", "INVALID_JSON"),
+            ("[]", "INVALID_JSON"),
+            ("{}", "INVALID_FRAME"),
+            (r#"{"type":"dance","id":"c1"}"#, "UNKNOWN_TYPE"),
+            (r#"{"type":"message","id":"c1"}"#, "INVALID_FRAME"),
+            (r#"{"type":"message","session_id":"s","content":3}"#, "INVALID_FRAME"),
+        ] {
+            assert_eq!(parse(text).err().map(|error| error.code), Some(code), "{text}");
+        }
+        assert!(matches!(parse(r#"{"type":"message","content":"x","session_id":"s"}"#), Ok(ClientFrame::Message { id: None, .. })));
+        assert!(is_client_id("01J-a_b") && !is_client_id("") && !is_client_id("a b") && !is_client_id(&"a".repeat(65)));
+    }
+
+    #[test]
+    fn plain_clients_see_only_what_bots_say() {
+        let bot = br#"{"type":"message","seq":2,"sender":{"kind":"bot","id":"b"},"content":"x","session_id":"s"}"#;
+        assert!(plain(bot).unwrap().contains(r#""sender":"bot""#));
+        assert!(plain(br#"{"type":"message","sender":{"kind":"user"}}"#).is_none());
+        assert!(plain(br#"{"type":"session_update"}"#).is_none());
+    }
+}

@@ -1,0 +1,499 @@
+//! One connection: reads frames, does what they ask in their order, and sends what its streams hold.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::super::Api;
+use super::frame::{self, ClientFrame};
+use super::{MAX_FRAME, PROTOCOL};
+use crate::bus::{Inbox, Live, Subscription};
+use crate::chat::Said;
+use crate::identity::Caller;
+use crate::identity::permission::{Object, Verb, authorize};
+use crate::model::conversation::Millis;
+use crate::model::event::{Stream, Subject};
+use crate::model::{Error, Kind, Result};
+use crate::store::log::Receipt;
+
+/// Frames read from a client that may wait for their turn; reading stops there.
+const MAX_IN_FLIGHT: usize = 32;
+/// Streams one connection may read.
+const MAX_SUBSCRIPTIONS: usize = 256;
+/// Frames sent from one stream before the others get their turn.
+const PAGE: i64 = 100;
+/// A client that takes nothing for this long is sent away.
+const SEND_LIMIT: Duration = Duration::from_secs(30);
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// A client that says nothing for this long is gone.
+const IDLE_LIMIT: Duration = Duration::from_secs(60);
+/// How often the credential behind a connection is looked at again.
+const RENEW: Duration = Duration::from_secs(60);
+/// Frames that cannot be read before a client is sent away.
+const MAX_BAD_FRAMES: u32 = 20;
+
+/// Why a connection ends, by the code of its close frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The client closed, or is gone.
+    Gone,
+    TooBig,
+    Restart,
+    Fault,
+    BadFrames,
+    NotText,
+    Silent,
+    Revoked,
+    Expired,
+}
+
+impl End {
+    /// Close code, reason, and whether coming back makes sense.
+    fn notice(self) -> Option<(u16, &'static str, bool)> {
+        Some(match self {
+            Self::Gone => return None,
+            Self::TooBig => (1009, "frame too big", false),
+            Self::NotText => (1003, "only text frames are read here", false),
+            Self::Restart => (1012, "the server restarts", true),
+            Self::Fault => (1011, "server fault", true),
+            Self::BadFrames => (4400, "too many bad frames", false),
+            Self::Silent => (4408, "nothing was heard for too long", true),
+            Self::Revoked => (4410, "signed out", false),
+            Self::Expired => (4440, "the session has expired", false),
+        })
+    }
+}
+
+/// A stream this connection reads.
+struct Reading {
+    subscription: Subscription,
+    /// The last `seq` that was sent.
+    position: i64,
+    /// The head at the time of the subscription, until it is reached and said.
+    catching_up: Option<i64>,
+}
+
+/// A subscription that was allowed, not yet announced.
+struct Opened {
+    reading: Reading,
+    head: i64,
+    recovered: bool,
+    limited: bool,
+}
+
+enum Done {
+    Said { id: Option<String>, session: String, outcome: Result<Receipt>, opened: Option<Opened> },
+    Subscribed { id: Option<String>, outcome: Result<Opened> },
+}
+
+type Doing = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+struct Connection {
+    api: Api,
+    caller: Arc<Caller>,
+    /// Without the subprotocol: only what the plain form knows.
+    plain: bool,
+    inbox: Arc<Inbox>,
+    readings: HashMap<u64, Reading>,
+    next_slot: u64,
+    waiting: VecDeque<ClientFrame>,
+    bad_frames: u32,
+    /// Whether the client has asked for anything since its credential was last looked at.
+    used: bool,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve(api: Api, caller: Caller, mut socket: WebSocket, plain: bool) {
+    let credential = caller.credential_id.clone();
+    let revoked = api.sockets.register(&credential);
+    let now = api.engine.clock().now();
+    let present = api.engine.bus().join(&caller.principal.id, &caller.principal.name, now);
+    let stop = api.tasks.stop_token().clone();
+    let mut connection = Connection {
+        api: api.clone(),
+        caller: Arc::new(caller),
+        plain,
+        inbox: Inbox::new(),
+        readings: HashMap::new(),
+        next_slot: 0,
+        waiting: VecDeque::new(),
+        bad_frames: 0,
+        used: false,
+    };
+    let end = tokio::select! {
+        biased;
+        () = stop.cancelled() => End::Restart,
+        () = revoked.cancelled() => End::Revoked,
+        end = connection.run(&mut socket) => end,
+    };
+    if let Some((code, reason, reconnect)) = end.notice() {
+        let bye = frame::text(&json!({
+            "type": "bye", "code": code, "reason": reason, "reconnect": reconnect,
+            // Spread, so that everybody does not come back in the same moment.
+            "retry_after_ms": reconnect.then(|| 250 + now.unsigned_abs() % 1500),
+        }));
+        let close = Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }));
+        let goodbye = async {
+            socket.send(Message::Text(bye.into())).await?;
+            socket.send(close).await?;
+            // Reading on until the client has closed too lets the goodbye arrive instead of a reset.
+            while let Some(Ok(_)) = socket.recv().await {}
+            Ok::<_, axum::Error>(())
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(2), goodbye).await;
+    }
+    drop(present);
+    api.sockets.forget(&credential);
+    tracing::debug!(?end, "socket closed");
+}
+
+impl Connection {
+    async fn run(&mut self, socket: &mut WebSocket) -> End {
+        if let Err(end) = send(socket, self.hello()).await {
+            return end;
+        }
+        let mut heartbeat = tokio::time::interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut heard, mut renewed) = (Instant::now(), Instant::now());
+        let mut doing: Option<Doing> = None;
+        let inbox = self.inbox.clone();
+        loop {
+            while doing.is_none() && let Some(frame) = self.waiting.pop_front() {
+                doing = self.start(frame);
+            }
+            let outcome = tokio::select! {
+                biased;
+                done = poll_doing(&mut doing) => {
+                    doing = None;
+                    self.finish(socket, done).await
+                }
+                slots = inbox.grown() => self.pump(socket, slots).await,
+                received = socket.recv(), if self.waiting.len() < MAX_IN_FLIGHT => {
+                    heard = Instant::now();
+                    self.receive(socket, received).await
+                }
+                _ = heartbeat.tick() => {
+                    if heard.elapsed() >= IDLE_LIMIT {
+                        Err(End::Silent)
+                    } else if renewed.elapsed() >= RENEW {
+                        renewed = Instant::now();
+                        self.renew().await
+                    } else if heard.elapsed() >= HEARTBEAT {
+                        send_raw(socket, Message::Ping(Bytes::new())).await
+                    } else {
+                        Ok(())
+                    }
+                }
+            };
+            if let Err(end) = outcome {
+                return end;
+            }
+        }
+    }
+
+    fn hello(&self) -> String {
+        let principal = &self.caller.principal;
+        frame::text(&json!({
+            "type": "hello",
+            "protocol": PROTOCOL,
+            "connection_id": crate::model::id::new_id(),
+            "epoch": self.api.engine.store().epoch(),
+            "user": { "id": principal.id, "name": principal.name, "roles": principal.roles },
+            "heartbeat_ms": millis(HEARTBEAT),
+            "idle_timeout_ms": millis(IDLE_LIMIT),
+            "max_frame": MAX_FRAME,
+            "max_in_flight": MAX_IN_FLIGHT,
+            "server_time": self.api.engine.clock().now(),
+        }))
+    }
+
+    /// Looks at the credential again: it may have been revoked or have expired by another door.
+    async fn renew(&mut self) -> Result<(), End> {
+        match self.api.identity.renew(&self.caller, std::mem::take(&mut self.used)).await {
+            Ok(caller) => {
+                self.caller = Arc::new(caller);
+                Ok(())
+            }
+            Err(error) if error.kind == Kind::Unauthenticated => Err(End::Expired),
+            // The database is away for a moment; the next look decides.
+            Err(_) => Ok(()),
+        }
+    }
+
+    async fn receive(&mut self, socket: &mut WebSocket, received: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+        let text = match received {
+            None => return Err(End::Gone),
+            Some(Err(error)) => return Err(if is_too_big(&error) { End::TooBig } else { End::Gone }),
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Binary(_))) => return Err(End::NotText),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
+            Some(Ok(Message::Close(_))) => return Err(End::Gone),
+        };
+        match frame::parse(&text) {
+            // Answered at once, whatever else waits.
+            Ok(ClientFrame::Ping { timestamp }) => send(socket, frame::text(&json!({ "type": "pong", "timestamp": timestamp }))).await,
+            Ok(frame) => {
+                self.used = true;
+                self.waiting.push_back(frame);
+                Ok(())
+            }
+            Err(unreadable) => {
+                self.bad_frames += 1;
+                let error = Error::new(Kind::Invalid, unreadable.code, unreadable.message);
+                send(socket, frame::error(unreadable.id.as_deref(), &error)).await?;
+                if self.bad_frames >= MAX_BAD_FRAMES { Err(End::BadFrames) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Begins what a frame asks for. One at a time: what a client sends takes effect in the order it was sent.
+    fn start(&mut self, frame: ClientFrame) -> Option<Doing> {
+        match frame {
+            ClientFrame::Message { id, session_id, content, reply_to } => {
+                Some(self.start_say(id, session_id, content, reply_to))
+            }
+            ClientFrame::Subscribe { id, stream, after, epoch, limit } => {
+                let opening = self.open(Wish { stream, after, epoch, limit });
+                Some(Box::pin(async move { Done::Subscribed { id, outcome: opening.await } }))
+            }
+            ClientFrame::Unsubscribe { stream } => {
+                self.readings.retain(|_, reading| reading.subscription.stream().as_str() != stream);
+                None
+            }
+            // Answered when it was read.
+            ClientFrame::Ping { .. } => None,
+        }
+    }
+
+    fn start_say(&mut self, id: Option<String>, session: String, content: String, reply_to: Option<String>) -> Doing {
+        let (hub, caller) = (self.api.hub.clone(), self.caller.clone());
+        // A plain client never subscribes; it hears the answers in the conversations it speaks in.
+        let opening = (self.plain && !self.reads(&Stream::conversation(&session))).then(|| {
+            let stream = Stream::conversation(&session).to_string();
+            self.open(Wish { stream, after: Millis::MAX, epoch: None, limit: 1 })
+        });
+        Box::pin(async move {
+            let mut opened = None;
+            if let Some(opening) = opening {
+                match opening.await {
+                    Ok(reading) => opened = Some(reading),
+                    Err(error) => return Done::Said { id, session, outcome: Err(error), opened: None },
+                }
+            }
+            if let Some(id) = id.as_deref().filter(|id| !frame::is_client_id(id)) {
+                let error = Error::invalid("an id has 1 to 64 of the characters A-Z a-z 0-9 _ -").details(json!({ "id": id }));
+                return Done::Said { id: None, session, outcome: Err(error), opened };
+            }
+            let said = Said { conversation: session.clone(), content, client_id: id.clone(), reply_to };
+            let outcome = hub.say(&caller.principal, said).await;
+            Done::Said { id, session, outcome, opened }
+        })
+    }
+
+    fn reads(&self, stream: &Stream) -> bool {
+        self.readings.values().any(|reading| reading.subscription.stream() == stream)
+    }
+
+    /// Checks the right to a stream and finds the place to read from. Attached to the live end first, so that nothing
+    /// can come between the log and what follows.
+    fn open(&mut self, wish: Wish) -> impl Future<Output = Result<Opened>> + Send + use<> {
+        let slot = self.next_slot;
+        self.next_slot += 1;
+        let full = self.readings.len() >= MAX_SUBSCRIPTIONS;
+        let (api, caller, inbox) = (self.api.clone(), self.caller.clone(), self.inbox.clone());
+        async move {
+            if full {
+                let message = format!("one connection reads at most {MAX_SUBSCRIPTIONS} streams");
+                return Err(Error::new(Kind::RateLimited, "TOO_MANY_SUBSCRIPTIONS", message));
+            }
+            let stream = Stream::parse(&wish.stream).ok_or_else(|| {
+                Error::invalid("a stream is conv:, exec: or user: and an id").details(json!({ "field": "stream" }))
+            })?;
+            may_read(&api, &caller, &stream).await?;
+            let subscription = api.engine.bus().subscribe(&stream, &inbox, slot);
+            let store = api.engine.store();
+            let head = store.head(&stream).await?;
+            let same_epoch = wish.epoch.as_deref().is_none_or(|epoch| epoch == store.epoch());
+            let from_now_on = wish.after == Millis::MAX;
+            let recovered = from_now_on || (same_epoch && wish.after >= 0 && wish.after <= head);
+            let after = if recovered { wish.after.min(head) } else { 0 };
+            let limit = wish.limit.clamp(1, 1000);
+            let limited = head - after > limit;
+            let position = if limited { head - limit } else { after };
+            let reading = Reading { subscription, position, catching_up: Some(head) };
+            Ok(Opened { reading, head, recovered, limited })
+        }
+    }
+
+    async fn finish(&mut self, socket: &mut WebSocket, done: Done) -> Result<(), End> {
+        match done {
+            Done::Said { id, session, outcome, opened } => {
+                if let Some(opened) = opened {
+                    self.readings.insert(opened.reading.subscription.slot(), Reading { catching_up: None, ..opened.reading });
+                }
+                let answer = match outcome {
+                    Ok(receipt) => frame::text(&json!({
+                        "type": "ack", "id": id, "session_id": session, "message_id": receipt.place.event_id,
+                        "seq": receipt.place.seq, "duplicate": receipt.duplicate,
+                    })),
+                    Err(error) => self.refusal(id.as_deref(), &error),
+                };
+                send(socket, answer).await?;
+                if self.plain { self.poke(&Stream::conversation(&session)) }
+                Ok(())
+            }
+            Done::Subscribed { id, outcome: Err(error) } => send(socket, self.refusal(id.as_deref(), &error)).await,
+            Done::Subscribed { id, outcome: Ok(opened) } => self.announce(socket, id, opened).await,
+        }
+    }
+
+    fn refusal(&self, id: Option<&str>, error: &Error) -> String {
+        if matches!(error.kind, Kind::Internal | Kind::Unavailable) {
+            let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+            tracing::error!(code = %error.code, source, "{error}");
+        }
+        frame::error(id, error)
+    }
+
+    async fn announce(&mut self, socket: &mut WebSocket, id: Option<String>, opened: Opened) -> Result<(), End> {
+        let Opened { reading, head, recovered, limited } = opened;
+        let stream = reading.subscription.stream().clone();
+        // A second subscription to a stream replaces the first.
+        self.readings.retain(|_, known| known.subscription.stream() != &stream);
+        let subscribed = frame::text(&json!({
+            "type": "subscribed", "id": id, "stream": stream.as_str(), "epoch": self.api.engine.store().epoch(),
+            "recovered": recovered, "head": head, "first_seq": reading.position + 1, "limited": limited,
+        }));
+        send(socket, subscribed).await?;
+        let slot = reading.subscription.slot();
+        self.readings.insert(slot, reading);
+        self.pump(socket, vec![slot]).await
+    }
+
+    fn poke(&self, stream: &Stream) {
+        self.readings.values().filter(|reading| reading.subscription.stream() == stream).for_each(|r| r.subscription.poke());
+    }
+
+    /// Sends what the marked streams hold, at most a page of each; a stream that holds more is marked again.
+    async fn pump(&mut self, socket: &mut WebSocket, slots: Vec<u64>) -> Result<(), End> {
+        for slot in slots {
+            let Some(reading) = self.readings.get_mut(&slot) else { continue };
+            let replaying = reading.catching_up.is_some_and(|head| reading.position < head);
+            let live = if replaying { Live::Behind } else { reading.subscription.read(reading.position) };
+            let frames = match live {
+                Live::Nothing => Vec::new(),
+                Live::Frames(frames) => frames,
+                Live::Behind => {
+                    let stream = reading.subscription.stream();
+                    let page = self.api.engine.store().events_after(stream, reading.position, PAGE).await;
+                    match page {
+                        Ok(page) => page.frames(stream).collect(),
+                        Err(error) => {
+                            tracing::error!(%error, "failed to read the log for a socket");
+                            return Err(End::Fault);
+                        }
+                    }
+                }
+            };
+            let more = !frames.is_empty();
+            if let Some((seq, _)) = frames.last() {
+                reading.position = *seq;
+            }
+            let caught_up = reading.catching_up.filter(|head| reading.position >= *head);
+            if caught_up.is_some() {
+                reading.catching_up = None;
+            }
+            if more {
+                reading.subscription.poke();
+            }
+            let stream = reading.subscription.stream().to_string();
+            send_frames(socket, frames, self.plain).await?;
+            if let Some(seq) = caught_up {
+                send(socket, frame::text(&json!({ "type": "caught_up", "stream": stream, "seq": seq }))).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Wish {
+    stream: String,
+    after: i64,
+    epoch: Option<String>,
+    limit: i64,
+}
+
+async fn may_read(api: &Api, caller: &Caller, stream: &Stream) -> Result<()> {
+    let principal = &caller.principal;
+    match stream.subject() {
+        Subject::Conversation(id) => api.hub.conversation(principal, id, Verb::View).await.map(|_| ()),
+        Subject::Execution(id) => {
+            let unknown = || Error::not_found("there is no such execution");
+            let execution = api.engine.store().execution(id).await?.ok_or_else(unknown)?;
+            authorize(principal, Verb::View, Object::Execution(&execution.principal))
+        }
+        Subject::User(id) if id == principal.id => Ok(()),
+        Subject::User(_) => Err(Error::not_found("there is no such user")),
+    }
+}
+
+async fn poll_doing(doing: &mut Option<Doing>) -> Done {
+    match doing {
+        Some(doing) => doing.await,
+        None => std::future::pending().await,
+    }
+}
+
+fn millis(duration: Duration) -> Value {
+    json!(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn is_too_big(error: &axum::Error) -> bool {
+    // axum boxes tungstenite's error; its text is the only thing that both versions share.
+    let text = error.to_string();
+    text.contains("too long") || text.contains("too big") || text.contains("Space limit exceeded")
+}
+
+async fn send(socket: &mut WebSocket, text: String) -> Result<(), End> {
+    send_raw(socket, Message::Text(text.into())).await
+}
+
+async fn send_raw(socket: &mut WebSocket, message: Message) -> Result<(), End> {
+    match tokio::time::timeout(SEND_LIMIT, socket.send(message)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(End::Gone),
+        Err(_) => Err(End::Silent),
+    }
+}
+
+/// Sends frames of the log with one flush.
+async fn send_frames(socket: &mut WebSocket, frames: Vec<(i64, Bytes)>, plain: bool) -> Result<(), End> {
+    use futures_util::SinkExt as _;
+    if frames.is_empty() {
+        return Ok(());
+    }
+    let sending = async {
+        for (_, bytes) in frames {
+            let text = match plain {
+                true => frame::plain(&bytes).map(Utf8Bytes::from),
+                false => Utf8Bytes::try_from(bytes).ok(),
+            };
+            if let Some(text) = text {
+                socket.feed(Message::Text(text)).await?;
+            }
+        }
+        socket.flush().await
+    };
+    match tokio::time::timeout(SEND_LIMIT, sending).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(End::Gone),
+        Err(_) => Err(End::Silent),
+    }
+}

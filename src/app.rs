@@ -1,0 +1,109 @@
+//! Floor 8: puts the house together, runs it, takes it down.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+
+use crate::api::{self, Address, Api};
+use crate::bus::Bus;
+use crate::chat::Hub;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::engine::registry::Registry;
+use crate::identity::Identity;
+use crate::manifest::Watcher;
+use crate::store::{Store, Target};
+use crate::tasks::Tasks;
+
+/// How long requests and sockets have to end at a shutdown.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// A server that is running.
+pub struct Running {
+    pub address: SocketAddr,
+    pub public_url: String,
+    pub identity: Arc<Identity>,
+    pub store: Arc<Store>,
+    pub engine: Arc<Engine>,
+    tasks: Tasks,
+    server: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+/// Opens the database and what signs people in: all that the commands beside `serve` need.
+pub async fn open_store(config: &Config, clock: Clock, tasks: &Tasks) -> anyhow::Result<(Arc<Store>, Arc<Identity>)> {
+    let target = Target::parse(&config.database_target());
+    let store = Store::open(&target, Bus::new(), tasks).await?;
+    let identity = Arc::new(Identity::new(store.clone(), clock, &config.session));
+    Ok((store, identity))
+}
+
+/// Starts the server; it answers when this returns.
+pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
+    let tasks = Tasks::new();
+    let listener = TcpListener::bind(&config.listen)
+        .await
+        .with_context(|| format!("failed to listen on {} (setting `listen`)", config.listen))?;
+    let address = listener.local_addr()?;
+    let (store, identity) = open_store(config, clock.clone(), &tasks).await?;
+    let folders = config.bots.clone();
+    let registry = tokio::task::spawn_blocking(move || Registry::open(folders)).await?;
+    watch(&registry, &tasks)?;
+    let engine = Engine::new(registry, store.clone(), clock);
+    let hub = Hub::new(engine.clone());
+    let reached = Address::new(&config.public_url, address);
+    let api = Api::new(engine.clone(), hub, identity.clone(), tasks.clone(), &reached);
+    let router = api::router(api);
+    let stop = tasks.stop_token().clone();
+    #[expect(clippy::disallowed_methods, reason = "the accept loop is awaited by `Running`, not by the tasks it serves")]
+    let server = tokio::spawn(async move {
+        axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
+    });
+    Ok(Running { address, public_url: reached.public_url, identity, store, engine, tasks, server })
+}
+
+/// Reads the bots again whenever their files change.
+fn watch(registry: &Arc<Registry>, tasks: &Tasks) -> anyhow::Result<()> {
+    let (changed, mut changes) = tokio::sync::mpsc::channel(1);
+    let watcher = Watcher::start(registry.folders(), changed)?;
+    let (registry, tasks_inside) = (registry.clone(), tasks.clone());
+    tasks.spawn("bot watcher", async move {
+        let _watcher = watcher;
+        loop {
+            tokio::select! {
+                () = tasks_inside.stopping() => return,
+                changed = changes.recv() => if changed.is_none() { return },
+            }
+            let registry = registry.clone();
+            if let Err(error) = tokio::task::spawn_blocking(move || registry.reload()).await {
+                tracing::error!(%error, "failed to read the bots again");
+            }
+        }
+    });
+    Ok(())
+}
+
+impl Running {
+    /// The address of a one-time sign-in link.
+    pub async fn sign_in_link(&self) -> anyhow::Result<String> {
+        let token = self.identity.make_sign_in_link().await?;
+        Ok(format!("{}/auth/local?token={token}", self.public_url))
+    }
+
+    /// Takes no new work, lets what is under way end, writes what is queued.
+    pub async fn stop(self) {
+        self.tasks.stop_token().cancel();
+        let server = tokio::time::timeout(DRAIN, self.server).await;
+        if !matches!(server, Ok(Ok(Ok(())))) {
+            tracing::warn!("requests were still under way at the end");
+        }
+        self.store.close();
+        let left = self.tasks.stop(DRAIN).await;
+        if left > 0 {
+            tracing::warn!(left, "tasks were still running at the end");
+        }
+    }
+}

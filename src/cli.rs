@@ -1,0 +1,236 @@
+//! Floor 8: the command line. The only place that prints.
+
+#![expect(clippy::print_stdout, reason = "what a person asked for on the command line goes to standard output")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::app;
+use crate::clock::{Clock, rfc3339};
+use crate::config::{Config, Overrides};
+use crate::manifest::{self, ReportFormat};
+use crate::model::conversation::Millis;
+use crate::model::principal::Role;
+use crate::tasks::Tasks;
+use crate::telemetry;
+
+/// Conversations with bots and the commands behind them, in one program.
+#[derive(Parser)]
+#[command(name = "parlour", version, about, arg_required_else_help = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(Settings),
+    /// Read every bot, run every command's examples, report faults with file and line.
+    Check {
+        /// Folders with bots.
+        #[arg(default_value = "bots")]
+        folders: Vec<PathBuf>,
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+    /// API keys.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Print a new one-time sign-in link.
+    Link(Settings),
+    /// Bring the database up to date and stop.
+    Migrate(Settings),
+    /// Look at the settings, the database and the bots, and say what is wrong.
+    Doctor(Settings),
+    /// Print the OpenAPI document.
+    Openapi,
+}
+
+#[derive(Subcommand)]
+enum KeyCommand {
+    /// Make an API key and print it, this once.
+    Create {
+        /// What it is for.
+        #[arg(long)]
+        name: String,
+        #[arg(long, value_parser = role)]
+        role: Role,
+        /// Groups it belongs to; may be given several times.
+        #[arg(long = "group")]
+        groups: Vec<String>,
+        /// When it expires: after a time such as 90d or 12h, or at a date such as 2027-01-31.
+        #[arg(long)]
+        expires: Option<String>,
+        #[command(flatten)]
+        settings: Settings,
+    },
+}
+
+#[derive(Args)]
+struct Settings {
+    /// A file with settings.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// The address to listen on, such as 127.0.0.1:7710; port 0 takes a free one.
+    #[arg(long)]
+    listen: Option<String>,
+    /// The folder for everything that is kept.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// postgres://…, or the path of a SQLite file.
+    #[arg(long)]
+    database: Option<String>,
+    /// A folder with bots; may be given several times.
+    #[arg(long)]
+    bots: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+    Github,
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    Role::parse(text).ok_or_else(|| "a role is admin, user, readonly or executor".to_owned())
+}
+
+impl Settings {
+    fn load(self) -> anyhow::Result<Config> {
+        let Self { config, listen, data, database, bots } = self;
+        Config::load(config.as_deref(), &Overrides { listen, data, database, bots })
+    }
+}
+
+/// Runs the program to its end.
+pub fn run() -> anyhow::Result<ExitCode> {
+    match CommandLine::parse().command {
+        Command::Check { folders, format } => return check(&folders, format),
+        Command::Openapi => {
+            println!("{}", crate::api::document().to_pretty_json()?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        command => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(run_async(command))
+        }
+    }
+}
+
+async fn run_async(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(settings) => serve(settings.load()?).await?,
+        Command::Link(settings) => link(&settings.load()?).await?,
+        Command::Migrate(settings) => migrate(&settings.load()?).await?,
+        Command::Doctor(settings) => return doctor(&settings.load()?).await,
+        Command::Key(KeyCommand::Create { name, role, groups, expires, settings }) => {
+            let expires = expires.as_deref().map(expiry).transpose()?;
+            create_key(&settings.load()?, &name, role, groups, expires).await?;
+        }
+        Command::Check { .. } | Command::Openapi => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    telemetry::start(&config.log)?;
+    let running = app::start(&config, Clock::system()).await?;
+    println!("Parlour {} is at {}", env!("CARGO_PKG_VERSION"), running.public_url);
+    println!("Sign in, once and within the hour: {}", running.sign_in_link().await?);
+    asked_to_stop().await?;
+    tracing::info!("stopping");
+    running.stop().await;
+    Ok(())
+}
+
+async fn asked_to_stop() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+async fn link(config: &Config) -> anyhow::Result<()> {
+    let tasks = Tasks::new();
+    let (store, identity) = app::open_store(config, Clock::system(), &tasks).await?;
+    let token = identity.make_sign_in_link().await?;
+    let url = if config.public_url.is_empty() { format!("http://{}", config.listen) } else { config.public_url.clone() };
+    println!("{url}/auth/local?token={token}");
+    store.close();
+    tasks.stop(Duration::from_secs(10)).await;
+    Ok(())
+}
+
+async fn create_key(
+    config: &Config,
+    name: &str,
+    role: Role,
+    groups: Vec<String>,
+    expires: Option<Millis>,
+) -> anyhow::Result<()> {
+    let tasks = Tasks::new();
+    let (store, identity) = app::open_store(config, Clock::system(), &tasks).await?;
+    let (token, _) = identity.create_key(name, role, groups, expires).await?;
+    println!("{token}");
+    store.close();
+    tasks.stop(Duration::from_secs(10)).await;
+    Ok(())
+}
+
+async fn migrate(config: &Config) -> anyhow::Result<()> {
+    let tasks = Tasks::new();
+    let (store, _) = app::open_store(config, Clock::system(), &tasks).await?;
+    println!("{} is up to date", store.version());
+    store.close();
+    tasks.stop(Duration::from_secs(10)).await;
+    Ok(())
+}
+
+async fn doctor(config: &Config) -> anyhow::Result<ExitCode> {
+    let tasks = Tasks::new();
+    let (store, _) = app::open_store(config, Clock::system(), &tasks).await?;
+    store.ping().await?;
+    println!("database  {} answers, up to date", store.version());
+    store.close();
+    tasks.stop(Duration::from_secs(10)).await;
+    let now = Clock::system().now();
+    println!("clock     {}", rfc3339(now));
+    let report = manifest::check(&config.bots);
+    print!("{}", report.render(ReportFormat::Text));
+    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn check(folders: &[PathBuf], format: Format) -> anyhow::Result<ExitCode> {
+    let report = manifest::check(folders);
+    let format = match format {
+        Format::Text => ReportFormat::Text,
+        Format::Json => ReportFormat::Json,
+        Format::Github => ReportFormat::Github,
+    };
+    print!("{}", report.render(format));
+    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `90d`, `12h`, `2027-01-31` or RFC 3339, as Unix milliseconds.
+fn expiry(text: &str) -> anyhow::Result<Millis> {
+    let now = jiff::Timestamp::from_millisecond(Clock::system().now())?;
+    if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
+        return Ok(timestamp.as_millisecond());
+    }
+    let utc = jiff::tz::TimeZone::UTC;
+    if let Ok(date) = text.parse::<jiff::civil::Date>() {
+        return Ok(date.to_zoned(utc)?.timestamp().as_millisecond());
+    }
+    let span: jiff::Span =
+        text.parse().with_context(|| format!("--expires {text}: give a time such as 90d, or a date such as 2027-01-31"))?;
+    Ok(now.to_zoned(utc).checked_add(span)?.timestamp().as_millisecond())
+}

@@ -1,0 +1,56 @@
+//! Floor 4: from a wish to a finished run.
+//!
+//! [`Engine::invoke`] is the one way in, whichever door a request came through. `registry` holds what can be run as one
+//! consistent version, `runner` runs it, `data` says what a template may see, `builtin` holds the commands that every
+//! installation has.
+
+use std::sync::Arc;
+
+use crate::bus::Bus;
+use crate::clock::Clock;
+use crate::model::conversation::Millis;
+use crate::store::Store;
+
+pub mod builtin;
+mod data;
+pub mod invoke;
+pub mod registry;
+pub mod runner;
+
+use registry::Registry;
+
+/// Runs commands. Shared by every door.
+pub struct Engine {
+    registry: Arc<Registry>,
+    store: Arc<Store>,
+    clock: Clock,
+    started_at: Millis,
+}
+
+impl Engine {
+    pub fn new(registry: Arc<Registry>, store: Arc<Store>, clock: Clock) -> Arc<Self> {
+        let started_at = clock.now();
+        Arc::new(Self { registry, store, clock, started_at })
+    }
+
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    pub fn bus(&self) -> &Arc<Bus> {
+        self.store.bus()
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// When this process began to serve.
+    pub fn started_at(&self) -> Millis {
+        self.started_at
+    }
+}

@@ -1,0 +1,184 @@
+//! Runs what was prepared. Today every body is pure, so a run is planned, rendered and committed in one go.
+
+use serde_json::{Value, json};
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::invoke::{Invoked, Place, Prepared};
+use super::{Engine, builtin, data};
+use crate::clock::rfc3339;
+use crate::model::command::Body;
+use crate::model::conversation::Millis;
+use crate::model::event::{NewEvent, Stream};
+use crate::model::execution::ExecutionStatus;
+use crate::model::id::new_id;
+use crate::model::message::{Message, Part, Post, Sender, SenderKind, Tone, escape_markdown};
+use crate::model::principal::Principal;
+use crate::model::{Error, Result};
+use crate::store::execution::NewExecution;
+use crate::store::turn::Turn;
+
+/// Runs a prepared command and commits the run, its answer, its events and, in a conversation, what was said.
+pub(super) async fn run(engine: &Engine, principal: &Principal, prepared: Prepared, place: Place) -> Result<Invoked> {
+    let started = engine.clock().now();
+    let outcome = match &prepared.command.body {
+        Body::Reply(_) => {
+            let context = data::context(engine, principal, &prepared).await?;
+            prepared.bot.render(&prepared.command.name, &context)
+        }
+        Body::Builtin(body) => builtin::run(engine, principal, &prepared, *body).await,
+    };
+    let finished = engine.clock().now();
+    let (status, message, fault) = match outcome {
+        Ok(message) => (ExecutionStatus::Completed, message, None),
+        Err(error) => {
+            tracing::warn!(bot = prepared.bot.bot.name, command = prepared.command.name, %error, "command failed");
+            let text = format!("**{}** failed: {}", escape_markdown(&prepared.command.name), escape_markdown(&error.message));
+            (ExecutionStatus::Failed, Message::text(text).tone(Tone::Error), Some(error.message))
+        }
+    };
+
+    let id = new_id();
+    let update = execution_update(&id, status, finished)?;
+    let execution = NewExecution {
+        id: id.clone(),
+        request_id: new_id(),
+        bot: prepared.bot.bot.name.clone(),
+        bot_version: prepared.bot.bot.version.clone(),
+        command: prepared.command.name.clone(),
+        status,
+        principal: principal.id.clone(),
+        principal_name: principal.name.clone(),
+        origin: match place {
+            Place::Poll { .. } => "command",
+            Place::Conversation { .. } => "chat",
+        },
+        conversation: prepared.source.conversation.clone(),
+        request: record(&prepared).to_string(),
+        responses: serde_json::to_string(&[&message]).map_err(|error| Error::internal("write the answer", error))?,
+        error: fault,
+        idempotency_key: None,
+        body_hash: None,
+        created_at: started,
+        started_at: Some(started),
+        finished_at: Some(finished),
+    };
+    match place {
+        Place::Poll { idempotency_key, body_hash } => {
+            let execution = NewExecution { idempotency_key, body_hash, ..execution };
+            engine.store().start_execution(execution, vec![update]).await.map(Invoked::Polled)
+        }
+        Place::Conversation { id: conversation, said, body_hash } => {
+            let bot = Speaker { id: &prepared.bot.bot.name, name: &prepared.bot.bot.display_name };
+            let answer = Answer { conversation: &conversation, reply_to: &said.id, message };
+            let reply = answer.event(bot, Some((&id, &prepared.command.name)), finished)?;
+            let follows = vec![reply, update];
+            let turn = Turn { conversation, said: *said, body_hash, execution: Some(execution), follows };
+            engine.store().commit_turn(turn).await.map(Invoked::Said)
+        }
+    }
+}
+
+/// The request as the automation API echoes it: resolved names and values, no secrets.
+fn record(prepared: &Prepared) -> Value {
+    let pairs = |values: &std::collections::BTreeMap<String, String>| -> Value {
+        values.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect()
+    };
+    let mut record = match &prepared.source.record {
+        Value::Object(members) => members.clone(),
+        _ => serde_json::Map::new(),
+    };
+    record.insert("command".into(), json!(prepared.command.name));
+    record.insert("parameters".into(), pairs(&prepared.arguments));
+    if !prepared.mapped.is_empty() {
+        record.insert("mapped_parameters".into(), pairs(&prepared.mapped));
+    }
+    Value::Object(record)
+}
+
+fn execution_update(id: &str, status: ExecutionStatus, at: Millis) -> Result<NewEvent> {
+    let data = json!({
+        "data": {
+            "execution_id": id,
+            "status": status.as_str(),
+            "current_step_index": 0,
+            "step_result": { "step_id": "reply", "status": status.as_str(), "completed_at": rfc3339(at) },
+        }
+    });
+    Ok(NewEvent {
+        stream: Stream::execution(id),
+        id: new_id(),
+        kind: "execution_update",
+        principal: None,
+        client_id: None,
+        payload: raw(&data)?,
+        created_at: at,
+    })
+}
+
+/// The bot that answers.
+#[derive(Clone, Copy)]
+pub struct Speaker<'a> {
+    pub id: &'a str,
+    pub name: &'a str,
+}
+
+/// A message on its way into a conversation.
+pub struct Answer<'a> {
+    pub conversation: &'a str,
+    /// Event id of what it answers.
+    pub reply_to: &'a str,
+    pub message: Message,
+}
+
+impl Answer<'_> {
+    /// The event that carries it. `run` is the execution that said it and the command's name.
+    pub fn event(self, bot: Speaker<'_>, run: Option<(&str, &str)>, at: Millis) -> Result<NewEvent> {
+        let id = new_id();
+        let post = Post {
+            session_id: self.conversation.to_owned(),
+            message_id: id.clone(),
+            client_id: None,
+            sender: Sender { kind: SenderKind::Bot, id: bot.id.to_owned(), name: bot.name.to_owned() },
+            content: self.message.text,
+            format: "markdown".to_owned(),
+            reply_to: Some(self.reply_to.to_owned()),
+            invocation_id: run.map(|(id, _)| id.to_owned()),
+            command: run.map(|(_, command)| command.to_owned()),
+            title: self.message.title,
+            tone: self.message.tone,
+            parts: self.message.parts,
+            suggestions: self.message.suggestions,
+            ts: rfc3339(at),
+        };
+        Ok(NewEvent {
+            stream: Stream::conversation(self.conversation),
+            id,
+            kind: "message",
+            principal: None,
+            client_id: None,
+            payload: raw(&post)?,
+            created_at: at,
+        })
+    }
+}
+
+/// Serialises the payload of an event.
+pub fn raw<T: serde::Serialize>(value: &T) -> Result<Box<RawValue>> {
+    to_raw_value(value).map_err(|error| Error::internal("write an event", error))
+}
+
+/// What a conversation reads about a request that was refused: the sentence, and each fault on a line.
+pub(super) fn explain(error: &Error) -> Message {
+    let faults = error.details.get("errors").and_then(Value::as_array);
+    let lines: Vec<String> = faults
+        .into_iter()
+        .flatten()
+        .filter_map(|fault| fault["message"].as_str())
+        .map(escape_markdown)
+        .collect();
+    match lines.as_slice() {
+        [] => Message::text(escape_markdown(&error.message)).tone(Tone::Warning),
+        [one] => Message::text(one.clone()).tone(Tone::Warning),
+        _ => Message::text("That needs a few things put right.").tone(Tone::Warning).part(Part::List { items: lines }),
+    }
+}
