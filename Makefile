@@ -20,7 +20,7 @@ WEB := web/dist/index.html
 # Folders count too: a deleted file changes nothing else.
 WEB_SOURCES := $(shell find web/src web/public 2>/dev/null) $(wildcard web/*.json web/*.ts web/*.js web/*.html)
 
-say = @printf '\n\033[1m%s\033[0m\n' '$(1)'
+say = @printf '\n== %s\n' '$(1)'
 
 ##@ Use
 .PHONY: run
