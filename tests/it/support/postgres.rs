@@ -13,7 +13,7 @@ use std::os::unix::process::{CommandExt, parent_id};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
-use std::{env, process, thread};
+use std::{env, panic, process, thread};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
@@ -42,7 +42,8 @@ pub(crate) struct Database {
 impl Database {
     /// Creates a database in the run's cluster.
     pub(crate) async fn create() -> Self {
-        let server = tokio::task::spawn_blocking(server_of_this_run).await.expect("a PostgreSQL server for the tests");
+        let server = tokio::task::spawn_blocking(server_of_this_run).await;
+        let server = server.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()));
         Self::create_in(&server).await
     }
 
