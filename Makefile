@@ -51,7 +51,7 @@ test-rust: debug test-tools ## run the Rust tests, on SQLite and PostgreSQL
 	if cargo nextest --version >/dev/null 2>&1; then
 	    cargo nextest run --locked $(if $(CI),--profile ci)
 	else
-	    cargo test --locked
+	    cargo test --locked --no-fail-fast
 	fi
 
 .PHONY: check

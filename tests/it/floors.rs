@@ -71,7 +71,10 @@ fn wrong_uses(source: &Source) -> Vec<String> {
         };
         Some(source.fault(line, &problem))
     };
-    crate_paths(&source.tokens, &source.module()).into_iter().filter_map(judge).collect()
+    let mut faults: Vec<String> = crate_paths(&source.tokens, &source.module()).into_iter().filter_map(judge).collect();
+    // One `use` often names several things of the same module.
+    faults.dedup();
+    faults
 }
 
 /// Top-level modules without a floor.
