@@ -1,0 +1,4 @@
+//! What several tests need: servers to test against and ways to read the sources. No tests of Parlour itself.
+
+pub(crate) mod postgres;
+pub(crate) mod rust_source;
