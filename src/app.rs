@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::Receiver;
 
 use crate::api::{self, Address, Api};
 use crate::bus::Bus;
@@ -49,9 +50,11 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
         .with_context(|| format!("failed to listen on {} (setting `listen`)", config.listen))?;
     let address = listener.local_addr()?;
     let (store, identity) = open_store(config, clock.clone(), &tasks).await?;
+    // The watch begins before the first reading, so that no change falls between.
+    let (watcher, changes) = Watcher::channel(&config.bots).context("failed to watch the folders of bots")?;
     let folders = config.bots.clone();
     let registry = tokio::task::spawn_blocking(move || Registry::open(folders)).await?;
-    watch(&registry, &tasks)?;
+    reload_on_change(&registry, watcher, changes, &tasks);
     let engine = Engine::new(registry, store.clone(), clock);
     let hub = Hub::new(engine.clone());
     let reached = Address::new(&config.public_url, address);
@@ -66,15 +69,13 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
 }
 
 /// Reads the bots again whenever their files change.
-fn watch(registry: &Arc<Registry>, tasks: &Tasks) -> anyhow::Result<()> {
-    let (changed, mut changes) = tokio::sync::mpsc::channel(1);
-    let watcher = Watcher::start(registry.folders(), changed)?;
-    let (registry, tasks_inside) = (registry.clone(), tasks.clone());
+fn reload_on_change(registry: &Arc<Registry>, watcher: Watcher, mut changes: Receiver<()>, tasks: &Tasks) {
+    let (registry, stop) = (registry.clone(), tasks.stop_token().clone());
     tasks.spawn("bot watcher", async move {
         let _watcher = watcher;
         loop {
             tokio::select! {
-                () = tasks_inside.stopping() => return,
+                () = stop.cancelled() => return,
                 changed = changes.recv() => if changed.is_none() { return },
             }
             let registry = registry.clone();
@@ -83,7 +84,6 @@ fn watch(registry: &Arc<Registry>, tasks: &Tasks) -> anyhow::Result<()> {
             }
         }
     });
-    Ok(())
 }
 
 impl Running {

@@ -11,8 +11,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::app;
 use crate::clock::{Clock, rfc3339};
-use crate::config::{Config, Overrides};
-use crate::manifest::{self, ReportFormat};
+use crate::config::{Config, LogFormat, Overrides};
+use crate::manifest::check;
 use crate::model::conversation::Millis;
 use crate::model::principal::Role;
 use crate::tasks::Tasks;
@@ -110,17 +110,22 @@ impl Settings {
 
 /// Runs the program to its end.
 pub fn run() -> anyhow::Result<ExitCode> {
-    match CommandLine::parse().command {
-        Command::Check { folders, format } => return check(&folders, format),
+    let command = match CommandLine::parse().command {
+        Command::Check { folders, format } => {
+            let format = match format {
+                Format::Text => check::Format::Text,
+                Format::Json => check::Format::Json,
+                Format::Github => check::Format::Github,
+            };
+            return Ok(report(&folders, format));
+        }
         Command::Openapi => {
             println!("{}", crate::api::document().to_pretty_json()?);
             return Ok(ExitCode::SUCCESS);
         }
-        command => {
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            runtime.block_on(run_async(command))
-        }
-    }
+        command => command,
+    };
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run_async(command))
 }
 
 async fn run_async(command: Command) -> anyhow::Result<ExitCode> {
@@ -139,7 +144,7 @@ async fn run_async(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    telemetry::start(&config.log)?;
+    telemetry::start(&config.log.level, config.log.format == LogFormat::Json)?;
     let running = app::start(&config, Clock::system()).await?;
     println!("Parlour {} is at {}", env!("CARGO_PKG_VERSION"), running.public_url);
     println!("Sign in, once and within the hour: {}", running.sign_in_link().await?);
@@ -204,20 +209,13 @@ async fn doctor(config: &Config) -> anyhow::Result<ExitCode> {
     tasks.stop(Duration::from_secs(10)).await;
     let now = Clock::system().now();
     println!("clock     {}", rfc3339(now));
-    let report = manifest::check(&config.bots);
-    print!("{}", report.render(ReportFormat::Text));
-    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(report(&config.bots, check::Format::Text))
 }
 
-fn check(folders: &[PathBuf], format: Format) -> anyhow::Result<ExitCode> {
-    let report = manifest::check(folders);
-    let format = match format {
-        Format::Text => ReportFormat::Text,
-        Format::Json => ReportFormat::Json,
-        Format::Github => ReportFormat::Github,
-    };
-    print!("{}", report.render(format));
-    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+fn report(folders: &[PathBuf], format: check::Format) -> ExitCode {
+    let report = check::check(folders);
+    print!("{}", report.write(format));
+    if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// `90d`, `12h`, `2027-01-31` or RFC 3339, as Unix milliseconds.

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::Api;
 use super::error::ApiResult;
 use crate::identity::Caller;
+use crate::manifest::Level;
 use crate::identity::permission::{Object, Verb, authorize};
 
 /// How the bots of this installation do.
@@ -54,7 +55,10 @@ pub(super) async fn bots(State(api): State<Api>, caller: Caller) -> ApiResult<An
         file: fault.file.display().to_string(),
         line: fault.line,
         column: fault.column,
-        level: fault.level.as_str(),
+        level: match fault.level {
+            Level::Error => "error",
+            Level::Warning => "warning",
+        },
         message: fault.message.clone(),
         suggestion: fault.suggestion.clone(),
     });

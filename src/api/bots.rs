@@ -278,13 +278,12 @@ pub(super) async fn complete(
         }),
     });
     let completions = completions.collect();
-    let understood = match snapshot.index.resolve(&query.text, &scope) {
-        Resolution::Match(found) | Resolution::Near(found) => {
-            let owner = snapshot.bot(&found.command.bot);
-            owner.filter(|owner| may(&owner.bot, &found.command)).map(|_| understood(&found))
-        }
+    let found = match snapshot.index.resolve(&query.text, &scope) {
+        Resolution::Match(found) => Some(found),
+        Resolution::Near(near) => Some(near.found),
         Resolution::Ambiguous(_) | Resolution::Nothing => None,
     };
+    let understood = found.filter(|found| may(&found.bot, &found.command)).map(|found| understood(&found));
     Ok(Answer(Completions { text: query.text, completions, understood }))
 }
 

@@ -3,7 +3,7 @@
 use crate::engine::invoke::{Request, Source};
 use crate::engine::registry::Snapshot;
 use crate::identity::permission::{Object, Verb, decide};
-use crate::intent::{Match, Resolution, Scope};
+use crate::intent::{Match, Resolution, Scope, SlotFault};
 use crate::model::message::{Message, Tone, escape_markdown};
 use crate::model::principal::Principal;
 
@@ -20,7 +20,17 @@ pub(super) fn of(snapshot: &Snapshot, principal: &Principal, bot: &str, text: &s
     let (addressed, text) = address(snapshot, principal, text);
     let scope = Scope { bot: Some(addressed.as_deref().unwrap_or(bot)) };
     match snapshot.index.resolve(text, &scope) {
-        Resolution::Match(found) | Resolution::Near(found) => Meaning::Run(Box::new(request(found, source))),
+        Resolution::Match(found) => Meaning::Run(Box::new(request(found, source))),
+        // The engine says what is missing or wrong, all of it at once.
+        Resolution::Near(near) => {
+            let unknown = near.faults.into_iter().filter_map(|fault| match fault {
+                SlotFault::Unknown { name } => Some((name, String::new())),
+                SlotFault::Missing { .. } | SlotFault::Invalid { .. } => None,
+            });
+            let mut request = request(near.found, source);
+            request.arguments.extend(unknown);
+            Meaning::Run(Box::new(request))
+        }
         Resolution::Ambiguous(candidates) => ask_which(snapshot, principal, candidates, text, source),
         Resolution::Nothing => Meaning::Say(suggest(snapshot, principal, &scope, text)),
     }

@@ -10,7 +10,7 @@ use super::data::clock_time;
 use super::invoke::Prepared;
 use super::registry::{LoadedBot, Snapshot};
 use crate::identity::permission::{Object, Verb, decide};
-use crate::intent::Scope;
+use crate::intent::{Criterion, Resolution, Scope, SlotFault};
 use crate::model::bot::{Access, Bot};
 use crate::model::command::{Body, Builtin, Command, Effect, Example};
 use crate::model::event::Stream;
@@ -153,8 +153,12 @@ fn describe(snapshot: &Snapshot, principal: &Principal, here: Option<&str>, name
     let mut found = snapshot.commands_named(name);
     if found.is_empty() {
         // People describe what they would say as readily as what a command is called.
-        let resolved = snapshot.index.resolve(name, &Scope { bot: here }).command().cloned();
-        found = resolved.map(|command| snapshot.commands_named(&command.name)).unwrap_or_default();
+        let resolved = match snapshot.index.resolve(name, &Scope { bot: here }) {
+            Resolution::Match(found) => Some(found),
+            Resolution::Near(near) => Some(near.found),
+            Resolution::Ambiguous(_) | Resolution::Nothing => None,
+        };
+        found = resolved.map(|found| snapshot.commands_named(&found.command.name)).unwrap_or_default();
     }
     found.retain(|(loaded, command)| may(&loaded.bot, command));
     if found.len() > 1
@@ -204,25 +208,57 @@ async fn why(engine: &Engine, principal: &Principal, prepared: &Prepared, here: 
         let command = loaded.command(command)?;
         Some(decide(principal, Verb::Invoke, Object::Command { bot: &loaded.bot, command: &command, arguments: None }))
     };
-    let mut message = Message::text(format!("You said “{}”. {}", escape_markdown(&said), escape_markdown(&explanation.summary)));
-    // A candidate that the caller may not run is not named.
+    let mut message = Message::text(format!("You said “{}”. {}", escape_markdown(&said), decided(explanation.decided_by)));
+    // A candidate that the caller may not run is not named, except the one that counted: they were told of it.
     let rows: Vec<Vec<String>> = explanation
         .candidates
         .iter()
-        .filter(|candidate| may(&candidate.bot, &candidate.command).is_some_and(|decision| decision.allowed))
-        .map(|c| [&c.command, &c.bot, &c.intent, &c.verdict].map(|text| escape_markdown(text)).to_vec())
+        .filter(|c| c.chosen || may(&c.bot, &c.command).is_some_and(|decision| decision.allowed))
+        .map(|c| {
+            let verdict = match (c.chosen, c.faults.first()) {
+                (true, None) => "this one".to_owned(),
+                (true, Some(fault)) => format!("this one, but {}", slot_fault(fault)),
+                (false, None) => "fits too".to_owned(),
+                (false, Some(fault)) => slot_fault(fault),
+            };
+            [&c.command, &c.bot, &c.written, &verdict].map(|text| escape_markdown(text)).to_vec()
+        })
         .collect();
     if !rows.is_empty() {
         let columns = ["Command", "Bot", "Intent", "Verdict"].map(str::to_owned).to_vec();
         message = message.part(Part::Table { columns, rows });
     }
-    if let Some((bot, command)) = &explanation.chosen
-        && let Some(decision) = may(bot, command)
+    if let Some(chosen) = explanation.candidates.iter().find(|candidate| candidate.chosen)
+        && let Some(decision) = may(&chosen.bot, &chosen.command)
     {
         let verdict = if decision.allowed { "You may run it" } else { "You may not run it" };
         message = message.part(Part::Context { texts: vec![format!("{verdict}: {}.", escape_markdown(&decision.rule))] });
     }
     Ok(message)
+}
+
+/// The rule of the ranking that decided, as a sentence.
+fn decided(criterion: Criterion) -> String {
+    match criterion {
+        Criterion::Nothing => "No command begins like that.".to_owned(),
+        Criterion::Alone => "Only one command fits.".to_owned(),
+        Criterion::Tie => "Several bots answer to it equally well, so you were asked.".to_owned(),
+        Criterion::Reserved => "These words belong to every installation.".to_owned(),
+        Criterion::Scope => "The bot of this conversation goes first.".to_owned(),
+        Criterion::Completeness => "One command understands all of it.".to_owned(),
+        Criterion::Token(at) => format!("Word {} fits one command more exactly than the others.", at + 1),
+        Criterion::Form => "A pattern goes before a command's name, and that before a regular expression.".to_owned(),
+        Criterion::Priority => "One command has the higher priority.".to_owned(),
+        Criterion::Order => "What was written first in the bot goes first.".to_owned(),
+    }
+}
+
+fn slot_fault(fault: &SlotFault) -> String {
+    match fault {
+        SlotFault::Missing { parameter } => format!("{parameter} is missing"),
+        SlotFault::Invalid { parameter, value } => format!("“{value}” is no {parameter}"),
+        SlotFault::Unknown { name } => format!("it has no {name}"),
+    }
 }
 
 async fn last_said(engine: &Engine, principal: &Principal, conversation: &str) -> Result<Option<String>> {

@@ -9,13 +9,13 @@ use serde_json::Value;
 use super::builtin;
 use crate::identity::permission::{Object, Verb, decide};
 use crate::intent::Index;
-use crate::manifest::{self, Fault, LoadedBot as Read};
+use crate::manifest::{self, Fault, Level, LoadedBot as Read};
 use crate::model::bot::Bot;
 use crate::model::command::Command;
 use crate::model::message::Message;
 use crate::model::name::fold;
 use crate::model::principal::Principal;
-use crate::model::{Error, Result};
+use crate::model::{Error, Kind, Result};
 
 /// A bot that can be talked to.
 pub struct LoadedBot {
@@ -36,9 +36,9 @@ impl LoadedBot {
 
     /// Renders a command's reply.
     pub(super) fn render(&self, command: &str, context: &Value) -> Result<Message> {
-        let read = self.read.as_ref().ok_or_else(|| Error::internal("render a reply", "a built-in has no template"))?;
-        read.render(command, context)
-            .map_err(|fault| Error::new(crate::model::Kind::Invalid, "TEMPLATE_FAILED", fault.to_string()))
+        let reply = self.read.as_ref().and_then(|read| read.reply(command));
+        let reply = reply.ok_or_else(|| Error::internal("render a reply", "the command has no template"))?;
+        reply.render(context).map_err(|fault| Error::new(Kind::Invalid, "TEMPLATE_FAILED", fault.to_string()))
     }
 }
 
@@ -150,28 +150,30 @@ impl Registry {
     pub fn reload(&self) -> Arc<Snapshot> {
         let before = self.snapshot();
         let read = manifest::load(&self.folders);
-        let mut bots = BTreeMap::new();
+        let mut bots: BTreeMap<String, Arc<LoadedBot>> = BTreeMap::new();
         let mut statuses = BTreeMap::new();
-        for (name, fault) in &read.broken {
-            let last = before.bots.get(name).cloned();
-            let status = BotStatus::Degraded { detail: fault.to_string(), serving: last.is_some() };
-            statuses.insert(name.clone(), status);
-            if let Some(last) = last {
-                bots.insert(name.clone(), last);
-            }
-        }
-        for loaded in read.bots {
+        for loaded in &read.bots {
             let bot = loaded.bot.clone();
             statuses.insert(bot.name.clone(), BotStatus::Online);
-            bots.insert(bot.name.clone(), LoadedBot::new(bot, Some(loaded)));
+            bots.insert(bot.name.clone(), LoadedBot::new(bot, Some(loaded.clone())));
         }
+        for outcome in read.outcomes.iter().filter(|outcome| !outcome.loaded) {
+            let last = before.bots.get(&outcome.bot).filter(|_| !bots.contains_key(&outcome.bot)).cloned();
+            bots.extend(last.map(|last| (outcome.bot.clone(), last)));
+            let serving = bots.contains_key(&outcome.bot);
+            let error = outcome.faults.iter().find(|fault| fault.level == Level::Error);
+            let detail = error.map(ToString::to_string).unwrap_or_default();
+            statuses.insert(outcome.bot.clone(), BotStatus::Degraded { detail, serving });
+        }
+        let faults: Vec<Fault> =
+            read.faults().map(|(folder, fault)| Fault { file: folder.join(&fault.file), ..fault.clone() }).collect();
         let builtin = Arc::new(builtin::bot());
         bots.insert(builtin.name.clone(), LoadedBot::new(builtin, None));
-        for fault in &read.faults {
+        for fault in &faults {
             tracing::warn!("{fault}");
         }
-        tracing::info!(bots = statuses.len(), faults = read.faults.len(), "bots loaded");
-        let snapshot = Snapshot::new(bots, statuses, read.faults);
+        tracing::info!(bots = statuses.len(), faults = faults.len(), "bots loaded");
+        let snapshot = Snapshot::new(bots, statuses, faults);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = snapshot.clone();
         snapshot
     }

@@ -131,13 +131,33 @@ const MARKUP: &str = r"\`*_{}[]()#+!|<>~&";
 pub fn escape_markdown(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        if matches!(
-            c,
-            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '#' | '+' | '!' | '|' | '<' | '>' | '~' | '&'
-        ) {
+        if MARKUP.contains(c) {
             out.push('\\');
         }
         out.push(c);
     }
     out
+}
+
+/// Takes the escapes of [`escape_markdown`] off again: for readers of plain text.
+pub fn unescape_markdown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let escaped = rest.next_if(|next| c == '\\' && next.is_ascii_punctuation());
+        out.push(escaped.unwrap_or(c));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_come_off_again() {
+        for text in ["a_b *c* [d](e) <f> & \\ #g", "plain", "", r"\\_"] {
+            assert_eq!(unescape_markdown(&escape_markdown(text)), text);
+        }
+    }
 }
