@@ -32,6 +32,11 @@ impl Fault {
         self
     }
 
+    /// The byte offset of the fault in `source`, the text it was found in.
+    pub fn offset_in(&self, source: &str) -> usize {
+        offset(source, self.line as usize, self.column as usize)
+    }
+
     /// The message with its suggestion, without the place.
     pub fn text(&self) -> String {
         match &self.suggestion {

@@ -152,7 +152,10 @@ impl HelperDef for Each {
             Value::Object(map) => map.iter().map(|(key, item)| (Value::from(key.as_str()), item)).collect(),
             Value::Null => Vec::new(),
             _ => {
-                return Err(other(format!("\"{}\" is not a list", list.relative_path().map_or("each", String::as_str))));
+                return Err(other(format!(
+                    "\"{}\" is not a list",
+                    list.relative_path().map_or("each", String::as_str)
+                )));
             }
         };
         if rounds.is_empty() {

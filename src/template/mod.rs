@@ -36,6 +36,14 @@ pub enum Form {
     Json,
 }
 
+/// The partials that `source` includes, in order; none when it cannot be read.
+pub fn includes(source: &str) -> Vec<String> {
+    if !source.contains("{{") {
+        return Vec::new();
+    }
+    scan::scan(source).map(|scan| scan.includes.into_iter().map(|include| include.name).collect()).unwrap_or_default()
+}
+
 /// What one template, and one render, may cost.
 pub mod limit {
     use std::time::Duration;
