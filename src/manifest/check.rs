@@ -1,0 +1,145 @@
+//! `parlour check`: everything that can be known about bots before anybody talks to them.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::fault::{Fault, Level};
+use super::load::load_as;
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object.
+    Json,
+    /// Annotations as GitHub Actions reads them.
+    Github,
+}
+
+impl Format {
+    pub const NAMES: [&str; 3] = ["text", "json", "github"];
+
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "text" => Some(Self::Text),
+            "json" => Some(Self::Json),
+            "github" => Some(Self::Github),
+            _ => None,
+        }
+    }
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Every fault; the files are relative to where the check was started.
+    pub faults: Vec<Fault>,
+    /// How much was found to be in order.
+    pub bots: usize,
+    pub commands: usize,
+    pub intents: usize,
+    pub examples: usize,
+}
+
+/// Loads the bots of `dirs`, runs their examples through the matcher and renders every reply with sample values.
+pub fn check(dirs: &[PathBuf]) -> Report {
+    let loaded = load_as(dirs, true);
+    let mut report = Report { bots: loaded.bots.len(), ..Report::default() };
+    for command in loaded.bots.iter().flat_map(|loaded| &loaded.bot.commands) {
+        report.commands += 1;
+        report.intents += command.intents.len();
+        report.examples += command.examples.len();
+    }
+    report.faults =
+        loaded.faults().map(|(dir, fault)| Fault { file: join(dir, &fault.file), ..fault.clone() }).collect();
+    report
+}
+
+fn join(dir: &Path, file: &Path) -> PathBuf {
+    dir.strip_prefix(".").unwrap_or(dir).join(file)
+}
+
+impl Report {
+    /// Whether every bot can be loaded.
+    pub fn is_ok(&self) -> bool {
+        self.faults.iter().all(|fault| fault.level != Level::Error)
+    }
+
+    /// The report as text to print, with a line end at the end.
+    pub fn write(&self, format: Format) -> String {
+        match format {
+            Format::Text => self.text(),
+            Format::Json => format!("{}\n", self.json()),
+            Format::Github => self.github(),
+        }
+    }
+
+    fn count(&self, level: Level) -> usize {
+        self.faults.iter().filter(|fault| fault.level == level).count()
+    }
+
+    fn text(&self) -> String {
+        let mut out = self.faults.iter().fold(String::new(), |mut out, fault| {
+            let _ = writeln!(out, "{fault}");
+            out
+        });
+        let (errors, warnings) = (self.count(Level::Error), self.count(Level::Warning));
+        let _ = writeln!(
+            out,
+            "{}, {}, {}, {}: {}",
+            number(self.bots, "bot"),
+            number(self.commands, "command"),
+            number(self.intents, "intent"),
+            number(self.examples, "example"),
+            match (errors, warnings) {
+                (0, 0) => "all good".to_owned(),
+                (0, warnings) => number(warnings, "warning"),
+                (errors, 0) => number(errors, "fault"),
+                (errors, warnings) => format!("{}, {}", number(errors, "fault"), number(warnings, "warning")),
+            }
+        );
+        out
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "ok": self.is_ok(),
+            "bots": self.bots,
+            "commands": self.commands,
+            "intents": self.intents,
+            "examples": self.examples,
+            "faults": self.faults,
+        })
+    }
+
+    fn github(&self) -> String {
+        self.faults.iter().fold(String::new(), |mut out, fault| {
+            let kind = match fault.level {
+                Level::Error => "error",
+                Level::Warning => "warning",
+            };
+            let file = property(&fault.file.to_string_lossy());
+            let (line, column) = (fault.line, fault.column);
+            let _ = writeln!(out, "::{kind} file={file},line={line},col={column}::{}", data(&fault.text()));
+            out
+        })
+    }
+}
+
+fn number(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// Escapes the text of a workflow command.
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// Escapes a property of a workflow command.
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}

@@ -1,0 +1,120 @@
+//! All bots of some directories.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::bot;
+use super::fault::{Fault, Level};
+use crate::model::bot::Bot;
+use crate::model::name::fold;
+use crate::template::reply::Compiled;
+
+/// A bot without a fault, ready to serve.
+#[derive(Clone, Debug)]
+pub struct LoadedBot {
+    pub bot: Arc<Bot>,
+    /// The compiled replies, by folded command name.
+    pub(super) replies: BTreeMap<String, Arc<Compiled>>,
+}
+
+impl LoadedBot {
+    /// The compiled reply of a command.
+    pub fn reply(&self, command: &str) -> Option<&Arc<Compiled>> {
+        self.replies.get(&fold(command))
+    }
+}
+
+/// What became of one folder.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The name of the folder, which is the name of the bot.
+    pub bot: String,
+    /// The directory it is in, as it was given.
+    pub dir: PathBuf,
+    /// Whether it is among the loaded bots. When not, whoever has a good version of it keeps that.
+    pub loaded: bool,
+    pub faults: Vec<Fault>,
+}
+
+/// The bots of some directories, and what is wrong with the others.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    pub bots: Vec<LoadedBot>,
+    pub outcomes: Vec<Outcome>,
+    /// Directories that could not be read.
+    pub unread: Vec<Fault>,
+}
+
+impl Loaded {
+    /// Every fault, with the directory it was found in.
+    pub fn faults(&self) -> impl Iterator<Item = (&Path, &Fault)> {
+        let unread = self.unread.iter().map(|fault| (Path::new(""), fault));
+        unread.chain(
+            self.outcomes.iter().flat_map(|outcome| outcome.faults.iter().map(|fault| (outcome.dir.as_path(), fault))),
+        )
+    }
+
+    /// What became of the folders named `bot`.
+    pub fn outcomes_of<'a>(&'a self, bot: &'a str) -> impl Iterator<Item = &'a Outcome> {
+        self.outcomes.iter().filter(move |outcome| outcome.bot == bot)
+    }
+}
+
+/// Loads all bots of one directory.
+pub fn load_dir(dir: &Path) -> Loaded {
+    load(&[dir.to_owned()])
+}
+
+/// Loads all bots of several directories. A name that is taken by an earlier directory is a fault of the later folder.
+pub fn load(dirs: &[PathBuf]) -> Loaded {
+    load_as(dirs, false)
+}
+
+/// Like [`load`]; with `rehearse`, every reply is rendered with sample values as well.
+pub(super) fn load_as(dirs: &[PathBuf], rehearse: bool) -> Loaded {
+    let mut loaded = Loaded::default();
+    let mut homes: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for dir in dirs {
+        let names = match bot_folders(dir) {
+            Ok(names) => names,
+            Err(error) => {
+                loaded.unread.push(whole(dir, format!("the directory of bots cannot be read: {error}")));
+                continue;
+            }
+        };
+        for name in names {
+            let (bot, mut faults) = bot::read(dir, &name, rehearse);
+            let first = homes.get(&name);
+            if let Some(first) = first {
+                let message = format!("there is a bot \"{name}\" in {} already", first.display());
+                faults.insert(0, whole(&Path::new(&name).join(bot::FILE), message));
+            } else {
+                homes.insert(name.clone(), dir.clone());
+                loaded.bots.extend(bot);
+            }
+            let is_loaded = !faults.iter().any(|fault| fault.level == Level::Error);
+            loaded.outcomes.push(Outcome { bot: name, dir: dir.clone(), loaded: is_loaded, faults });
+        }
+    }
+    loaded
+}
+
+fn whole(file: &Path, message: String) -> Fault {
+    Fault { file: file.to_owned(), line: 1, column: 1, level: Level::Error, message, suggestion: None }
+}
+
+/// The names of the folders in `dir`, sorted; hidden ones are not bots.
+pub(super) fn bot_folders(dir: &Path) -> std::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') && fs::metadata(entry.path()).is_ok_and(|meta| meta.is_dir()) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}

@@ -1,0 +1,29 @@
+//! Floor 3: files to model. Bots are folders; what is wrong with one is said with file, line and column.
+//!
+//! [`load`](load::load) reads whole directories, all or nothing per bot. [`check`](check::check) is the same with a
+//! rehearsal, for people and for CI. [`Watcher`] says when to load again.
+
+mod access;
+mod bot;
+pub mod check;
+mod command;
+mod fault;
+mod folder;
+mod load;
+mod parameter;
+mod reply;
+mod sample;
+mod sheet;
+mod watch;
+mod yaml;
+
+pub use bot::{API_VERSION, FILE, KEYS as BOT_KEYS};
+pub use command::{DATA_SOURCES, KEYS as COMMAND_KEYS, MAPPED_SOURCES};
+pub use fault::{Fault, Level};
+pub use folder::FILE_BYTES;
+pub use load::{Loaded, LoadedBot, Outcome, load, load_dir};
+pub use parameter::KEYS as PARAMETER_KEYS;
+pub use watch::Watcher;
+
+#[cfg(test)]
+mod tests;
