@@ -61,7 +61,10 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let api = Api::new(engine.clone(), hub, identity.clone(), tasks.clone(), &reached);
     let router = api::router(api);
     let stop = tasks.stop_token().clone();
-    #[expect(clippy::disallowed_methods, reason = "the accept loop is awaited by `Running`, not by the tasks it serves")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the accept loop is awaited by `Running`, not by the tasks it serves"
+    )]
     let server = tokio::spawn(async move {
         axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
     });

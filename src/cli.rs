@@ -168,7 +168,8 @@ async fn link(config: &Config) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     let (store, identity) = app::open_store(config, Clock::system(), &tasks).await?;
     let token = identity.make_sign_in_link().await?;
-    let url = if config.public_url.is_empty() { format!("http://{}", config.listen) } else { config.public_url.clone() };
+    let url =
+        if config.public_url.is_empty() { format!("http://{}", config.listen) } else { config.public_url.clone() };
     println!("{url}/auth/local?token={token}");
     store.close();
     tasks.stop(Duration::from_secs(10)).await;
@@ -228,7 +229,8 @@ fn expiry(text: &str) -> anyhow::Result<Millis> {
     if let Ok(date) = text.parse::<jiff::civil::Date>() {
         return Ok(date.to_zoned(utc)?.timestamp().as_millisecond());
     }
-    let span: jiff::Span =
-        text.parse().with_context(|| format!("--expires {text}: give a time such as 90d, or a date such as 2027-01-31"))?;
+    let span: jiff::Span = text
+        .parse()
+        .with_context(|| format!("--expires {text}: give a time such as 90d, or a date such as 2027-01-31"))?;
     Ok(now.to_zoned(utc).checked_add(span)?.timestamp().as_millisecond())
 }

@@ -105,7 +105,9 @@ impl Config {
 /// names a section or key of the default counts, and a wrong key inside a section is still an error.
 fn is_setting(key: &str) -> bool {
     let first = key.split("__").next().unwrap_or_default();
-    ["listen", "public_url", "data", "database", "bots", "log", "session"].iter().any(|known| first.eq_ignore_ascii_case(known))
+    ["listen", "public_url", "data", "database", "bots", "log", "session"]
+        .iter()
+        .any(|known| first.eq_ignore_ascii_case(known))
 }
 
 fn describe(error: &figment::Error) -> String {

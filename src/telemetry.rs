@@ -5,7 +5,8 @@ use tracing_subscriber::fmt;
 
 /// Starts logging; called once, by the binary. `level` is a level or a list such as `info,parlour=debug`.
 pub fn start(level: &str, json: bool) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(level).map_err(|error| anyhow::anyhow!("log.level {level:?} is not a filter: {error}"))?;
+    let filter =
+        EnvFilter::try_new(level).map_err(|error| anyhow::anyhow!("log.level {level:?} is not a filter: {error}"))?;
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = if json {
         builder.json().flatten_event(true).try_init()

@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 use super::Api;
 use super::error::ApiResult;
 use crate::identity::Caller;
-use crate::manifest::Level;
 use crate::identity::permission::{Object, Verb, authorize};
+use crate::manifest::Level;
 
 /// How the bots of this installation do.
 #[derive(Debug, Serialize, ToSchema)]

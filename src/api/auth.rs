@@ -39,7 +39,11 @@ fn set_cookie(response: &mut Response, cookie: &Cookie<'_>, seconds: i64) -> Api
 /// Opens a session from the one-time link that the server printed, and goes to the web chat.
 #[utoipa::path(get, path = "/auth/local", tag = "auth", params(LinkQuery), security(()),
     responses((status = 303, description = "Signed in; the session is in a cookie"), (status = 401, description = "The link was used or has expired")))]
-pub(super) async fn local(State(api): State<Api>, headers: HeaderMap, Query(query): Query<LinkQuery>) -> ApiResult<Response> {
+pub(super) async fn local(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Query(query): Query<LinkQuery>,
+) -> ApiResult<Response> {
     let signed_in = match api.identity.redeem(&query.token, user_agent(&headers)).await {
         Ok(signed_in) => signed_in,
         // A person in a browser sees the page that says how to get another link, a program the error.
@@ -91,9 +95,5 @@ pub(super) struct Validity {
 /// Whether the caller's session or key counts, for whom and until when.
 #[utoipa::path(get, path = "/auth/validate", tag = "auth", responses((status = 200, body = Validity), (status = 401)))]
 pub(super) async fn validate(caller: Caller) -> Json<Validity> {
-    Json(Validity {
-        valid: true,
-        user_id: caller.principal.id.clone(),
-        expires_at: caller.expires_at.map(rfc3339),
-    })
+    Json(Validity { valid: true, user_id: caller.principal.id.clone(), expires_at: caller.expires_at.map(rfc3339) })
 }

@@ -13,11 +13,11 @@ use crate::engine::registry::{BotStatus, LoadedBot};
 use crate::identity::Caller;
 use crate::identity::permission::{Object, Verb, authorize, decide, unknown_bot};
 use crate::intent::{CompletionTokenKind, Resolution, Scope};
+use crate::model::Error;
 use crate::model::bot::Bot;
 use crate::model::command::{Command, Effect};
 use crate::model::parameter::{Parameter, ParameterType};
 use crate::model::principal::Principal;
-use crate::model::Error;
 
 /// A bot the caller may use.
 #[derive(Debug, Serialize, ToSchema)]
@@ -141,7 +141,11 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller) -> Answer<Vec<B
 
 /// One bot and its commands.
 #[utoipa::path(get, path = "/api/bots/{id}", tag = "bots", params(("id" = String, Path)), responses((status = 200, body = BotDetail), (status = 401), (status = 404)))]
-pub(super) async fn get(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> ApiResult<Answer<BotDetail>> {
+pub(super) async fn get(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> ApiResult<Answer<BotDetail>> {
     let snapshot = api.engine.registry().snapshot();
     let loaded = snapshot.bot(&id).ok_or_else(|| unknown_bot(&id))?;
     authorize(&caller.principal, Verb::View, Object::Bot(&loaded.bot))?;

@@ -333,7 +333,9 @@ fn attachment(part: &Part) -> Option<Value> {
         }
         Part::Code { text: code, .. } => text(format!("```\n{code}\n```")),
         Part::List { items } => text(items.iter().map(|item| format!("• {item}")).collect::<Vec<_>>().join("\n")),
-        Part::Quote { text: quote } => text(quote.lines().map(|line| format!("> {line}")).collect::<Vec<_>>().join("\n")),
+        Part::Quote { text: quote } => {
+            text(quote.lines().map(|line| format!("> {line}")).collect::<Vec<_>>().join("\n"))
+        }
         Part::Image { url, alt } => json!({ "fallback": alt, "image_url": url }),
         Part::Context { texts } => json!({ "fallback": texts.join(" · "), "footer": texts.join(" · ") }),
         Part::Divider => return None,

@@ -98,7 +98,8 @@ enum Family {
 
 impl Family {
     fn of(path: &str) -> Self {
-        let under = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let under =
+            |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         if under("/api/v1") {
             Self::IntegrationLayer
         } else if ["/api/playbooks", "/api/executions", "/api/credentials", "/api/health"].into_iter().any(under) {

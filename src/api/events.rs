@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
+use super::Api;
 use super::error::ApiResult;
 use super::extract::Query;
 use super::session::within;
-use super::Api;
 use crate::bus::{Inbox, Live, Subscription};
 use crate::identity::Caller;
 use crate::identity::permission::Verb;
@@ -102,7 +102,11 @@ pub(super) async fn read(
             let page = store.events_before(&stream, before, limit).await?;
             let first = page.events.first().map_or(1, |event| event.seq);
             let next_after = page.events.last().map_or(before - 1, |event| event.seq);
-            EventsPage { has_more: Some(first > 1), limited: first > 1, ..page_of(store, &stream, &page.frames(&stream).collect::<Vec<_>>(), page.head, next_after)? }
+            EventsPage {
+                has_more: Some(first > 1),
+                limited: first > 1,
+                ..page_of(store, &stream, &page.frames(&stream).collect::<Vec<_>>(), page.head, next_after)?
+            }
         }
         None => {
             let after = query.after.unwrap_or_default();

@@ -1,9 +1,10 @@
 //! What handlers ask for: the caller, a body, a query. Each failure is an error of the house.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
+use axum::response::{IntoResponse as _, Response};
 use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
@@ -23,7 +24,8 @@ pub(super) enum Carrier {
 pub(super) fn token(headers: &HeaderMap) -> Option<(&str, Carrier)> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let text = value.to_str().ok().unwrap_or_default();
-        let token = text.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, t)| t.trim());
+        let token =
+            text.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, t)| t.trim());
         return Some((token.unwrap_or_default(), Carrier::Header));
     }
     if let Some(value) = headers.get("x-api-key") {
@@ -45,30 +47,22 @@ impl Api {
 }
 
 impl FromRequestParts<Api> for Caller {
-    type Rejection = ApiError;
+    type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
-        let (token, carrier) = token(&parts.headers).unwrap_or(("", Carrier::Header));
-        let caller = api.identity.authenticate(token).await?;
-        let is_safe = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        if carrier == Carrier::Cookie && !is_safe && !api.is_same_origin(&parts.headers) {
-            let message = "this request did not come from a page of this server; send an API key instead of a cookie";
-            return Err(Error::new(Kind::Forbidden, "CROSS_ORIGIN", message).into());
-        }
-        Ok(caller)
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
+        caller(parts, api).await.map_err(|error| ApiError(error).into_response())
     }
 }
 
-impl OptionalFromRequestParts<Api> for Caller {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Option<Self>, ApiError> {
-        match <Self as FromRequestParts<Api>>::from_request_parts(parts, api).await {
-            Ok(caller) => Ok(Some(caller)),
-            Err(ApiError(error)) if error.kind == Kind::Unauthenticated => Ok(None),
-            Err(error) => Err(error),
-        }
+async fn caller(parts: &Parts, api: &Api) -> crate::model::Result<Caller> {
+    let (token, carrier) = token(&parts.headers).unwrap_or(("", Carrier::Header));
+    let caller = api.identity.authenticate(token).await?;
+    let is_safe = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if carrier == Carrier::Cookie && !is_safe && !api.is_same_origin(&parts.headers) {
+        let message = "this request did not come from a page of this server; send an API key instead of a cookie";
+        return Err(Error::new(Kind::Forbidden, "CROSS_ORIGIN", message));
     }
+    Ok(caller)
 }
 
 /// A JSON body, with its bytes as they came.
@@ -81,7 +75,8 @@ impl<T: DeserializeOwned> FromRequest<Api> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let kind =
+            request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         if kind != "application/json" && !(kind.starts_with("application/") && kind.ends_with("+json")) {
             let message = "send the body as JSON, with Content-Type: application/json";

@@ -96,7 +96,11 @@ impl Address {
         let port = listening.port();
         let mut origins: Vec<String> =
             ["127.0.0.1", "localhost", "[::1]"].iter().map(|host| format!("http://{host}:{port}")).collect();
-        let own = if listening.ip().is_unspecified() { format!("http://127.0.0.1:{port}") } else { format!("http://{listening}") };
+        let own = if listening.ip().is_unspecified() {
+            format!("http://127.0.0.1:{port}")
+        } else {
+            format!("http://{listening}")
+        };
         if !origins.contains(&own) {
             origins.push(own.clone());
         }
@@ -142,12 +146,18 @@ pub fn router(api: Api) -> Router {
         .layer(axum::Extension(openapi::Document::new(&document)))
         .fallback(site::serve)
         .method_not_allowed_fallback(async || {
-            error::refuse(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "this address does not take that method")
+            error::refuse(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "METHOD_NOT_ALLOWED",
+                "this address does not take that method",
+            )
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(CompressionLayer::new().gzip(true).compress_when(
-            DefaultPredicate::new().and(NotForContentType::const_new("text/event-stream")),
-        ))
+        .layer(
+            CompressionLayer::new()
+                .gzip(true)
+                .compress_when(DefaultPredicate::new().and(NotForContentType::const_new("text/event-stream"))),
+        )
         .layer(middleware::from_fn(error::envelope))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             tracing::error!("a handler panicked");

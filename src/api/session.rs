@@ -172,7 +172,11 @@ pub(super) struct LastMessage {
 
 /// The caller's open bot sessions, latest activity first.
 #[utoipa::path(get, path = "/api/session/list", tag = "session", params(ListQuery), responses((status = 200, body = SessionList), (status = 400), (status = 401)))]
-pub(super) async fn list(State(api): State<Api>, caller: Caller, Query(query): Query<ListQuery>) -> ApiResult<Answer<SessionList>> {
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+) -> ApiResult<Answer<SessionList>> {
     let limit = within("limit", query.limit, 1, 200)?;
     let before = query.before.as_deref().map(cursor).transpose()?;
     let mut rows = api.engine.store().conversations(&caller.principal.id, before, limit + 1).await?;
@@ -207,7 +211,9 @@ pub(super) fn within(name: &str, value: i64, least: i64, most: i64) -> ApiResult
     if (least..=most).contains(&value) {
         return Ok(value);
     }
-    Err(Error::invalid(format!("{name} is a number from {least} to {most}")).details(serde_json::json!({ "field": name })).into())
+    Err(Error::invalid(format!("{name} is a number from {least} to {most}"))
+        .details(serde_json::json!({ "field": name }))
+        .into())
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -218,7 +224,11 @@ pub(super) struct Deleted {
 
 /// Ends a session: a bot session of the caller's, or a login session of theirs.
 #[utoipa::path(delete, path = "/api/session/{id}", tag = "session", params(("id" = String, Path)), responses((status = 200, body = Deleted), (status = 401), (status = 404)))]
-pub(super) async fn delete(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> ApiResult<Answer<Deleted>> {
+pub(super) async fn delete(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> ApiResult<Answer<Deleted>> {
     match api.hub.close(&caller.principal, &id).await {
         Ok(()) => {}
         Err(error) if error.kind == Kind::NotFound => {
@@ -283,7 +293,8 @@ pub(super) async fn say(
 /// The `Idempotency-Key` header: 1 to 255 visible characters.
 pub(super) fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<String>> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()));
+    let key =
+        value.to_str().ok().filter(|key| (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()));
     match key {
         Some(key) => Ok(Some(key.to_owned())),
         None => Err(Error::invalid("Idempotency-Key has 1 to 255 visible ASCII characters").into()),

@@ -26,7 +26,11 @@ pub(super) async fn serve(request: Request) -> Response {
     if is_read && wants_page(request.headers()) && !path.starts_with("/api/") && !path.starts_with("/assets/") {
         return match Client::get("index.html") {
             Some(page) => answer("/index.html", &page, request.headers()),
-            None => refuse(StatusCode::NOT_FOUND, "NOT_FOUND", "this binary was built without the web client; run `make build`"),
+            None => refuse(
+                StatusCode::NOT_FOUND,
+                "NOT_FOUND",
+                "this binary was built without the web client; run `make build`",
+            ),
         };
     }
     refuse(StatusCode::NOT_FOUND, "NOT_FOUND", "there is nothing at this address")

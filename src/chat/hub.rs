@@ -21,7 +21,7 @@ use crate::store::log::Receipt;
 use crate::store::turn::Turn;
 
 /// The longest message, in bytes.
-pub const MAX_CONTENT: usize = 32 * 1024;
+const MAX_CONTENT: usize = 32 * 1024;
 
 /// The conversations of one installation.
 pub struct Hub {
@@ -62,7 +62,8 @@ impl Hub {
             created_at: self.engine.clock().now(),
             closed_at: None,
         };
-        let announcement = session_update(Stream::user(&principal.id), &conversation, "active", conversation.created_at)?;
+        let announcement =
+            session_update(Stream::user(&principal.id), &conversation, "active", conversation.created_at)?;
         self.store().open_conversation(conversation.clone(), announcement).await?;
         Ok(conversation)
     }

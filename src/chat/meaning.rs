@@ -61,7 +61,13 @@ fn request(found: Match, source: Source) -> Request {
 }
 
 /// Several bots answer to the same words: never both, never a silent choice. What the caller may not run is no choice.
-fn ask_which(snapshot: &Snapshot, principal: &Principal, candidates: Vec<Match>, text: &str, source: Source) -> Meaning {
+fn ask_which(
+    snapshot: &Snapshot,
+    principal: &Principal,
+    candidates: Vec<Match>,
+    text: &str,
+    source: Source,
+) -> Meaning {
     let mut allowed = candidates.into_iter().filter(|candidate| {
         let Some(loaded) = snapshot.bot(&candidate.command.bot) else { return false };
         let object = Object::Command { bot: &loaded.bot, command: &candidate.command, arguments: None };
@@ -95,7 +101,10 @@ fn suggest(snapshot: &Snapshot, principal: &Principal, scope: &Scope<'_>, text: 
     let mut suggestions: Vec<String> = examples.map(|example| example.say.clone()).take(3).collect();
     suggestions.push("help".to_owned());
     let shown: String = text.trim().chars().take(80).collect();
-    Message::text(format!("I do not know what to do with “{}”. Say `help` to see what I can do.", escape_markdown(&shown)))
-        .tone(Tone::Question)
-        .suggest(suggestions)
+    Message::text(format!(
+        "I do not know what to do with “{}”. Say `help` to see what I can do.",
+        escape_markdown(&shown)
+    ))
+    .tone(Tone::Question)
+    .suggest(suggestions)
 }

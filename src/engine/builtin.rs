@@ -138,7 +138,11 @@ fn list(snapshot: &Snapshot, principal: &Principal) -> Message {
     for (loaded, _) in snapshot.visible_bots(principal) {
         let commands = snapshot.visible_commands(principal, Some(&loaded.bot.name));
         if !commands.is_empty() {
-            let heading = format!("**{}** {}", escape_markdown(&loaded.bot.display_name), escape_markdown(&loaded.bot.description));
+            let heading = format!(
+                "**{}** {}",
+                escape_markdown(&loaded.bot.display_name),
+                escape_markdown(&loaded.bot.description)
+            );
             message = message.part(Part::Markdown { text: heading.trim_end().to_owned() }).part(lines(&commands));
         }
     }
@@ -208,7 +212,8 @@ async fn why(engine: &Engine, principal: &Principal, prepared: &Prepared, here: 
         let command = loaded.command(command)?;
         Some(decide(principal, Verb::Invoke, Object::Command { bot: &loaded.bot, command: &command, arguments: None }))
     };
-    let mut message = Message::text(format!("You said “{}”. {}", escape_markdown(&said), decided(explanation.decided_by)));
+    let mut message =
+        Message::text(format!("You said “{}”. {}", escape_markdown(&said), decided(explanation.decided_by)));
     // A candidate that the caller may not run is not named, except the one that counted: they were told of it.
     let rows: Vec<Vec<String>> = explanation
         .candidates
@@ -232,7 +237,8 @@ async fn why(engine: &Engine, principal: &Principal, prepared: &Prepared, here: 
         && let Some(decision) = may(&chosen.bot, &chosen.command)
     {
         let verdict = if decision.allowed { "You may run it" } else { "You may not run it" };
-        message = message.part(Part::Context { texts: vec![format!("{verdict}: {}.", escape_markdown(&decision.rule))] });
+        message =
+            message.part(Part::Context { texts: vec![format!("{verdict}: {}.", escape_markdown(&decision.rule))] });
     }
     Ok(message)
 }

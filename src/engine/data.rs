@@ -76,10 +76,7 @@ async fn fact(engine: &Engine, principal: &Principal, prepared: &Prepared, name:
         }
         "installation.online" => {
             let present = engine.bus().present();
-            present
-                .iter()
-                .map(|present| json!({ "name": present.name, "since": clock_time(present.since) }))
-                .collect()
+            present.iter().map(|present| json!({ "name": present.name, "since": clock_time(present.since) })).collect()
         }
         "installation.stats" => {
             let runs = engine.store().runs_since(now - 7 * DAY).await?;

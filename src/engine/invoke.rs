@@ -102,11 +102,14 @@ fn find(snapshot: &Arc<Snapshot>, principal: &Principal, request: &Request) -> R
         let bot = snapshot.bot(name).ok_or_else(|| unknown_bot(name))?;
         authorize(principal, Verb::View, Object::Bot(&bot.bot))?;
         let command = bot.command(&request.command);
-        return command.map(|command| (bot.clone(), command)).ok_or_else(|| no_such_command(snapshot, principal, request));
+        return command
+            .map(|command| (bot.clone(), command))
+            .ok_or_else(|| no_such_command(snapshot, principal, request));
     }
-    let mut found = snapshot.commands_named(&request.command).into_iter().filter(|(bot, _)| {
-        crate::identity::permission::decide(principal, Verb::View, Object::Bot(&bot.bot)).allowed
-    });
+    let mut found = snapshot
+        .commands_named(&request.command)
+        .into_iter()
+        .filter(|(bot, _)| crate::identity::permission::decide(principal, Verb::View, Object::Bot(&bot.bot)).allowed);
     let Some(first) = found.next() else { return Err(no_such_command(snapshot, principal, request)) };
     let others: Vec<_> = found.collect();
     if others.is_empty() {
@@ -116,8 +119,11 @@ fn find(snapshot: &Arc<Snapshot>, principal: &Principal, request: &Request) -> R
         .chain(&others)
         .map(|(bot, command)| json!({ "bot": bot.bot.name, "command": command.name }))
         .collect();
-    Err(Error::conflict("AMBIGUOUS_COMMAND", format!("more than one bot has a command '{}'; name one in automation.name", request.command))
-        .details(json!({ "candidates": candidates })))
+    Err(Error::conflict(
+        "AMBIGUOUS_COMMAND",
+        format!("more than one bot has a command '{}'; name one in automation.name", request.command),
+    )
+    .details(json!({ "candidates": candidates })))
 }
 
 fn no_such_command(snapshot: &Snapshot, principal: &Principal, request: &Request) -> Error {
@@ -210,7 +216,9 @@ fn mapped(command: &Command, principal: &Principal, source: &Source, bot: &str) 
             "user.id" | "atomist://slack/user" => Some(principal.id.clone()),
             "user.name" | "atomist://slack/user_name" => Some(principal.name.clone()),
             "conversation.id" => source.conversation.clone(),
-            "channel.id" | "atomist://slack/channel" => Some(source.conversation.clone().unwrap_or_else(|| source.channel.clone())),
+            "channel.id" | "atomist://slack/channel" => {
+                Some(source.conversation.clone().unwrap_or_else(|| source.channel.clone()))
+            }
             "channel.name" | "atomist://slack/channel_name" => Some(bot.to_owned()),
             "channel.type" | "atomist://slack/channel_type" => Some(source.channel.clone()),
             "team.id" | "atomist://slack/team" => source.team_id.clone(),

@@ -47,7 +47,10 @@ impl LoadedBot {
 pub enum BotStatus {
     Online,
     /// Its newest files cannot be used: the last good version serves, if there was one.
-    Degraded { detail: String, serving: bool },
+    Degraded {
+        detail: String,
+        serving: bool,
+    },
 }
 
 impl BotStatus {
@@ -75,7 +78,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    fn new(bots: BTreeMap<String, Arc<LoadedBot>>, statuses: BTreeMap<String, BotStatus>, faults: Vec<Fault>) -> Arc<Self> {
+    fn new(
+        bots: BTreeMap<String, Arc<LoadedBot>>,
+        statuses: BTreeMap<String, BotStatus>,
+        faults: Vec<Fault>,
+    ) -> Arc<Self> {
         let all: Vec<Arc<Bot>> = bots.values().map(|loaded| loaded.bot.clone()).collect();
         Arc::new(Self { index: Index::build(&all), bots, statuses, faults })
     }

@@ -1,7 +1,7 @@
 //! Runs what was prepared. Today every body is pure, so a run is planned, rendered and committed in one go.
 
-use serde_json::{Value, json};
 use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
 
 use super::invoke::{Invoked, Place, Prepared};
 use super::{Engine, builtin, data};
@@ -32,7 +32,8 @@ pub(super) async fn run(engine: &Engine, principal: &Principal, prepared: Prepar
         Ok(message) => (ExecutionStatus::Completed, message, None),
         Err(error) => {
             tracing::warn!(bot = prepared.bot.bot.name, command = prepared.command.name, %error, "command failed");
-            let text = format!("**{}** failed: {}", escape_markdown(&prepared.command.name), escape_markdown(&error.message));
+            let text =
+                format!("**{}** failed: {}", escape_markdown(&prepared.command.name), escape_markdown(&error.message));
             (ExecutionStatus::Failed, Message::text(text).tone(Tone::Error), Some(error.message))
         }
     };
@@ -170,12 +171,8 @@ pub fn raw<T: serde::Serialize>(value: &T) -> Result<Box<RawValue>> {
 /// What a conversation reads about a request that was refused: the sentence, and each fault on a line.
 pub(super) fn explain(error: &Error) -> Message {
     let faults = error.details.get("errors").and_then(Value::as_array);
-    let lines: Vec<String> = faults
-        .into_iter()
-        .flatten()
-        .filter_map(|fault| fault["message"].as_str())
-        .map(escape_markdown)
-        .collect();
+    let lines: Vec<String> =
+        faults.into_iter().flatten().filter_map(|fault| fault["message"].as_str()).map(escape_markdown).collect();
     match lines.as_slice() {
         [] => Message::text(escape_markdown(&error.message)).tone(Tone::Warning),
         [one] => Message::text(one.clone()).tone(Tone::Warning),

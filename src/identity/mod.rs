@@ -176,7 +176,13 @@ impl Identity {
     }
 
     /// Makes an API key; the token is shown this once.
-    pub async fn create_key(&self, name: &str, role: Role, groups: Vec<String>, expires_at: Option<Millis>) -> Result<(String, ApiKey)> {
+    pub async fn create_key(
+        &self,
+        name: &str,
+        role: Role,
+        groups: Vec<String>,
+        expires_at: Option<Millis>,
+    ) -> Result<(String, ApiKey)> {
         let name = name.trim();
         if name.is_empty() || name.chars().count() > 100 {
             return Err(Error::invalid("a key's name has 1 to 100 characters"));

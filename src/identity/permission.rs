@@ -185,7 +185,11 @@ mod tests {
             display_name: "Ops".into(),
             description: String::new(),
             avatar: String::new(),
-            access: Access { roles: roles.to_vec(), groups: groups.iter().map(|g| (*g).to_owned()).collect(), when: BTreeMap::new() },
+            access: Access {
+                roles: roles.to_vec(),
+                groups: groups.iter().map(|g| (*g).to_owned()).collect(),
+                when: BTreeMap::new(),
+            },
             commands: Vec::new(),
             version: String::new(),
         }
@@ -227,7 +231,8 @@ mod tests {
             created_at: 0,
             closed_at: None,
         };
-        let error = authorize(&principal(&[Role::User], &[]), Verb::View, Object::Conversation(&conversation)).unwrap_err();
+        let error =
+            authorize(&principal(&[Role::User], &[]), Verb::View, Object::Conversation(&conversation)).unwrap_err();
         assert_eq!(error.code, "NOT_FOUND");
         assert!(authorize(&principal(&[Role::Admin], &[]), Verb::View, Object::Conversation(&conversation)).is_ok());
     }

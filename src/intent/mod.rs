@@ -61,3 +61,53 @@ pub struct Scope<'a> {
     /// The bot that the conversation is with; its commands rank above all others.
     pub bot: Option<&'a str>,
 }
+// TEMPSTUB
+mod tempstub {
+    use super::*;
+    use crate::model::{bot::Bot, command::Command};
+    pub struct Suggestion {
+        pub command: std::sync::Arc<Command>,
+        pub text: String,
+        pub score: f64,
+    }
+    #[derive(Clone, Copy)]
+    pub enum CompletionTokenKind {
+        Literal,
+        Slot,
+    }
+    pub struct CompletionToken {
+        pub kind: CompletionTokenKind,
+        pub text: String,
+        pub done: bool,
+        pub next: bool,
+    }
+    pub struct Slot {
+        pub name: String,
+        pub kind: String,
+        pub description: String,
+        pub values: Vec<String>,
+    }
+    pub struct Completion {
+        pub bot: String,
+        pub command: String,
+        pub description: String,
+        pub insert: String,
+        pub tokens: Vec<CompletionToken>,
+        pub slot: Option<Slot>,
+    }
+    impl Index {
+        pub fn suggest(&self, _: &str, _: &Scope<'_>, _: &dyn Fn(&Bot, &Command) -> bool, _: usize) -> Vec<Suggestion> {
+            vec![]
+        }
+        pub fn complete(
+            &self,
+            _: &str,
+            _: &Scope<'_>,
+            _: &dyn Fn(&Bot, &Command) -> bool,
+            _: usize,
+        ) -> Vec<Completion> {
+            vec![]
+        }
+    }
+}
+pub use tempstub::*;

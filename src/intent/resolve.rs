@@ -32,9 +32,18 @@ pub struct Near {
 #[derive(Debug)]
 pub(super) enum Reading {
     /// An index into the search's ends, and a shape.
-    Shape { end: usize, shape: u32, fit: Fit },
-    Name { command: u32, unknown: Vec<usize> },
-    Expression { number: u32 },
+    Shape {
+        end: usize,
+        shape: u32,
+        fit: Fit,
+    },
+    Name {
+        command: u32,
+        unknown: Vec<usize>,
+    },
+    Expression {
+        number: u32,
+    },
 }
 
 /// What decides between readings at one place; smaller is better.

@@ -104,8 +104,12 @@ fn read_bot(sheet: &mut Sheet, folder: &mut Folder, root: &Node, name: &str, reh
         for lint in intent::lint_bot(&bot) {
             let place = bot.commands.iter().position(|command| command.name == lint.command).map(|at| &places[at]);
             let at = place.map_or(root.at, |(name, intents, examples)| {
-                let example = lint.example.and_then(|at| examples.get(at));
-                example.or_else(|| lint.intent.and_then(|at| intents.get(at))).copied().unwrap_or(*name)
+                let at = match lint.subject {
+                    intent::Subject::Command => None,
+                    intent::Subject::Intent(at) => intents.get(at),
+                    intent::Subject::Example(at) => examples.get(at),
+                };
+                at.copied().unwrap_or(*name)
             });
             let level = match lint.level {
                 intent::Level::Error => Level::Error,

@@ -60,7 +60,9 @@ impl Watcher {
     pub fn channel(dirs: &[PathBuf]) -> notify::Result<(Self, mpsc::Receiver<()>)> {
         let (sender, receiver) = mpsc::channel(1);
         // A full channel holds a change that says all there is to say.
-        let watcher = Self::new(dirs, move || drop(sender.try_send(())))?;
+        let watcher = Self::new(dirs, move || {
+            let _ = sender.try_send(());
+        })?;
         Ok((watcher, receiver))
     }
 }

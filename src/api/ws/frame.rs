@@ -64,7 +64,11 @@ pub(super) fn parse(text: &str) -> Result<ClientFrame, Unreadable> {
     }
     serde_json::from_str::<ClientFrame>(text).map_err(|error| {
         let Ok(outline) = serde_json::from_str::<Outline>(text) else {
-            return Unreadable { id: None, code: "INVALID_JSON", message: format!("the frame is not a JSON object: {error}") };
+            return Unreadable {
+                id: None,
+                code: "INVALID_JSON",
+                message: format!("the frame is not a JSON object: {error}"),
+            };
         };
         let id = outline.id.as_str().map(str::to_owned);
         match outline.kind.as_str() {
@@ -74,7 +78,9 @@ pub(super) fn parse(text: &str) -> Result<ClientFrame, Unreadable> {
                 let message = format!("there is no frame type '{shown}'; there are {}", TYPES.join(", "));
                 Unreadable { id, code: "UNKNOWN_TYPE", message }
             }
-            Some(kind) => Unreadable { id, code: "INVALID_FRAME", message: format!("the {kind} frame cannot be used: {error}") },
+            Some(kind) => {
+                Unreadable { id, code: "INVALID_FRAME", message: format!("the {kind} frame cannot be used: {error}") }
+            }
         }
     })
 }
@@ -129,7 +135,10 @@ mod tests {
         ] {
             assert_eq!(parse(text).err().map(|error| error.code), Some(code), "{text}");
         }
-        assert!(matches!(parse(r#"{"type":"message","content":"x","session_id":"s"}"#), Ok(ClientFrame::Message { id: None, .. })));
+        assert!(matches!(
+            parse(r#"{"type":"message","content":"x","session_id":"s"}"#),
+            Ok(ClientFrame::Message { id: None, .. })
+        ));
         assert!(is_client_id("01J-a_b") && !is_client_id("") && !is_client_id("a b") && !is_client_id(&"a".repeat(65)));
     }
 

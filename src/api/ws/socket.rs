@@ -165,7 +165,9 @@ impl Connection {
         let mut doing: Option<Doing> = None;
         let inbox = self.inbox.clone();
         loop {
-            while doing.is_none() && let Some(frame) = self.waiting.pop_front() {
+            while doing.is_none()
+                && let Some(frame) = self.waiting.pop_front()
+            {
                 doing = self.start(frame);
             }
             let outcome = tokio::select! {
@@ -227,7 +229,11 @@ impl Connection {
         }
     }
 
-    async fn receive(&mut self, socket: &mut WebSocket, received: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+    async fn receive(
+        &mut self,
+        socket: &mut WebSocket,
+        received: Option<Result<Message, axum::Error>>,
+    ) -> Result<(), End> {
         let text = match received {
             None => return Err(End::Gone),
             Some(Err(error)) => return Err(if is_too_big(&error) { End::TooBig } else { End::Gone }),
@@ -238,7 +244,9 @@ impl Connection {
         };
         match frame::parse(&text) {
             // Answered at once, whatever else waits.
-            Ok(ClientFrame::Ping { timestamp }) => send(socket, frame::text(&json!({ "type": "pong", "timestamp": timestamp }))).await,
+            Ok(ClientFrame::Ping { timestamp }) => {
+                send(socket, frame::text(&json!({ "type": "pong", "timestamp": timestamp }))).await
+            }
             Ok(frame) => {
                 self.used = true;
                 self.waiting.push_back(frame);
@@ -288,7 +296,8 @@ impl Connection {
                 }
             }
             if let Some(id) = id.as_deref().filter(|id| !frame::is_client_id(id)) {
-                let error = Error::invalid("an id has 1 to 64 of the characters A-Z a-z 0-9 _ -").details(json!({ "id": id }));
+                let error =
+                    Error::invalid("an id has 1 to 64 of the characters A-Z a-z 0-9 _ -").details(json!({ "id": id }));
                 return Done::Said { id: None, session, outcome: Err(error), opened };
             }
             let said = Said { conversation: session.clone(), content, client_id: id.clone(), reply_to };
@@ -336,7 +345,8 @@ impl Connection {
         match done {
             Done::Said { id, session, outcome, opened } => {
                 if let Some(opened) = opened {
-                    self.readings.insert(opened.reading.subscription.slot(), Reading { catching_up: None, ..opened.reading });
+                    self.readings
+                        .insert(opened.reading.subscription.slot(), Reading { catching_up: None, ..opened.reading });
                 }
                 let answer = match outcome {
                     Ok(receipt) => frame::text(&json!({
@@ -346,7 +356,9 @@ impl Connection {
                     Err(error) => self.refusal(id.as_deref(), &error),
                 };
                 send(socket, answer).await?;
-                if self.plain { self.poke(&Stream::conversation(&session)) }
+                if self.plain {
+                    self.poke(&Stream::conversation(&session))
+                }
                 Ok(())
             }
             Done::Subscribed { id, outcome: Err(error) } => send(socket, self.refusal(id.as_deref(), &error)).await,
@@ -378,7 +390,10 @@ impl Connection {
     }
 
     fn poke(&self, stream: &Stream) {
-        self.readings.values().filter(|reading| reading.subscription.stream() == stream).for_each(|r| r.subscription.poke());
+        self.readings
+            .values()
+            .filter(|reading| reading.subscription.stream() == stream)
+            .for_each(|r| r.subscription.poke());
     }
 
     /// Sends what the marked streams hold, at most a page of each; a stream that holds more is marked again.
