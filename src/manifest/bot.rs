@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::access;
 use super::command::{self, Read, Surroundings};
-use super::fault::{Fault, Level};
+use super::fault::Fault;
 use super::folder::{Folder, Unread};
 use super::load::LoadedBot;
 use super::sheet::Sheet;
@@ -98,27 +98,15 @@ fn read_bot(sheet: &mut Sheet, folder: &mut Folder, root: &Node, name: &str, reh
             replies.insert(fold(&read.command.name), Arc::new(reply));
         }
         bot.commands.push(Arc::new(read.command));
-        places.push((read.name_at, read.intents_at, read.examples_at));
+        places.push(read.places);
     }
-    if !sheet.has_errors() {
-        for lint in intent::lint_bot(&bot) {
-            let place = bot.commands.iter().position(|command| command.name == lint.command).map(|at| &places[at]);
-            let at = place.map_or(root.at, |(name, intents, examples)| {
-                let at = match lint.subject {
-                    intent::Subject::Command => None,
-                    intent::Subject::Intent(at) => intents.get(at),
-                    intent::Subject::Example(at) => examples.get(at),
-                };
-                at.copied().unwrap_or(*name)
-            });
-            let level = match lint.level {
-                intent::Level::Error => Level::Error,
-                intent::Level::Warning => Level::Warning,
-            };
-            sheet.report(at, level, lint.message, None);
-        }
+    let lints = if sheet.has_errors() { Vec::new() } else { intent::lint_bot(&bot) };
+    let loaded = LoadedBot { bot: Arc::new(bot), replies, places: places.into() };
+    for lint in lints {
+        let (at, level) = loaded.place(&lint);
+        sheet.report(at, level, lint.message, None);
     }
-    Some(LoadedBot { bot: Arc::new(bot), replies })
+    Some(loaded)
 }
 
 fn check_version(sheet: &mut Sheet, root: &Node) {
@@ -159,9 +147,9 @@ fn read_commands(sheet: &mut Sheet, folder: &mut Folder, root: &Node, around: &S
         let Some(read) = command::read(sheet, folder, item, around) else { continue };
         let name = &read.command.name;
         if !name.is_empty()
-            && let Some(line) = names.insert(fold(name), read.name_at.0)
+            && let Some(line) = names.insert(fold(name), read.places.name.0)
         {
-            sheet.error(read.name_at, format!("command \"{name}\" is there already, in line {line}"));
+            sheet.error(read.places.name, format!("command \"{name}\" is there already, in line {line}"));
         }
         commands.push(read);
     }

@@ -68,13 +68,19 @@ const MAPPED_ADDRESSES: [(&str, &str); 5] = [
     ("atomist://slack/user_name", "user.name"),
 ];
 
-/// A command as read, with the places that later checks report at.
+/// A command as read, with what its bot needs.
 pub(super) struct Read {
     pub(super) command: Command,
-    pub(super) name_at: Place,
-    pub(super) intents_at: Vec<Place>,
-    pub(super) examples_at: Vec<Place>,
+    pub(super) places: Places,
     pub(super) reply: Option<Compiled>,
+}
+
+/// Where the things stand that only the whole bot, or all bots together, can show to be wrong.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    pub(super) name: Place,
+    pub(super) intents: Vec<Place>,
+    pub(super) examples: Vec<Place>,
 }
 
 /// What the reading of a command needs to know about its bot.
@@ -112,7 +118,7 @@ pub(super) fn read(sheet: &mut Sheet, folder: &mut Folder, node: &Node, around: 
         data,
     };
     let reply = read_body(sheet, folder, node, name_at, around, &mut command);
-    Some(Read { command, name_at, intents_at, examples_at, reply })
+    Some(Read { command, places: Places { name: name_at, intents: intents_at, examples: examples_at }, reply })
 }
 
 fn read_name(sheet: &mut Sheet, command: &Node) -> (String, Place) {

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::bot;
+use super::command::Places;
 use super::fault::{Fault, Level};
+use crate::intent;
 use crate::model::bot::Bot;
 use crate::model::name::fold;
 use crate::template::reply::Compiled;
@@ -17,12 +19,32 @@ pub struct LoadedBot {
     pub bot: Arc<Bot>,
     /// The compiled replies, by folded command name.
     pub(super) replies: BTreeMap<String, Arc<Compiled>>,
+    /// Per command, where it is written.
+    pub(super) places: Arc<[Places]>,
 }
 
 impl LoadedBot {
     /// The compiled reply of a command.
     pub fn reply(&self, command: &str) -> Option<&Arc<Compiled>> {
         self.replies.get(&fold(command))
+    }
+
+    /// Where a lint of this bot is reported, and how gravely.
+    pub(super) fn place(&self, lint: &intent::Lint) -> ((u32, u32), Level) {
+        let command = self.bot.commands.iter().position(|command| command.name == lint.command);
+        let place = command.and_then(|at| self.places.get(at)).map_or((1, 1), |places| {
+            let found = match lint.subject {
+                intent::Subject::Command => None,
+                intent::Subject::Intent(at) => places.intents.get(at),
+                intent::Subject::Example(at) => places.examples.get(at),
+            };
+            *found.unwrap_or(&places.name)
+        });
+        let level = match lint.level {
+            intent::Level::Error => Level::Error,
+            intent::Level::Warning => Level::Warning,
+        };
+        (place, level)
     }
 }
 

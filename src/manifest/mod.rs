@@ -7,6 +7,7 @@ mod access;
 mod bot;
 pub mod check;
 mod command;
+mod cursor;
 mod fault;
 mod folder;
 mod load;

@@ -16,7 +16,7 @@ pub(super) fn values(command: &Command) -> Vec<Value> {
     arguments
         .extend(command.examples.iter().map(|example| self::arguments(&command.parameters, Some(&example.expect))));
     arguments.retain(|values| seen.insert(Value::Object(values.clone()).to_string()));
-    arguments.into_iter().map(|parameters| context(command, parameters)).collect()
+    arguments.iter().map(|parameters| context(command, parameters)).collect()
 }
 
 fn arguments<'a>(
@@ -48,7 +48,7 @@ fn typical(kind: &ParameterType) -> String {
     .to_owned()
 }
 
-fn context(command: &Command, parameters: Map<String, Value>) -> Value {
+fn context(command: &Command, parameters: &Map<String, Value>) -> Value {
     let mapped: Map<String, Value> =
         command.mapped_parameters.keys().map(|name| (name.clone(), Value::from("sample"))).collect();
     let data: Map<String, Value> = command.data.iter().map(|(name, source)| (name.clone(), datum(source))).collect();

@@ -1,13 +1,15 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::check::{Format, check};
-use super::{Loaded, load, load_dir};
-use crate::model::command::{Body, Effect};
+use super::{Level, Loaded, load, load_dir};
+use crate::model::command::{Body, Command, Effect};
 use crate::model::message::Part;
 use crate::model::parameter::ParameterType;
 
@@ -42,7 +44,7 @@ fn with_command(lines: &str) -> String {
 
 #[test]
 fn the_shipped_bots_are_in_order() {
-    let report = check(&[project("bots")]);
+    let report = check(&[project("bots")], &[]);
     assert!(report.faults.is_empty(), "{}", report.write(Format::Text));
     assert_eq!(report.bots, 2);
     let loaded = load_dir(&project("bots"));
@@ -66,7 +68,7 @@ fn all_faults_of_a_bot_are_reported_where_they_are() {
     insta::assert_snapshot!(told(&loaded).join("\n"), @r#"
     faulty/bot.yaml:3:1 unknown key "colour"
     faulty/bot.yaml:4:18 unknown role "usr", did you mean "user"?
-    faulty/bot.yaml:8:35 there is no parameter "plce"
+    faulty/bot.yaml:8:35 the command has no parameter "plce", did you mean "place"?
     faulty/bot.yaml:10:23 unknown type "strng", did you mean "string"?
     faulty/bot.yaml:11:64 default "mars" is not one of staging, prod
     faulty/bot.yaml:12:7 parameter "Ser-vice" is there already as "service"
@@ -81,7 +83,7 @@ fn all_faults_of_a_bot_are_reported_where_they_are() {
     faulty/bot.yaml:23:38 there is no parameter "plce", did you mean "place"?
     faulty/bot.yaml:25:11 the command has no "examples": write at least one thing people say
     faulty/bot.yaml:25:11 command "Deploy" is there already, in line 7
-    faulty/bot.yaml:29:10 there is no parameter "nothing"
+    faulty/bot.yaml:29:10 the command has no parameter "nothing"
     faulty/bot.yaml:30:17 there is no partial "missing"
     faulty/bot.yaml:32:11 every installation has a command "help": choose another name
     faulty/bot.yaml:32:11 a command does one thing, not several (reply, steps)
@@ -318,7 +320,7 @@ fn a_check_finds_what_only_a_render_shows() {
     let command = "data: {stats: installation.stats}\nreply:\n  text: x\n  quote: \"so many: {{stats.rums}}\"";
     fs::write(bot.join("bot.yaml"), with_command(command)).unwrap();
     assert!(told(&load_dir(dir.path())).is_empty(), "loading does not render");
-    let report = check(&[dir.path().to_owned()]);
+    let report = check(&[dir.path().to_owned()], &[]);
     assert!(!report.is_ok());
     let file = bot.join("bot.yaml");
     let file = file.display();
@@ -339,6 +341,77 @@ fn a_check_finds_what_only_a_render_shows() {
 }
 
 #[test]
+fn examples_and_intents_are_tried_when_a_bot_is_loaded() {
+    let intent = |intent: &str, example: &str| {
+        let manifest = with_command("parameters: {x: {required: false}}\nreply: x");
+        let manifest = manifest.replace("intent: do it", &format!("intent: '{intent}'"));
+        told(&load_one(&manifest.replace("[do it]", &format!("['{example}']")), &[]))
+    };
+    assert_eq!(intent("do {x}", "do it"), Vec::<String>::new());
+    for (pattern, example, at) in [
+        ("do {x}", "make it", "6:16"),
+        ("do {y}", "do it", "5:18"),
+        ("do (a", "do a", "5:17"),
+        ("/(a{1000}){1000}/", "a", "5:15"),
+        ("/(/", "a", "5:15"),
+    ] {
+        let told = intent(pattern, example);
+        assert!(told.first().is_some_and(|told| told.starts_with(&format!("b/bot.yaml:{at} "))), "{pattern}: {told:?}");
+    }
+}
+
+#[test]
+fn a_check_compares_bots_with_each_other_and_with_those_that_are_always_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, intent: &str| {
+        fs::create_dir_all(dir.path().join(name)).unwrap();
+        let manifest = with_command("reply: x").replace("name: b", &format!("name: {name}")).replace("do it", intent);
+        fs::write(dir.path().join(name).join("bot.yaml"), manifest).unwrap();
+    };
+    write("one", "do this");
+    write("two", "do this");
+    write("three", "show commands");
+    let mut reserved =
+        (*load_one(&with_command("reply: x").replace("do it", "show commands"), &[]).bots[0].bot).clone();
+    reserved.name = crate::intent::RESERVED_BOT.to_owned();
+    let commands =
+        reserved.commands.iter().map(|command| Command { bot: reserved.name.clone(), ..(**command).clone() });
+    reserved.commands = commands.map(Arc::new).collect();
+    let report = check(&[dir.path().to_owned()], &[Arc::new(reserved)]);
+    let told: Vec<_> = report.faults.iter().map(|f| (f.level, f.line, f.column, f.message.as_str())).collect();
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert_eq!((told[0].0, told[0].1, told[0].2), (Level::Error, 5, 13));
+    assert!(told[0].3.contains("reserved"), "{told:#?}");
+    assert_eq!((told[1].0, told[1].1, told[1].2), (Level::Warning, 5, 13));
+    assert!(told[1].3.contains("same intent"), "{told:#?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn no_damage_to_a_manifest_does_more_than_fault(cuts in prop::collection::vec((0usize..4000, 0usize..40, 0usize..12), 1..4)) {
+        const PIECES: [&str; 12] =
+            ["", "\n", ":", "- ", "{{", "}}", "'", "\"", "&a ", "*a", "\u{e9}\t", "[{"];
+        let mut text = fs::read_to_string(project("bots/hello/bot.yaml")).unwrap();
+        for (at, length, piece) in cuts {
+            let start = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap();
+            let end = (start + length..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+            text.replace_range(start..end, PIECES[piece]);
+        }
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("hello")).unwrap();
+        fs::write(dir.path().join("hello/bot.yaml"), &text).unwrap();
+        let loaded = load_dir(dir.path());
+        let lines = u32::try_from(text.split('\n').count()).unwrap();
+        for (_, fault) in loaded.faults() {
+            prop_assert!(fault.line >= 1 && fault.column >= 1 && fault.line <= lines + 1, "{fault}");
+        }
+        prop_assert_eq!(loaded.bots.len(), usize::from(loaded.outcomes[0].loaded));
+    }
+}
+
+#[test]
 fn ten_thousand_intents_load_in_a_moment() {
     let mut manifest = "apiVersion: bot/v1\nname: b\ncommands:\n".to_owned();
     for command in 0..100 {
@@ -354,7 +427,6 @@ fn ten_thousand_intents_load_in_a_moment() {
     let started = Instant::now();
     let loaded = load_one(&manifest, &[]);
     let took = started.elapsed();
-    println!("{took:?}");
     assert_eq!(told(&loaded), Vec::<String>::new());
     assert_eq!(loaded.bots[0].bot.commands.iter().map(|command| command.intents.len()).sum::<usize>(), 10_000);
     assert!(took < Duration::from_secs(5), "unoptimised and on a busy machine: {took:?}");

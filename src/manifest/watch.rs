@@ -59,8 +59,8 @@ impl Watcher {
     /// Like [`new`](Self::new), for tasks: every change is a message. Changes that nobody has received yet are one.
     pub fn channel(dirs: &[PathBuf]) -> notify::Result<(Self, mpsc::Receiver<()>)> {
         let (sender, receiver) = mpsc::channel(1);
-        // A full channel holds a change that says all there is to say.
         let watcher = Self::new(dirs, move || {
+            // A full channel holds a change that says all there is to say.
             let _ = sender.try_send(());
         })?;
         Ok((watcher, receiver))

@@ -185,6 +185,22 @@ fn what_is_too_long_or_too_deep_is_refused() {
 }
 
 #[test]
+fn the_deepest_template_there_may_be_fits_a_thread() {
+    let values = json!({"data": {"stats": [1], "week": 1}});
+    let rounds = limit::DEPTH;
+    let each = format!("{}x{}", "{{#each @root.stats}}".repeat(rounds), "{{/each}}".repeat(rounds));
+    assert_eq!(render(&each, values.clone()).as_deref(), Ok("x"));
+    let chain = format!("{{{{#if user}}}}{}x{{{{/if}}}}", "{{else if week}}".repeat(rounds - 1));
+    assert_eq!(render(&chain, json!({"user": false, "data": {"week": 0}})).as_deref(), Ok(""));
+    let sources: Vec<(String, String)> = (0..rounds)
+        .map(|i| (format!("p{i}"), if i + 1 == rounds { "x".to_owned() } else { format!("{{{{> p{}}}}}", i + 1) }))
+        .collect();
+    let sources: Vec<(&str, &str)> = sources.iter().map(|(n, s)| (n.as_str(), s.as_str())).collect();
+    let known = partials(&sources).unwrap();
+    assert_eq!(render_with("{{> p0}}", &known, values, &mut Budget::default()).as_deref(), Ok("x"));
+}
+
+#[test]
 fn a_render_ends_in_time_and_at_length() {
     let list: Vec<u32> = (0..1000).collect();
     let values = json!({"data": {"stats": {"list": list}}});
@@ -217,7 +233,6 @@ fn a_simple_render_is_cheap() {
         template.render(&context, &partials, &mut Budget::default()).unwrap();
     }
     let each = started.elapsed() / rounds;
-    println!("{each:?}");
     assert!(each < Duration::from_millis(1), "unoptimised and on a busy machine it is still far below: {each:?}");
 }
 

@@ -4,7 +4,8 @@
 //! the order they shall stand. All strings are compiled together, once; a render makes a [`Message`].
 //!
 //! `text`, fields, table cells, list items, quotes and context are Markdown, values in them are escaped. The title, code,
-//! image address and description, and suggestions are plain text.
+//! image address and description, and suggestions are plain text. A part that comes out empty is left out, and so is a
+//! list item or a suggestion.
 
 mod compile;
 mod render;

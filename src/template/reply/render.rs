@@ -30,9 +30,12 @@ impl Renderer<'_> {
         };
         let mut parts = Vec::with_capacity(reply.parts.len());
         for part in &reply.parts {
-            parts.push(self.part(part)?);
+            let part = self.part(part)?;
+            if !is_empty(&part) {
+                parts.push(part);
+            }
         }
-        let suggestions = self.texts(&reply.suggestions, str::to_owned)?;
+        let suggestions = self.items(&reply.suggestions, str::to_owned)?;
         Ok(Message { text, title, tone, parts, suggestions })
     }
 
@@ -52,8 +55,8 @@ impl Renderer<'_> {
             PartText::Markdown(text) => Part::Markdown { text: self.slot(text)? },
             PartText::Quote(text) => Part::Quote { text: self.slot(text)? },
             PartText::Code { lang, text } => Part::Code { lang: lang.clone(), text: self.slot(text)? },
-            PartText::List(items) => Part::List { items: self.texts(items, escape::markdown)? },
-            PartText::Context(texts) => Part::Context { texts: self.texts(texts, escape::markdown)? },
+            PartText::List(items) => Part::List { items: self.items(items, escape::markdown)? },
+            PartText::Context(texts) => Part::Context { texts: self.items(texts, escape::markdown)? },
             PartText::Divider => Part::Divider,
             PartText::Fields(fields) => Part::Fields { fields: self.fields(fields)? },
             PartText::Table { columns, rows } => {
@@ -126,12 +129,15 @@ impl Renderer<'_> {
         self.json(slot)?.iter().map(row).collect()
     }
 
-    /// The strings of a list; `escape` is for those that come as JSON, where rendering has not escaped them.
-    fn texts(&mut self, texts: &Texts, escape: fn(&str) -> String) -> Rendered<Vec<String>> {
-        match texts {
-            Texts::Each(slots) => self.slots(slots),
-            Texts::Json(slot) => Ok(self.json(slot)?.iter().map(|value| escape(&plain(value))).collect()),
-        }
+    /// The strings of a list that say something; `escape` is for those that come as JSON, where rendering has not
+    /// escaped them.
+    fn items(&mut self, texts: &Texts, escape: fn(&str) -> String) -> Rendered<Vec<String>> {
+        let mut items = match texts {
+            Texts::Each(slots) => self.slots(slots)?,
+            Texts::Json(slot) => self.json(slot)?.iter().map(|value| escape(&plain(value))).collect(),
+        };
+        items.retain(|item| !item.trim().is_empty());
+        Ok(items)
     }
 
     /// Renders a template whose text is a JSON list.
@@ -153,11 +159,25 @@ impl Renderer<'_> {
     }
 
     fn text(&mut self, template: &Template, path: impl FnOnce() -> Vec<Step>) -> Rendered<String> {
-        template.render(self.context, self.partials, &mut self.budget).map_err(|fault| ReplyFault {
+        let mut text = template.render(self.context, self.partials, &mut self.budget).map_err(|fault| ReplyFault {
             path: path(),
             key: false,
             fault,
-        })
+        })?;
+        // A file ends with a line end, a message does not.
+        text.truncate(text.trim_end_matches(['\n', '\r']).len());
+        Ok(text)
+    }
+}
+
+/// Whether a part has nothing to show; it is then left out, so that a part can depend on values.
+fn is_empty(part: &Part) -> bool {
+    match part {
+        Part::Markdown { text } | Part::Quote { text } | Part::Code { text, .. } => text.trim().is_empty(),
+        Part::Fields { fields } => fields.is_empty(),
+        Part::Table { rows, .. } => rows.is_empty(),
+        Part::List { items } | Part::Context { texts: items } => items.is_empty(),
+        Part::Image { .. } | Part::Divider => false,
     }
 }
 

@@ -110,6 +110,23 @@ fn a_tone_may_be_chosen_by_the_values() {
 }
 
 #[test]
+fn what_comes_out_empty_is_left_out() {
+    let message = render(
+        json!({
+            "text": "No runs.\n\n",
+            "table": {"columns": ["Bot"], "rows": "{{json stats}}"},
+            "fields": "{{json stats}}",
+            "quote": "{{#if parameters.reason}}because {{parameters.reason}}{{/if}}",
+            "list": ["{{#if parameters.reason}}a{{/if}}", "b"],
+            "suggestions": ["{{parameters.reason}}", "go on"],
+        }),
+        &json!({"data": {"stats": []}}),
+    );
+    let list = Part::List { items: vec!["b".into()] };
+    assert_eq!(message, Message { suggestions: vec!["go on".into()], ..Message::text("No runs.").part(list) });
+}
+
+#[test]
 fn every_fault_is_reported_with_its_place_in_the_reply() {
     let faults = compile(json!({
         "titel": "x",

@@ -2,3 +2,4 @@
 
 pub(crate) mod postgres;
 pub(crate) mod rust_source;
+pub(crate) mod server;

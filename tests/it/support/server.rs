@@ -1,0 +1,329 @@
+//! A real server over a real database, and clients that speak to it as programs and browsers do.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use parlour::app::{self, Running};
+use parlour::clock::Clock;
+use parlour::config::{Config, Overrides};
+use parlour::model::principal::Role;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+use super::postgres;
+
+/// Which database a test runs on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+/// Runs each of these `async fn(Server)` on SQLite and on PostgreSQL, and ends each with [`Server::finish`].
+macro_rules! on_both_databases {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                $crate::support::server::run($crate::support::server::Kind::Sqlite, super::$name).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                $crate::support::server::run($crate::support::server::Kind::Postgres, super::$name).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_both_databases;
+
+/// Starts a server, runs the test with it, and checks that nothing was left behind.
+pub(crate) async fn run<F, R>(kind: Kind, test: F)
+where
+    F: FnOnce(std::sync::Arc<Server>) -> R,
+    R: Future<Output = ()>,
+{
+    let server = std::sync::Arc::new(Server::start(kind).await);
+    test(server.clone()).await;
+    let server = std::sync::Arc::into_inner(server).expect("the test gave its server back");
+    server.finish().await;
+}
+
+pub(crate) struct Server {
+    running: Running,
+    pub(crate) url: String,
+    /// A copy of the shipped bots, to be changed at will.
+    pub(crate) bots: PathBuf,
+    pub(crate) clock: Clock,
+    _folder: tempfile::TempDir,
+    _database: Option<postgres::Database>,
+}
+
+impl Server {
+    pub(crate) async fn start(kind: Kind) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the server");
+        let bots = folder.path().join("bots");
+        copy(Path::new("bots"), &bots);
+        copy(Path::new("tests/fixtures/serving"), &bots);
+        let database = match kind {
+            Kind::Sqlite => None,
+            Kind::Postgres => Some(postgres::Database::create().await),
+        };
+        let overrides = Overrides {
+            listen: Some("127.0.0.1:0".to_owned()),
+            data: Some(folder.path().join("data")),
+            database: database.as_ref().map(|database| database.url.clone()),
+            bots: vec![bots.clone()],
+        };
+        let config = Config::load(None, &overrides).expect("the settings are good");
+        let clock = Clock::fixed(1_790_000_000_000);
+        let running = app::start(&config, clock.clone()).await.expect("the server starts");
+        let url = running.public_url.clone();
+        Self { running, url, bots, clock, _folder: folder, _database: database }
+    }
+
+    /// Stops the server; a run that has not ended is a fault of the test or of the server.
+    pub(crate) async fn finish(self) {
+        let runs = self.running.store.recent_executions(None, 1000).await.expect("the store answers");
+        let open: Vec<_> = runs.iter().filter(|run| !run.status.is_final()).map(|run| &run.command).collect();
+        assert!(open.is_empty(), "runs were left behind: {open:?}");
+        self.running.stop().await;
+    }
+
+    pub(crate) fn store(&self) -> &parlour::store::Store {
+        &self.running.store
+    }
+
+    pub(crate) async fn sign_in_link(&self) -> String {
+        self.running.sign_in_link().await.expect("a sign-in link")
+    }
+
+    /// A program with an API key of this role.
+    pub(crate) async fn program(&self, role: Role) -> Client {
+        self.program_in(role, &[]).await
+    }
+
+    /// A program with an API key of this role and these groups.
+    pub(crate) async fn program_in(&self, role: Role, groups: &[&str]) -> Client {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        let key = self.running.identity.create_key(role.as_str(), role, groups, None).await.expect("a key").0;
+        Client { headers: vec![("authorization", format!("Bearer {key}"))], ..self.anybody() }
+    }
+
+    /// Somebody without a credential.
+    pub(crate) fn anybody(&self) -> Client {
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+        Client { http, url: self.url.clone(), headers: Vec::new() }
+    }
+
+    /// A browser that followed a sign-in link: it sends its cookie and its origin.
+    pub(crate) async fn browser(&self) -> Client {
+        let link = self.sign_in_link().await;
+        let answer = self.anybody().http.get(link).send().await.expect("the link answers");
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+        let cookie = answer.headers()["set-cookie"].to_str().expect("a cookie").split(';').next().unwrap_or_default();
+        let headers = vec![("cookie", cookie.to_owned()), ("origin", self.url.clone())];
+        Client { headers, ..self.anybody() }
+    }
+}
+
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder to copy") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("a file is copied");
+        }
+    }
+}
+
+/// Somebody who speaks HTTP to a server.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    pub(crate) url: String,
+    headers: Vec<(&'static str, String)>,
+}
+
+/// An answer: its status, and its body as JSON when it is JSON.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {}", self.text))
+    }
+
+    /// The body, after checking the status.
+    pub(crate) fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        self.json()
+    }
+
+    /// The code of an error in the general envelope, after checking the status.
+    pub(crate) fn error(self, status: u16) -> String {
+        self.expect(status)["error"]["code"].as_str().expect("an error code").to_owned()
+    }
+}
+
+impl Client {
+    /// The same with another header.
+    pub(crate) fn with(&self, name: &'static str, value: &str) -> Self {
+        let mut headers = self.headers.clone();
+        headers.retain(|(known, _)| *known != name);
+        headers.push((name, value.to_owned()));
+        Self { headers, ..self.clone() }
+    }
+
+    pub(crate) fn without(&self, name: &str) -> Self {
+        let mut headers = self.headers.clone();
+        headers.retain(|(known, _)| *known != name);
+        Self { headers, ..self.clone() }
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.url) };
+        self.headers.iter().fold(self.http.request(method, url), |request, (name, value)| request.header(*name, value))
+    }
+
+    async fn send(request: reqwest::RequestBuilder) -> Answer {
+        let answer = request.timeout(Duration::from_secs(30)).send().await.expect("the server answers");
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        Answer { status, headers, text: answer.text().await.expect("a body") }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        Self::send(self.request(Method::GET, path)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        Self::send(self.request(Method::DELETE, path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        Self::send(self.request(Method::POST, path).json(body)).await
+    }
+
+    pub(crate) async fn post_text(&self, path: &str, kind: &str, body: impl Into<reqwest::Body>) -> Answer {
+        Self::send(self.request(Method::POST, path).header("content-type", kind).body(body)).await
+    }
+
+    /// Opens a conversation with a bot; answers its id.
+    pub(crate) async fn open(&self, bot: &str) -> String {
+        let session = self.post("/api/session/create", &json!({ "bot_id": bot })).await.expect(201);
+        session["session_id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Says something and answers the reply, which is the next event but one.
+    pub(crate) async fn say(&self, session: &str, content: &str) -> Value {
+        let receipt = self.post(&format!("/api/session/{session}/messages"), &json!({ "content": content })).await.expect(201);
+        let page = self.get(&format!("/api/session/{session}/events?after={}&wait=10", receipt["seq"])).await.expect(200);
+        page["events"][0].clone()
+    }
+
+    /// Opens a web socket of our own protocol and reads its hello.
+    pub(crate) async fn socket(&self) -> Socket {
+        let mut socket = self.raw_socket(Some("parlour.v1")).await.expect("the socket opens");
+        let hello = socket.next().await;
+        assert_eq!(hello["type"], "hello", "{hello}");
+        socket
+    }
+
+    /// Opens a web socket; the error is the status of the refusal.
+    pub(crate) async fn raw_socket(&self, protocol: Option<&str>) -> Result<Socket, u16> {
+        let url = format!("{}/ws", self.url.replacen("http", "ws", 1));
+        let mut request = url.into_client_request().expect("an address");
+        for (name, value) in &self.headers {
+            request.headers_mut().insert(*name, value.parse().expect("a header"));
+        }
+        if let Some(protocol) = protocol {
+            request.headers_mut().insert("sec-websocket-protocol", protocol.parse().expect("a header"));
+        }
+        match tokio_tungstenite::connect_async(request).await {
+            Ok((stream, _)) => Ok(Socket { stream }),
+            Err(tokio_tungstenite::tungstenite::Error::Http(answer)) => Err(answer.status().as_u16()),
+            Err(error) => panic!("the socket does not open: {error}"),
+        }
+    }
+}
+
+pub(crate) struct Socket {
+    stream: tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>,
+}
+
+impl Socket {
+    pub(crate) async fn send(&mut self, frame: &Value) {
+        self.send_text(&frame.to_string()).await;
+    }
+
+    pub(crate) async fn send_text(&mut self, text: &str) {
+        self.stream.send(Message::text(text)).await.expect("the server reads");
+    }
+
+    /// The next JSON frame.
+    pub(crate) async fn next(&mut self) -> Value {
+        match self.next_or_close().await {
+            Ok(frame) => frame,
+            Err(close) => panic!("the socket closed: {close:?}"),
+        }
+    }
+
+    /// The next JSON frame, or how the server closed.
+    pub(crate) async fn next_or_close(&mut self) -> Result<Value, Option<CloseFrame>> {
+        loop {
+            let message = tokio::time::timeout(Duration::from_secs(20), self.stream.next()).await.expect("a frame in time");
+            match message {
+                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).expect("JSON")),
+                Some(Ok(Message::Close(frame))) => return Err(frame),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err(None),
+            }
+        }
+    }
+
+    /// Frames up to the first of this type, and that one.
+    pub(crate) async fn until(&mut self, kind: &str) -> Value {
+        loop {
+            let frame = self.next().await;
+            if frame["type"] == kind {
+                return frame;
+            }
+        }
+    }
+
+    /// Reads until the server closes; the code of its close frame.
+    pub(crate) async fn closed(&mut self) -> Option<u16> {
+        loop {
+            match self.next_or_close().await {
+                Ok(_) => {}
+                Err(close) => return close.map(|frame| frame.code.into()),
+            }
+        }
+    }
+
+    /// Subscribes to a stream and answers the replayed events.
+    pub(crate) async fn subscribe(&mut self, stream: &str, after: i64) -> Vec<Value> {
+        self.send(&json!({ "type": "subscribe", "id": "s", "stream": stream, "after": after })).await;
+        let subscribed = self.next().await;
+        assert_eq!(subscribed["type"], "subscribed", "{subscribed}");
+        let mut events = Vec::new();
+        loop {
+            let frame = self.next().await;
+            if frame["type"] == "caught_up" {
+                return events;
+            }
+            events.push(frame);
+        }
+    }
+}
