@@ -28,6 +28,7 @@
 //! expression after that; then the command's priority. What is still equal in different bots is [`Resolution::Ambiguous`].
 //! A full match of any bot comes before a near miss.
 
+mod align;
 mod cover;
 mod explain;
 mod expression;
@@ -38,6 +39,7 @@ mod parse;
 mod pattern;
 mod resolve;
 mod search;
+mod suggest;
 mod text;
 mod tree;
 
@@ -50,6 +52,7 @@ pub use index::Index;
 pub use lint::{Level, Lint, Subject, lint_all, lint_between, lint_bot};
 pub use pattern::{Class, Fault, MAX_BYTES, MAX_SHAPES, Pattern};
 pub use resolve::{Near, Resolution};
+pub use suggest::{Suggestion, THRESHOLD};
 pub use text::{MAX_CHARACTERS, normalise};
 
 /// The bot of the commands that every installation has. Where its words are said exactly, it is meant.

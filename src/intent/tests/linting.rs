@@ -104,6 +104,7 @@ fn an_explanation_names_what_decided() {
             command("status", &["deploy status", "/deploy/"], &[]),
             command("deploy", &["deploy {service}", "deploy {service} {env}"], &["service", "env:a,b"]),
             command("ship", &["ship {box}"], &["box"]),
+            command("aid", &["help"], &[]),
         ]),
         bot("two", vec![
             command("ship", &["ship {crate}"], &["crate"]),
@@ -119,7 +120,7 @@ fn an_explanation_names_what_decided() {
         ("ops", "ship it", Criterion::Scope),
         ("none", "ship it", Criterion::Tie),
         ("ops", "up", Criterion::Priority),
-        ("ops", "help", Criterion::Form),
+        ("ops", "help", Criterion::Reserved),
         ("ops", "lunch anyone?", Criterion::Nothing),
         ("two", "ops/help", Criterion::Alone),
     ];
