@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -214,7 +215,7 @@ async fn doctor(config: &Config) -> anyhow::Result<ExitCode> {
 }
 
 fn report(folders: &[PathBuf], format: check::Format) -> ExitCode {
-    let report = check::check(folders);
+    let report = check::check(folders, &[Arc::new(crate::engine::builtin::bot())]);
     print!("{}", report.write(format));
     if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -156,7 +156,9 @@ impl Registry {
     /// files: call it where blocking is allowed.
     pub fn reload(&self) -> Arc<Snapshot> {
         let before = self.snapshot();
-        let read = manifest::load(&self.folders);
+        let builtin = Arc::new(builtin::bot());
+        let mut read = manifest::load(&self.folders);
+        read.lint_between(std::slice::from_ref(&builtin));
         let mut bots: BTreeMap<String, Arc<LoadedBot>> = BTreeMap::new();
         let mut statuses = BTreeMap::new();
         for loaded in &read.bots {
@@ -174,7 +176,6 @@ impl Registry {
         }
         let faults: Vec<Fault> =
             read.faults().map(|(folder, fault)| Fault { file: folder.join(&fault.file), ..fault.clone() }).collect();
-        let builtin = Arc::new(builtin::bot());
         bots.insert(builtin.name.clone(), LoadedBot::new(builtin, None));
         for fault in &faults {
             tracing::warn!("{fault}");

@@ -45,6 +45,9 @@ impl Index {
 
     /// The shapes whose words and slots lie where those of `shape` do, best first.
     fn gather(&self, shape: &Shape, node: u32, at: usize, found: &mut Vec<usize>) {
+        if found.len() >= MAX_COMPARED {
+            return;
+        }
         if at == shape.elements.len() {
             found.extend(self.tree.ends(node).take(MAX_COMPARED));
             return;

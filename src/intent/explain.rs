@@ -117,7 +117,10 @@ impl Search<'_, '_> {
                     told.then_some(Reading::Shape { end, shape, fit })
                 }));
             }
-            readings.extend(self.called(whose).into_iter().map(|(_, reading)| reading));
+            let called = self.called(whose).into_iter().map(|(_, reading)| reading);
+            let unsaid = called.filter(|name| !readings.iter().any(|said| self.command(said) == self.command(name)));
+            let unsaid: Vec<Reading> = unsaid.collect();
+            readings.extend(unsaid);
         }
         let collapsed = collapse(self.text.plain);
         let expressions = &self.index.expressions;

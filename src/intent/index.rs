@@ -12,8 +12,9 @@ use crate::model::command::Command;
 use crate::model::name;
 
 use super::RESERVED_BOT;
+use super::align::Gauge;
 use super::expression::{self, Expression};
-use super::pattern::{Class, Element, Form, Pattern, Slot, SlotKind, Words};
+use super::pattern::{Class, Element, Form, Pattern, Slot, Words};
 use super::tree::{Step, Tree};
 
 /// Everything that texts are matched against.
@@ -27,6 +28,7 @@ pub struct Index {
     /// Sorted by their steps, then by bot and order of declaration.
     pub(super) shapes: Vec<Shape>,
     shapes_by_bot: Vec<Vec<u32>>,
+    pub(super) shapes_by_command: Vec<Vec<u32>>,
     pub(super) tree: Tree,
     pub(super) lexicon: Lexicon,
     names: HashMap<String, Vec<u32>>,
@@ -90,6 +92,8 @@ pub(super) struct Lexicon {
     numbers: HashMap<Box<str>, u32>,
     pub(super) folded: Vec<Box<str>>,
     pub(super) written: Vec<Box<str>>,
+    /// Of each word, what tells quickly that another is far from it.
+    pub(super) gauges: Vec<Gauge>,
 }
 
 impl Lexicon {
@@ -116,6 +120,7 @@ impl Lexicon {
         for (number, word) in lexicon.folded.iter().enumerate() {
             lexicon.numbers.insert(word.clone(), number as u32);
         }
+        lexicon.gauges = lexicon.folded.iter().map(|word| Gauge::of(word)).collect();
         (lexicon, spellings)
     }
 }
@@ -247,7 +252,9 @@ impl Index {
         });
         let (steps, shapes): (Vec<Vec<Step>>, Vec<Shape>) = shapes.into_iter().unzip();
         let mut shapes_by_bot = vec![Vec::new(); bots.len()];
+        let mut shapes_by_command = vec![Vec::new(); commands.len()];
         for (at, shape) in (0..).zip(&shapes) {
+            shapes_by_command[shape.command as usize].push(at);
             shapes_by_bot[shape.bot as usize].push(at);
         }
         let bot_numbers: HashMap<String, u32> =
@@ -261,6 +268,7 @@ impl Index {
             tree: Tree::build(&steps),
             shapes,
             shapes_by_bot,
+            shapes_by_command,
             lexicon,
             names,
             expressions: Expressions::build(expressions),

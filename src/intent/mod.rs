@@ -28,6 +28,7 @@
 //! expression after that; then the command's priority. What is still equal in different bots is [`Resolution::Ambiguous`].
 //! A full match of any bot comes before a near miss.
 
+mod align;
 mod cover;
 mod explain;
 mod expression;
@@ -38,6 +39,7 @@ mod parse;
 mod pattern;
 mod resolve;
 mod search;
+mod suggest;
 mod text;
 mod tree;
 
@@ -50,6 +52,7 @@ pub use index::Index;
 pub use lint::{Level, Lint, Subject, lint_all, lint_between, lint_bot};
 pub use pattern::{Class, Fault, MAX_BYTES, MAX_SHAPES, Pattern};
 pub use resolve::{Near, Resolution};
+pub use suggest::{Suggestion, THRESHOLD};
 pub use text::{MAX_CHARACTERS, normalise};
 
 /// The bot of the commands that every installation has. Where its words are said exactly, it is meant.
@@ -65,49 +68,13 @@ pub struct Scope<'a> {
 mod tempstub {
     use super::*;
     use crate::model::{bot::Bot, command::Command};
-    pub struct Suggestion {
-        pub command: std::sync::Arc<Command>,
-        pub text: String,
-        pub score: f64,
-    }
     #[derive(Clone, Copy)]
-    pub enum CompletionTokenKind {
-        Literal,
-        Slot,
-    }
-    pub struct CompletionToken {
-        pub kind: CompletionTokenKind,
-        pub text: String,
-        pub done: bool,
-        pub next: bool,
-    }
-    pub struct Slot {
-        pub name: String,
-        pub kind: String,
-        pub description: String,
-        pub values: Vec<String>,
-    }
-    pub struct Completion {
-        pub bot: String,
-        pub command: String,
-        pub description: String,
-        pub insert: String,
-        pub tokens: Vec<CompletionToken>,
-        pub slot: Option<Slot>,
-    }
+    pub enum CompletionTokenKind { Literal, Slot }
+    pub struct CompletionToken { pub kind: CompletionTokenKind, pub text: String, pub done: bool, pub next: bool }
+    pub struct Slot { pub name: String, pub kind: String, pub description: String, pub values: Vec<String> }
+    pub struct Completion { pub bot: String, pub command: String, pub description: String, pub insert: String, pub tokens: Vec<CompletionToken>, pub slot: Option<Slot> }
     impl Index {
-        pub fn suggest(&self, _: &str, _: &Scope<'_>, _: &dyn Fn(&Bot, &Command) -> bool, _: usize) -> Vec<Suggestion> {
-            vec![]
-        }
-        pub fn complete(
-            &self,
-            _: &str,
-            _: &Scope<'_>,
-            _: &dyn Fn(&Bot, &Command) -> bool,
-            _: usize,
-        ) -> Vec<Completion> {
-            vec![]
-        }
+        pub fn complete(&self, _: &str, _: &Scope<'_>, _: &dyn Fn(&Bot, &Command) -> bool, _: usize) -> Vec<Completion> { vec![] }
     }
 }
 pub use tempstub::*;

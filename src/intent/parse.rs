@@ -75,6 +75,9 @@ impl Reader<'_> {
             if matches!(next, '}' | ')' | ']') {
                 return self.fault(here, format!("this \"{next}\" closes nothing"));
             }
+            if next == '|' {
+                return self.fault(here, "alternatives need brackets: \"(a|b)\"");
+            }
             if glued {
                 return self.fault(here, "a slot, \"(…)\" or \"[…]\" stands alone: put a blank here");
             }
@@ -93,7 +96,6 @@ impl Reader<'_> {
                     }
                     Part::Optional(inner)
                 }
-                '|' => return self.fault(here, "alternatives need brackets: \"(a|b)\""),
                 _ => self.word()?,
             });
             glued = true;

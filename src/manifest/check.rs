@@ -6,10 +6,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::bot::FILE;
 use super::fault::{Fault, Level};
-use super::load::{Loaded, load_as};
-use crate::intent;
+use super::load::load_as;
 use crate::model::bot::Bot;
 
 /// How a report is written.
@@ -53,7 +51,7 @@ pub struct Report {
 /// looks for intents that two bots claim; `besides` are the bots that every installation has.
 pub fn check(dirs: &[PathBuf], besides: &[Arc<Bot>]) -> Report {
     let mut loaded = load_as(dirs, true);
-    report_between(&mut loaded, besides);
+    loaded.lint_between(besides);
     let mut report = Report { bots: loaded.bots.len(), ..Report::default() };
     for command in loaded.bots.iter().flat_map(|loaded| &loaded.bot.commands) {
         report.commands += 1;
@@ -63,18 +61,6 @@ pub fn check(dirs: &[PathBuf], besides: &[Arc<Bot>]) -> Report {
     report.faults =
         loaded.faults().map(|(dir, fault)| Fault { file: join(dir, &fault.file), ..fault.clone() }).collect();
     report
-}
-
-fn report_between(loaded: &mut Loaded, besides: &[Arc<Bot>]) {
-    let bots: Vec<Arc<Bot>> =
-        loaded.bots.iter().map(|loaded| Arc::clone(&loaded.bot)).chain(besides.iter().cloned()).collect();
-    for lint in intent::lint_between(&bots) {
-        let Some(bot) = loaded.bots.iter().find(|loaded| loaded.bot.name == lint.bot) else { continue };
-        let Some(outcome) = loaded.outcomes.iter_mut().find(|outcome| outcome.bot == lint.bot) else { continue };
-        let ((line, column), level) = bot.place(&lint);
-        let file = Path::new(&lint.bot).join(FILE);
-        outcome.faults.push(Fault { file, line, column, level, message: lint.message, suggestion: None });
-    }
 }
 
 fn join(dir: &Path, file: &Path) -> PathBuf {

@@ -78,6 +78,22 @@ impl Loaded {
         )
     }
 
+    /// Looks for intents that two bots claim; `besides` are the bots that every installation has, whose words nobody
+    /// else may claim. A bot with an error is taken out: all or nothing.
+    pub fn lint_between(&mut self, besides: &[Arc<Bot>]) {
+        let bots: Vec<Arc<Bot>> = self.bots.iter().map(|loaded| loaded.bot.clone()).chain(besides.iter().cloned()).collect();
+        for lint in intent::lint_between(&bots) {
+            let Some(bot) = self.bots.iter().find(|loaded| loaded.bot.name == lint.bot) else { continue };
+            let Some(outcome) = self.outcomes.iter_mut().find(|outcome| outcome.bot == lint.bot) else { continue };
+            let ((line, column), level) = bot.place(&lint);
+            let file = Path::new(&lint.bot).join(bot::FILE);
+            outcome.faults.push(Fault { file, line, column, level, message: lint.message, suggestion: None });
+            outcome.loaded &= level != Level::Error;
+        }
+        let outcomes = &self.outcomes;
+        self.bots.retain(|bot| outcomes.iter().any(|outcome| outcome.bot == bot.bot.name && outcome.loaded));
+    }
+
     /// What became of the folders named `bot`.
     pub fn outcomes_of<'a>(&'a self, bot: &'a str) -> impl Iterator<Item = &'a Outcome> {
         self.outcomes.iter().filter(move |outcome| outcome.bot == bot)
