@@ -213,15 +213,13 @@ fn mapped(command: &Command, principal: &Principal, source: &Source, bot: &str) 
     let mut values = BTreeMap::new();
     for (name, wanted) in &command.mapped_parameters {
         let value = match wanted.as_str() {
-            "user.id" | "atomist://slack/user" => Some(principal.id.clone()),
-            "user.name" | "atomist://slack/user_name" => Some(principal.name.clone()),
+            "user.id" => Some(principal.id.clone()),
+            "user.name" => Some(principal.name.clone()),
             "conversation.id" => source.conversation.clone(),
-            "channel.id" | "atomist://slack/channel" => {
-                Some(source.conversation.clone().unwrap_or_else(|| source.channel.clone()))
-            }
-            "channel.name" | "atomist://slack/channel_name" => Some(bot.to_owned()),
-            "channel.type" | "atomist://slack/channel_type" => Some(source.channel.clone()),
-            "team.id" | "atomist://slack/team" => source.team_id.clone(),
+            "channel.id" => Some(source.conversation.clone().unwrap_or_else(|| source.channel.clone())),
+            "channel.name" => Some(bot.to_owned()),
+            "channel.type" => Some(source.channel.clone()),
+            "team.id" => source.team_id.clone(),
             "team.name" => source.team_name.clone(),
             _ => None,
         };

@@ -69,12 +69,40 @@ mod tempstub {
     use super::*;
     use crate::model::{bot::Bot, command::Command};
     #[derive(Clone, Copy)]
-    pub enum CompletionTokenKind { Literal, Slot }
-    pub struct CompletionToken { pub kind: CompletionTokenKind, pub text: String, pub done: bool, pub next: bool }
-    pub struct Slot { pub name: String, pub kind: String, pub description: String, pub values: Vec<String> }
-    pub struct Completion { pub bot: String, pub command: String, pub description: String, pub insert: String, pub tokens: Vec<CompletionToken>, pub slot: Option<Slot> }
+    pub enum CompletionTokenKind {
+        Literal,
+        Slot,
+    }
+    pub struct CompletionToken {
+        pub kind: CompletionTokenKind,
+        pub text: String,
+        pub done: bool,
+        pub next: bool,
+    }
+    pub struct Slot {
+        pub name: String,
+        pub kind: String,
+        pub description: String,
+        pub values: Vec<String>,
+    }
+    pub struct Completion {
+        pub bot: String,
+        pub command: String,
+        pub description: String,
+        pub insert: String,
+        pub tokens: Vec<CompletionToken>,
+        pub slot: Option<Slot>,
+    }
     impl Index {
-        pub fn complete(&self, _: &str, _: &Scope<'_>, _: &dyn Fn(&Bot, &Command) -> bool, _: usize) -> Vec<Completion> { vec![] }
+        pub fn complete(
+            &self,
+            _: &str,
+            _: &Scope<'_>,
+            _: &dyn Fn(&Bot, &Command) -> bool,
+            _: usize,
+        ) -> Vec<Completion> {
+            vec![]
+        }
     }
 }
 pub use tempstub::*;

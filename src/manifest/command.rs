@@ -56,13 +56,14 @@ pub const DATA_SOURCES: [&str; 12] = [
 ];
 
 /// Where a mapped parameter's value may come from.
-pub const MAPPED_SOURCES: [&str; 7] =
-    ["user.id", "user.name", "channel.id", "channel.name", "conversation.id", "team.id", "team.name"];
+pub const MAPPED_SOURCES: [&str; 8] =
+    ["user.id", "user.name", "channel.id", "channel.name", "channel.type", "conversation.id", "team.id", "team.name"];
 
 /// The names that clients of the automation API use for the same.
-const MAPPED_ADDRESSES: [(&str, &str); 5] = [
+const MAPPED_ADDRESSES: [(&str, &str); 6] = [
     ("atomist://slack/channel", "channel.id"),
     ("atomist://slack/channel_name", "channel.name"),
+    ("atomist://slack/channel_type", "channel.type"),
     ("atomist://slack/team", "team.id"),
     ("atomist://slack/user", "user.id"),
     ("atomist://slack/user_name", "user.name"),

@@ -81,7 +81,8 @@ impl Loaded {
     /// Looks for intents that two bots claim; `besides` are the bots that every installation has, whose words nobody
     /// else may claim. A bot with an error is taken out: all or nothing.
     pub fn lint_between(&mut self, besides: &[Arc<Bot>]) {
-        let bots: Vec<Arc<Bot>> = self.bots.iter().map(|loaded| loaded.bot.clone()).chain(besides.iter().cloned()).collect();
+        let bots: Vec<Arc<Bot>> =
+            self.bots.iter().map(|loaded| loaded.bot.clone()).chain(besides.iter().cloned()).collect();
         for lint in intent::lint_between(&bots) {
             let Some(bot) = self.bots.iter().find(|loaded| loaded.bot.name == lint.bot) else { continue };
             let Some(outcome) = self.outcomes.iter_mut().find(|outcome| outcome.bot == lint.bot) else { continue };

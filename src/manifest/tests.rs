@@ -73,7 +73,7 @@ fn all_faults_of_a_bot_are_reported_where_they_are() {
     faulty/bot.yaml:11:64 default "mars" is not one of staging, prod
     faulty/bot.yaml:12:7 parameter "Ser-vice" is there already as "service"
     faulty/bot.yaml:12:27 "pattern" is not a regular expression: invalid character class range, the start must be <= the end
-    faulty/bot.yaml:13:30 a parameter cannot be mapped to "user.nme" (user.id, user.name, channel.id, channel.name, conversation.id, team.id, team.name), did you mean "user.name"?
+    faulty/bot.yaml:13:30 a parameter cannot be mapped to "user.nme" (user.id, user.name, channel.id, channel.name, channel.type, conversation.id, team.id, team.name), did you mean "user.name"?
     faulty/bot.yaml:15:44 there is no parameter "servce", did you mean "service"?
     faulty/bot.yaml:16:13 unknown effect "chnge", did you mean "change"?
     faulty/bot.yaml:17:5 "confirm" is not supported by this version
@@ -200,7 +200,7 @@ fn single_faults_say_what_and_where() {
         (format!("access: {{when: {{env: x}}}}\n{reply}"), "7:21 there is no parameter \"env\""),
         (
             format!("mapped_parameters: {{a: user.nam}}\n{reply}"),
-            "7:28 a parameter cannot be mapped to \"user.nam\" (user.id, user.name, channel.id, channel.name, conversation.id, team.id, team.name), did you mean \"user.name\"?",
+            "7:28 a parameter cannot be mapped to \"user.nam\" (user.id, user.name, channel.id, channel.name, channel.type, conversation.id, team.id, team.name), did you mean \"user.name\"?",
         ),
         (
             format!("data: {{user: now.date}}\n{reply}"),

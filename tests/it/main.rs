@@ -2,4 +2,5 @@
 
 mod commands;
 mod floors;
+mod sessions;
 mod support;

@@ -9,18 +9,21 @@ const EVERYONE: &dyn Fn(&Bot, &Command) -> bool = &|_, _| true;
 
 fn index() -> Index {
     Index::build(&[
-        bot("ops", vec![
-            command(
-                "deploy",
-                &["deploy {service} to {environment}"],
-                &["service", "environment:staging,prod", "dry_run:boolean"],
-            ),
-            command("deploy-status", &["deploy status"], &[]),
-            command("on-call", &["who is on call"], &[]),
-            command("rollback", &["rollback {service} [to {version}]"], &["service", "version"]),
-            command("roll-back", &["Roll Back everything {why:rest}"], &["why"]),
-            command("status", &["status of {service}", "how is {service}"], &["service:web,api,db"]),
-        ]),
+        bot(
+            "ops",
+            vec![
+                command(
+                    "deploy",
+                    &["deploy {service} to {environment}"],
+                    &["service", "environment:staging,prod", "dry_run:boolean"],
+                ),
+                command("deploy-status", &["deploy status"], &[]),
+                command("on-call", &["who is on call"], &[]),
+                command("rollback", &["rollback {service} [to {version}]"], &["service", "version"]),
+                command("roll-back", &["Roll Back everything {why:rest}"], &["why"]),
+                command("status", &["status of {service}", "how is {service}"], &["service:web,api,db"]),
+            ],
+        ),
         bot(RESERVED_BOT, vec![command("help", &["help", "help {topic:rest}"], &["topic"])]),
         bot("secret", vec![command("launch", &["launch missiles"], &[])]),
     ])

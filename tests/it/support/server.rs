@@ -227,8 +227,10 @@ impl Client {
 
     /// Says something and answers the reply, which is the next event but one.
     pub(crate) async fn say(&self, session: &str, content: &str) -> Value {
-        let receipt = self.post(&format!("/api/session/{session}/messages"), &json!({ "content": content })).await.expect(201);
-        let page = self.get(&format!("/api/session/{session}/events?after={}&wait=10", receipt["seq"])).await.expect(200);
+        let receipt =
+            self.post(&format!("/api/session/{session}/messages"), &json!({ "content": content })).await.expect(201);
+        let page =
+            self.get(&format!("/api/session/{session}/events?after={}&wait=10", receipt["seq"])).await.expect(200);
         page["events"][0].clone()
     }
 
@@ -282,7 +284,8 @@ impl Socket {
     /// The next JSON frame, or how the server closed.
     pub(crate) async fn next_or_close(&mut self) -> Result<Value, Option<CloseFrame>> {
         loop {
-            let message = tokio::time::timeout(Duration::from_secs(20), self.stream.next()).await.expect("a frame in time");
+            let message =
+                tokio::time::timeout(Duration::from_secs(20), self.stream.next()).await.expect("a frame in time");
             match message {
                 Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).expect("JSON")),
                 Some(Ok(Message::Close(frame))) => return Err(frame),
