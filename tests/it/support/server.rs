@@ -273,6 +273,11 @@ impl Socket {
         self.stream.send(Message::text(text)).await.expect("the server reads");
     }
 
+    /// Sends although the server may have closed already.
+    pub(crate) async fn try_send_text(&mut self, text: &str) -> bool {
+        self.stream.send(Message::text(text)).await.is_ok()
+    }
+
     /// The next JSON frame.
     pub(crate) async fn next(&mut self) -> Value {
         match self.next_or_close().await {
