@@ -39,9 +39,7 @@ impl Index {
             .into_iter()
             .take(MAX_COMPARED)
             .map(|other| (other, &self.shapes[other]))
-            .find(|(at, other)| {
-                other.intent != shape.intent && self.wins(*at, number) && self.covers(other, shape)
-            })
+            .find(|(at, other)| other.intent != shape.intent && self.wins(*at, number) && self.covers(other, shape))
             .map(|(_, other)| other)
     }
 

@@ -87,7 +87,10 @@ impl Expression {
     pub(super) fn validate(&self, text: &str, parameters: &[Parameter]) -> Result<(), Fault> {
         let regex = self.compile().map_err(|error| self.explain(&error))?;
         if regex.is_match("") {
-            return Err(Fault::new(self.at.clone(), "the regular expression matches the empty text, so it would match everything"));
+            return Err(Fault::new(
+                self.at.clone(),
+                "the regular expression matches the empty text, so it would match everything",
+            ));
         }
         for group in regex.capture_names().flatten() {
             let folded = name::fold(group);

@@ -233,18 +233,15 @@ impl Index {
             let owner = &commands[intent.command as usize];
             for elements in &words.shapes {
                 let piece = |element: &Element| match element {
-                    Element::Word { folded, written } => Piece::Word {
-                        word: lexicon.numbers[folded.as_str()],
-                        written: spellings[written.as_str()],
-                    },
+                    Element::Word { folded, written } => {
+                        Piece::Word { word: lexicon.numbers[folded.as_str()], written: spellings[written.as_str()] }
+                    }
                     Element::Slot(slot) => Piece::Slot(*slot as u8),
                 };
                 let elements: Box<[Piece]> = elements.iter().map(piece).collect();
                 let step = |piece: &Piece| match *piece {
                     Piece::Word { word, .. } => Step { class: Class::Literal, word },
-                    Piece::Slot(slot) => {
-                        Step { class: intent.slots[usize::from(slot)].class(&owner.command), word: 0 }
-                    }
+                    Piece::Slot(slot) => Step { class: intent.slots[usize::from(slot)].class(&owner.command), word: 0 },
                 };
                 let steps: Vec<Step> = elements.iter().map(step).collect();
                 shapes.push((steps, Shape { bot: owner.bot, command: intent.command, intent: number, elements }));

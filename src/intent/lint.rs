@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::model::bot::Bot;
 use crate::model::command::{Command, Example};
 
+use super::Scope;
 use super::fit::SlotFault;
 use super::index::{Index, Shape};
 use super::resolve::Resolution;
-use super::Scope;
 
 /// Something found in a bot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +139,8 @@ fn hidden(index: &Index) -> Vec<Lint> {
         let listed = &index.intents[intent as usize];
         let command = &index.listed(listed.command).command;
         let owner = &index.listed(by.command).command.name;
-        let message = format!("never wins: \"{}\" of command \"{owner}\" takes every text it matches", index.written(by));
+        let message =
+            format!("never wins: \"{}\" of command \"{owner}\" takes every text it matches", index.written(by));
         lints.push((intent, lint(command, Subject::Intent(listed.number), Level::Warning, message)));
     }
     lints.sort_by_key(|(intent, _)| *intent);

@@ -226,14 +226,16 @@ impl Reader<'_> {
     /// What holds for every shape: a word, and `rest` only as the last.
     fn check(&self, shape: &[Element]) -> Result<(), Fault> {
         if !shape.iter().any(|element| matches!(element, Element::Word { .. })) {
-            return self.fault(0..self.source.len(), "without a word that must be said, the intent would match everything");
+            return self
+                .fault(0..self.source.len(), "without a word that must be said, the intent would match everything");
         }
         let before_last = &shape[..shape.len() - 1];
         for element in before_last {
             if let Element::Slot(slot) = element
                 && matches!(self.slots[*slot].kind, SlotKind::Rest)
             {
-                return self.fault(self.places[*slot].clone(), "\"rest\" takes all that follows, so it must be the last");
+                return self
+                    .fault(self.places[*slot].clone(), "\"rest\" takes all that follows, so it must be the last");
             }
         }
         Ok(())

@@ -204,7 +204,10 @@ fn fits(kind: &ParameterType, value: &str) -> bool {
             let lower = (!value.is_ascii()).then(|| value.to_lowercase());
             choices.iter().any(|choice| match &lower {
                 Some(lower) => choice.to_lowercase() == *lower,
-                None => choice.eq_ignore_ascii_case(value) || (!choice.is_ascii() && choice.to_lowercase() == value.to_lowercase()),
+                None => {
+                    choice.eq_ignore_ascii_case(value)
+                        || (!choice.is_ascii() && choice.to_lowercase() == value.to_lowercase())
+                }
             })
         }
         other => Class::of(other) == Class::Untyped || other.accept(value).is_ok(),

@@ -323,12 +323,10 @@ mod tests {
     #[test]
     fn pairs_are_read_from_the_end_only() {
         let cases: &[(&str, &[(&str, &str)])] = &[
-            ("run a=1 b=\"two words\" --c='x y' --Dry-Run", &[
-                ("a", "1"),
-                ("b", "two words"),
-                ("c", "x y"),
-                ("dryrun", "true"),
-            ]),
+            (
+                "run a=1 b=\"two words\" --c='x y' --Dry-Run",
+                &[("a", "1"), ("b", "two words"), ("c", "x y"), ("dryrun", "true")],
+            ),
             ("run a=1 now", &[]),
             ("run —force", &[("force", "true")]),
             ("open https://x.org/?a=b", &[]),

@@ -19,26 +19,32 @@ fn shown(name: &str, intents: &[&str], parameters: &[&str], say: &str) -> Comman
 
 #[test]
 fn equal_and_hidden_intents_are_found() {
-    let found = lint_bot(&bot("ops", vec![
-        shown("first", &["restart {box}", "reboot"], &["box"], "restart x"),
-        shown("second", &["restart {vm}", "[please] reboot", "boot {vm}"], &["vm"], "boot x"),
-        shown("numbers", &["take {n:number}", "take {i:int}"], &["n", "i"], "take 1"),
-        shown("people", &["tell {who:user}", "tell {what}"], &["who", "what"], "tell ann"),
-        shown("word", &["go left", "go {way:choice(left)}", "go {way:choice(left,right)}"], &["way"], "go left"),
-        shown("fine", &["open {id:int}", "open {address:email}", "[now] open up"], &["id", "address"], "open 1"),
-        shown("again", &["say it", "SAY it!"], &[], "say it"),
-        Command { priority: 1, ..shown("higher", &["boot {it}"], &["it"], "boot y") },
-    ]));
-    assert_eq!(told(&found), [
-        "Error ops/second Intent(0): command \"first\" has the same intent \"restart {box}\": neither may win",
-        "Error ops/second Intent(1): command \"first\" has the same intent \"reboot\": neither may win",
-        "Warning ops/second Intent(2): never wins: \"boot {it}\" of command \"higher\" takes every text it matches",
-        "Warning ops/numbers Intent(1): never wins: \"take {n:number}\" of command \"numbers\" takes every text it matches",
-        "Warning ops/people Intent(1): never wins: \"tell {who:user}\" of command \"people\" takes every text it matches",
-        "Warning ops/word Intent(1): never wins: \"go left\" of command \"word\" takes every text it matches",
-        "Warning ops/again Intent(1): never wins: \"say it\" of command \"again\" takes every text it matches",
-        "Error ops/second Example(0): \"boot x\" runs command \"higher\"",
-    ]);
+    let found = lint_bot(&bot(
+        "ops",
+        vec![
+            shown("first", &["restart {box}", "reboot"], &["box"], "restart x"),
+            shown("second", &["restart {vm}", "[please] reboot", "boot {vm}"], &["vm"], "boot x"),
+            shown("numbers", &["take {n:number}", "take {i:int}"], &["n", "i"], "take 1"),
+            shown("people", &["tell {who:user}", "tell {what}"], &["who", "what"], "tell ann"),
+            shown("word", &["go left", "go {way:choice(left)}", "go {way:choice(left,right)}"], &["way"], "go left"),
+            shown("fine", &["open {id:int}", "open {address:email}", "[now] open up"], &["id", "address"], "open 1"),
+            shown("again", &["say it", "SAY it!"], &[], "say it"),
+            Command { priority: 1, ..shown("higher", &["boot {it}"], &["it"], "boot y") },
+        ],
+    ));
+    assert_eq!(
+        told(&found),
+        [
+            "Error ops/second Intent(0): command \"first\" has the same intent \"restart {box}\": neither may win",
+            "Error ops/second Intent(1): command \"first\" has the same intent \"reboot\": neither may win",
+            "Warning ops/second Intent(2): never wins: \"boot {it}\" of command \"higher\" takes every text it matches",
+            "Warning ops/numbers Intent(1): never wins: \"take {n:number}\" of command \"numbers\" takes every text it matches",
+            "Warning ops/people Intent(1): never wins: \"tell {who:user}\" of command \"people\" takes every text it matches",
+            "Warning ops/word Intent(1): never wins: \"go left\" of command \"word\" takes every text it matches",
+            "Warning ops/again Intent(1): never wins: \"say it\" of command \"again\" takes every text it matches",
+            "Error ops/second Example(0): \"boot x\" runs command \"higher\"",
+        ]
+    );
 }
 
 #[test]
@@ -61,29 +67,43 @@ fn every_example_is_run() {
     ];
     let status = Command { examples: Vec::new(), ..command("stat-of", &["status", "stat {x}"], &["x"]) };
     let found = lint_bot(&bot("ops", vec![deploy, status]));
-    assert_eq!(told(&found), [
-        "Error ops/deploy Example(2): \"deploy web to prod\" gives \"prod\" for \"env\", not \"staging\"",
-        "Error ops/deploy Example(3): \"deploy web to mars\" is understood only in part: \"mars\" is no valid \"env\"",
-        "Error ops/deploy Example(4): \"ship web\" matches none of the command's intents",
-        "Error ops/deploy Example(5): \"status\" runs command \"stat-of\"",
-        "Error ops/deploy Example(6): the example expects \"zone\", which is no parameter of the command",
-        "Error ops/deploy Example(7): \"stat\" is understood only in part by command \"stat-of\": \"x\" is missing",
-        "Error ops/stat-of Command: the command has no example; give one thing that people say to run it",
-    ]);
+    assert_eq!(
+        told(&found),
+        [
+            "Error ops/deploy Example(2): \"deploy web to prod\" gives \"prod\" for \"env\", not \"staging\"",
+            "Error ops/deploy Example(3): \"deploy web to mars\" is understood only in part: \"mars\" is no valid \"env\"",
+            "Error ops/deploy Example(4): \"ship web\" matches none of the command's intents",
+            "Error ops/deploy Example(5): \"status\" runs command \"stat-of\"",
+            "Error ops/deploy Example(6): the example expects \"zone\", which is no parameter of the command",
+            "Error ops/deploy Example(7): \"stat\" is understood only in part by command \"stat-of\": \"x\" is missing",
+            "Error ops/stat-of Command: the command has no example; give one thing that people say to run it",
+        ]
+    );
 }
 
 #[test]
 fn bots_are_checked_against_each_other() {
-    let ops = bot("ops", vec![
-        shown("aid", &["help", "help {what:rest}", "help {what}"], &["what"], "help x"),
-        shown("restart", &["restart {box}", "stop {a:int}", "page {x:choice(a,b)}"], &["box", "a", "x"], "restart x"),
-    ]);
-    let vms = bot("vms", vec![shown(
-        "restart",
-        &["restart {vm}", "stop {b:email}", "page {y:choice(b,c)}"],
-        &["vm", "b", "y"],
-        "restart x",
-    )]);
+    let ops = bot(
+        "ops",
+        vec![
+            shown("aid", &["help", "help {what:rest}", "help {what}"], &["what"], "help x"),
+            shown(
+                "restart",
+                &["restart {box}", "stop {a:int}", "page {x:choice(a,b)}"],
+                &["box", "a", "x"],
+                "restart x",
+            ),
+        ],
+    );
+    let vms = bot(
+        "vms",
+        vec![shown(
+            "restart",
+            &["restart {vm}", "stop {b:email}", "page {y:choice(b,c)}"],
+            &["vm", "b", "y"],
+            "restart x",
+        )],
+    );
     let parlour = bot(RESERVED_BOT, vec![shown("help", &["help", "help {topic:rest}"], &["topic"], "help")]);
     let bots = [ops, parlour, vms];
     let same = "has the same intent: outside a conversation with one of the two, people are asked which they mean";
@@ -100,17 +120,23 @@ fn bots_are_checked_against_each_other() {
 #[test]
 fn an_explanation_names_what_decided() {
     let index = Index::build(&[
-        bot("ops", vec![
-            command("status", &["deploy status", "/deploy/"], &[]),
-            command("deploy", &["deploy {service}", "deploy {service} {env}"], &["service", "env:a,b"]),
-            command("ship", &["ship {box}"], &["box"]),
-            command("aid", &["help"], &[]),
-        ]),
-        bot("two", vec![
-            command("ship", &["ship {crate}"], &["crate"]),
-            Command { priority: 2, ..command("up", &["up"], &[]) },
-            command("more", &["up", "ops/help"], &[]),
-        ]),
+        bot(
+            "ops",
+            vec![
+                command("status", &["deploy status", "/deploy/"], &[]),
+                command("deploy", &["deploy {service}", "deploy {service} {env}"], &["service", "env:a,b"]),
+                command("ship", &["ship {box}"], &["box"]),
+                command("aid", &["help"], &[]),
+            ],
+        ),
+        bot(
+            "two",
+            vec![
+                command("ship", &["ship {crate}"], &["crate"]),
+                Command { priority: 2, ..command("up", &["up"], &[]) },
+                command("more", &["up", "ops/help"], &[]),
+            ],
+        ),
         bot(RESERVED_BOT, vec![command("help", &["help"], &[])]),
     ]);
     let cases = [

@@ -109,11 +109,14 @@ fn equal_commands_of_two_bots_are_asked_about_and_scope_decides_first() {
 fn reserved_words_win_everywhere_but_only_as_said() {
     let help = command("help", &["help", "help {topic:rest}"], &["topic"]);
     let index = Index::build(&[
-        bot("ops", vec![
-            command("aid", &["help"], &[]),
-            command("aid-for", &["help {what}"], &["what"]),
-            command("list", &["show me"], &[]),
-        ]),
+        bot(
+            "ops",
+            vec![
+                command("aid", &["help"], &[]),
+                command("aid-for", &["help {what}"], &["what"]),
+                command("list", &["show me"], &[]),
+            ],
+        ),
         bot(RESERVED_BOT, vec![help, command("list", &["list"], &[])]),
     ]);
     assert_eq!(say_to(&index, "ops", "help"), "parlour/help");
@@ -126,15 +129,21 @@ fn reserved_words_win_everywhere_but_only_as_said() {
 fn a_typed_name_calls_its_command_when_no_pattern_matches() {
     let say_this = "type this in chat to invoke the command";
     let index = Index::build(&[
-        bot("hello", vec![
-            command("MyCommandName", &[say_this], &["parameter_name_1"]),
-            command("deploy", &["deploy {service} to {env}"], &["service", "env", "dry_run:boolean"]),
-            command("ship", &["send {what}", "/ship.*/"], &["what"]),
-        ]),
+        bot(
+            "hello",
+            vec![
+                command("MyCommandName", &[say_this], &["parameter_name_1"]),
+                command("deploy", &["deploy {service} to {env}"], &["service", "env", "dry_run:boolean"]),
+                command("ship", &["send {what}", "/ship.*/"], &["what"]),
+            ],
+        ),
         bot("other", vec![command("my-command-name", &["something else"], &[]), command("send", &["mail"], &["x"])]),
     ]);
     let cases = [
-        ("type this in chat to invoke the command parameter_name_1=World", "hello/MyCommandName parameter_name_1=World"),
+        (
+            "type this in chat to invoke the command parameter_name_1=World",
+            "hello/MyCommandName parameter_name_1=World",
+        ),
         ("type this in chat to invoke the command", "hello/MyCommandName"),
         ("my_command_name Parameter-Name-1=\"my world\"", "hello/MyCommandName parameter_name_1=my world"),
         ("mycommandname world", "-"),
