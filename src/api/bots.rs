@@ -12,7 +12,7 @@ use super::session::within;
 use crate::engine::registry::{BotStatus, LoadedBot};
 use crate::identity::Caller;
 use crate::identity::permission::{Object, Verb, authorize, decide, unknown_bot};
-use crate::intent::{CompletionTokenKind, Resolution, Scope};
+use crate::intent::{Resolution, Scope, TokenKind};
 use crate::model::Error;
 use crate::model::bot::Bot;
 use crate::model::command::{Command, Effect};
@@ -220,7 +220,7 @@ pub(super) struct TokenView {
 pub(super) struct SlotView {
     name: String,
     #[serde(rename = "type")]
-    kind: String,
+    kind: &'static str,
     description: String,
     values: Vec<String>,
 }
@@ -257,17 +257,17 @@ pub(super) async fn complete(
     };
     let completions = snapshot.index.complete(&query.text, &scope, &may, limit);
     let completions = completions.into_iter().map(|completion| CompletionView {
-        bot_id: completion.bot,
-        command: completion.command,
-        description: completion.description,
+        bot_id: completion.bot.name.clone(),
+        command: completion.command.name.clone(),
+        description: completion.command.description.clone(),
         insert: completion.insert,
         tokens: completion
             .tokens
             .into_iter()
             .map(|token| TokenView {
                 kind: match token.kind {
-                    CompletionTokenKind::Literal => "literal",
-                    CompletionTokenKind::Slot => "slot",
+                    TokenKind::Literal => "literal",
+                    TokenKind::Slot => "slot",
                 },
                 text: token.text,
                 done: token.done,

@@ -29,6 +29,7 @@
 //! A full match of any bot comes before a near miss.
 
 mod align;
+mod complete;
 mod cover;
 mod explain;
 mod expression;
@@ -46,6 +47,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+pub use complete::{Completion, CompletionSlot, CompletionToken, TokenKind};
 pub use explain::{Considered, Criterion, Explanation};
 pub use fit::{Match, SlotFault};
 pub use index::Index;

@@ -1,6 +1,7 @@
 //! What a text means: the ranking, and what comes out of it.
 
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashSet};
 
 use super::Scope;
 use super::fit::{Fit, Match, SlotFault};
@@ -163,15 +164,12 @@ impl Search<'_, '_> {
         if readings.len() > 1 {
             let best = readings.iter().map(|(key, _)| *key).min();
             readings.retain(|(key, _)| Some(*key) == best);
-            let bots: Vec<u32> = readings.iter().map(|(_, reading)| self.bot_of(reading)).collect();
-            let reserved = self.index.reserved.filter(|reserved| bots.contains(reserved));
-            let mut seen = Vec::new();
-            readings.retain(|(_, reading)| {
-                let bot = self.bot_of(reading);
-                let keep = !seen.contains(&bot) && reserved.is_none_or(|reserved| reserved == bot);
-                seen.push(bot);
-                keep
-            });
+            let is_reserved = |reading: &Reading| self.index.reserved == Some(self.bot_of(reading));
+            if readings.iter().any(|(_, reading)| is_reserved(reading)) {
+                readings.retain(|(_, reading)| is_reserved(reading));
+            }
+            let mut seen = HashSet::new();
+            readings.retain(|(_, reading)| seen.insert(self.bot_of(reading)));
         }
         readings.into_iter().map(|(_, reading)| reading).collect()
     }
@@ -268,7 +266,7 @@ impl Search<'_, '_> {
                 Near { found: self.bind(*shape, &self.ends[*end], fit), faults: self.faults(*shape, fit) }
             }
             Reading::Name { command, unknown } => {
-                let mut arguments = std::collections::BTreeMap::new();
+                let mut arguments = BTreeMap::new();
                 self.bind_pairs(self.index.listed(*command), 1, &mut arguments);
                 Near { found: self.found(*command, None, arguments), faults: self.unknown_names(unknown) }
             }
@@ -280,7 +278,7 @@ impl Search<'_, '_> {
         let lazy = &self.index.expressions.list[number as usize];
         let listed = self.index.listed(lazy.command);
         let collapsed = collapse(self.text.plain);
-        let mut found = self.found(lazy.command, Some(lazy.number), std::collections::BTreeMap::new());
+        let mut found = self.found(lazy.command, Some(lazy.number), BTreeMap::new());
         let Some(regex) = lazy.regex() else { return found };
         let Some(captures) = regex.captures(&collapsed) else { return found };
         for group in regex.capture_names().flatten() {

@@ -135,7 +135,10 @@ async fn health_is_open_to_everybody(server: Arc<Server>) {
     let admin = server.browser().await;
     let report = admin.get("/api/admin/bots").await.expect(200);
     let faults = report["faults"].as_array().unwrap();
-    assert!(faults.len() == 1 && faults[0]["level"] == "warning", "two bots of the fixtures share an intent: {faults:?}");
+    assert!(
+        faults.len() == 1 && faults[0]["level"] == "warning",
+        "two bots of the fixtures share an intent: {faults:?}"
+    );
     assert!(report["bots"].as_array().unwrap().iter().all(|bot| bot["status"] == "online"), "{report}");
     assert_eq!(server.program(Role::User).await.get("/api/admin/bots").await.error(403), "FORBIDDEN");
 }

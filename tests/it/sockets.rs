@@ -34,7 +34,10 @@ async fn a_message_is_acknowledged_and_answered(server: Arc<Server>) {
         }
     }
     let ack = ack.unwrap();
-    assert_eq!((ack["id"].as_str(), ack["seq"].as_i64(), ack["duplicate"].as_bool()), (Some("c1"), Some(1), Some(false)));
+    assert_eq!(
+        (ack["id"].as_str(), ack["seq"].as_i64(), ack["duplicate"].as_bool()),
+        (Some("c1"), Some(1), Some(false))
+    );
     assert_eq!(messages[0]["client_id"], "c1");
     assert_eq!(messages[0]["message_id"], ack["message_id"]);
     assert_eq!(messages[1]["content"], "Hello World");
@@ -56,7 +59,9 @@ async fn two_tabs_and_a_reader_see_one_order(server: Arc<Server>) {
         socket.subscribe(&stream, 0).await;
         for n in 0..20 {
             let id = format!("{name}-{n}");
-            socket.send(&json!({ "type": "message", "id": id, "session_id": session, "content": format!("greet {id}") })).await;
+            socket
+                .send(&json!({ "type": "message", "id": id, "session_id": session, "content": format!("greet {id}") }))
+                .await;
         }
         let (mut seen, mut acks) = (Vec::new(), Vec::new());
         while seen.len() < 80 || acks.len() < 20 {
@@ -67,7 +72,11 @@ async fn two_tabs_and_a_reader_see_one_order(server: Arc<Server>) {
                 other => panic!("unexpected {other}"),
             }
         }
-        assert_eq!(acks, (0..20).map(|n| format!("{name}-{n}")).collect::<Vec<_>>(), "one's own in the order they were sent");
+        assert_eq!(
+            acks,
+            (0..20).map(|n| format!("{name}-{n}")).collect::<Vec<_>>(),
+            "one's own in the order they were sent"
+        );
         seen
     };
     let (left, right) = futures_util::join!(tab("left"), tab("right"));
@@ -91,7 +100,8 @@ async fn a_reader_resumes_where_it_was(server: Arc<Server>) {
         browser.say(&session, &format!("greet {n}")).await;
     }
     let stream = format!("conv:{session}");
-    let seqs = |events: &[serde_json::Value]| events.iter().map(|event| event["seq"].as_i64().unwrap()).collect::<Vec<_>>();
+    let seqs =
+        |events: &[serde_json::Value]| events.iter().map(|event| event["seq"].as_i64().unwrap()).collect::<Vec<_>>();
     let mut socket = browser.socket().await;
     assert_eq!(seqs(&socket.subscribe(&stream, 36).await), (37..=120).collect::<Vec<_>>());
     assert!(socket.subscribe(&stream, 120).await.is_empty());

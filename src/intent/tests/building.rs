@@ -8,8 +8,9 @@ use crate::model::bot::{Access, Bot};
 use crate::model::command::{Body, Command, Effect, Example, Reply};
 use crate::model::parameter::{Parameter, ParameterType};
 
-/// `name` (a text), `name:type`, or `name:a,b` (a choice).
+/// `name` (a text), `name:type`, or `name:a,b` (a choice); with `?` at the end it is not required.
 pub(crate) fn parameter(written: &str) -> Parameter {
+    let (written, required) = written.strip_suffix('?').map_or((written, true), |written| (written, false));
     let (name, kind) = written.split_once(':').unwrap_or((written, "string"));
     let kind = match kind {
         "string" => ParameterType::String,
@@ -20,7 +21,7 @@ pub(crate) fn parameter(written: &str) -> Parameter {
         "user" => ParameterType::User,
         choices => ParameterType::Choice { choices: choices.split(',').map(str::to_owned).collect() },
     };
-    Parameter { name: name.to_owned(), kind, required: true, ..Parameter::default() }
+    Parameter { name: name.to_owned(), kind, required, ..Parameter::default() }
 }
 
 pub(crate) fn command(name: &str, intents: &[&str], parameters: &[&str]) -> Command {

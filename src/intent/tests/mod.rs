@@ -4,4 +4,5 @@ mod building;
 mod helping;
 mod language;
 mod linting;
+mod properties;
 mod ranking;
