@@ -7,7 +7,7 @@ use serde_json::json;
 use super::meaning::{self, Meaning};
 use crate::clock::rfc3339;
 use crate::engine::Engine;
-use crate::engine::invoke::{Invoked, Place, Source, explain_faults};
+use crate::engine::invoke::{Invoked, Place, Source};
 use crate::engine::runner::{Answer, Speaker, raw};
 use crate::identity::permission::{Object, Verb, authorize, unknown_bot};
 use crate::model::conversation::{Conversation, ConversationStatus, Millis};
@@ -114,10 +114,11 @@ impl Hub {
             Meaning::Run(request) => {
                 let id = conversation.id.clone();
                 let place = Place::Conversation { id, said: Box::new(event.clone()), body_hash: body_hash.clone() };
+                let (bot, command) = (request.bot.clone().unwrap_or_default(), request.command.clone());
                 match self.engine.invoke(principal, *request, place).await {
                     Ok(Invoked::Said(receipt)) => return Ok(receipt),
                     Ok(Invoked::Polled(_)) => return Err(Error::internal("answer", "a run answered another door")),
-                    Err(error) if is_for_the_speaker(&error) => explain_faults(&error),
+                    Err(error) if is_for_the_speaker(&error) => self.engine.explain(&error, &bot, &command),
                     Err(error) => return Err(error),
                 }
             }

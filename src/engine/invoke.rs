@@ -234,7 +234,10 @@ fn mapped(command: &Command, principal: &Principal, source: &Source, bot: &str) 
     Ok(values)
 }
 
-/// What a message says about faults in a request, for people.
-pub fn explain_faults(error: &Error) -> Message {
-    runner::explain(error)
+impl Engine {
+    /// What a conversation reads about a request that was refused.
+    pub fn explain(&self, error: &Error, bot: &str, command: &str) -> Message {
+        let command = self.registry().snapshot().bot(bot).and_then(|loaded| loaded.command(command));
+        runner::explain(error, command.as_deref())
+    }
 }

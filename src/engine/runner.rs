@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 use super::invoke::{Invoked, Place, Prepared};
 use super::{Engine, builtin, data};
 use crate::clock::rfc3339;
-use crate::model::command::Body;
+use crate::model::command::{Body, Command};
 use crate::model::conversation::Millis;
 use crate::model::event::{NewEvent, Stream};
 use crate::model::execution::ExecutionStatus;
 use crate::model::id::new_id;
 use crate::model::message::{Message, Part, Post, Sender, SenderKind, Tone, escape_markdown};
+use crate::model::parameter::{Parameter, ParameterType};
 use crate::model::principal::Principal;
 use crate::model::{Error, Result};
 use crate::store::execution::NewExecution;
@@ -168,14 +169,38 @@ pub fn raw<T: serde::Serialize>(value: &T) -> Result<Box<RawValue>> {
     to_raw_value(value).map_err(|error| Error::internal("write an event", error))
 }
 
-/// What a conversation reads about a request that was refused: the sentence, and each fault on a line.
-pub(super) fn explain(error: &Error) -> Message {
-    let faults = error.details.get("errors").and_then(Value::as_array);
-    let lines: Vec<String> =
-        faults.into_iter().flatten().filter_map(|fault| fault["message"].as_str()).map(escape_markdown).collect();
-    match lines.as_slice() {
-        [] => Message::text(escape_markdown(&error.message)).tone(Tone::Warning),
-        [one] => Message::text(one.clone()).tone(Tone::Warning),
-        _ => Message::text("That needs a few things put right.").tone(Tone::Warning).part(Part::List { items: lines }),
+/// What a conversation reads about a request that was refused: what is missing, what is wrong, and how to say it right.
+pub(super) fn explain(error: &Error, command: Option<&Command>) -> Message {
+    let faults: Vec<&Value> = error.details.get("errors").and_then(Value::as_array).into_iter().flatten().collect();
+    let Some(command) = command.filter(|_| !faults.is_empty()) else {
+        return Message::text(escape_markdown(&error.message)).tone(Tone::Warning);
+    };
+    let name = escape_markdown(&command.name);
+    let lines: Vec<String> = faults.iter().map(|fault| explain_fault(fault, command)).collect();
+    let example = command.examples.iter().map(|example| example.say.clone()).take(1).collect();
+    let message = match lines.as_slice() {
+        [one] => Message::text(format!("**{name}** cannot run yet: {one}.")),
+        _ => Message::text(format!("**{name}** cannot run yet:")).part(Part::List { items: lines }),
+    };
+    message.tone(Tone::Warning).suggest(example)
+}
+
+/// One fault in the words of a conversation. Programs get the words of the automation API.
+fn explain_fault(fault: &Value, command: &Command) -> String {
+    let text = |key: &str| fault[key].as_str().unwrap_or_default();
+    let name = text("field").split_once('.').map_or(text("field"), |(_, name)| name);
+    let code = format!("`{}`", name.replace('`', "'"));
+    let parameter = command.parameter(name);
+    match (text("code"), parameter) {
+        ("required", Some(parameter)) => {
+            let about = parameter.prompt.as_deref().unwrap_or(&parameter.description);
+            let about = if about.is_empty() { String::new() } else { format!(" ({})", escape_markdown(about)) };
+            format!("{code} is missing{about}")
+        }
+        ("unknown", _) => format!("it takes no {code}"),
+        ("choice", Some(Parameter { kind: ParameterType::Choice { choices }, .. })) => {
+            format!("{code} is one of {}", escape_markdown(&choices.join(", ")))
+        }
+        _ => escape_markdown(text("message")),
     }
 }

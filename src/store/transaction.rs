@@ -37,13 +37,16 @@ impl<'c> Transaction<'c> {
     }
 
     pub(super) async fn write(&mut self, query: Query) -> Result<u64> {
-        self.wrote = true;
-        query.execute(&mut self.connection).await.map_err(failed)
+        let rows = query.execute(&mut self.connection).await.map_err(failed)?;
+        // A statement that touched nothing leaves nothing to take back.
+        self.wrote |= rows > 0;
+        Ok(rows)
     }
 
     pub(super) async fn write_returning(&mut self, query: Query) -> Result<Vec<Row>> {
-        self.wrote = true;
-        query.all(&mut self.connection).await.map_err(failed)
+        let rows = query.all(&mut self.connection).await.map_err(failed)?;
+        self.wrote |= !rows.is_empty();
+        Ok(rows)
     }
 
     /// Announces a frame once the commit is through.

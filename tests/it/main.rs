@@ -1,7 +1,9 @@
 //! The integration tests: one binary, one file per subject.
 
+mod bots;
 mod commands;
 mod doors;
+mod durability;
 mod floors;
 mod sessions;
 mod sockets;

@@ -127,7 +127,7 @@ mod tests {
     fn each_fault_has_its_code() {
         for (text, code) in [
             ("{", "INVALID_JSON"),
-            ("[]", "INVALID_JSON"),
+            ("[]", "INVALID_FRAME"),
             ("{}", "INVALID_FRAME"),
             (r#"{"type":"dance","id":"c1"}"#, "UNKNOWN_TYPE"),
             (r#"{"type":"message","id":"c1"}"#, "INVALID_FRAME"),

@@ -178,6 +178,12 @@ impl Answer {
 }
 
 impl Client {
+    /// A program with a key, for a server of another process.
+    pub(crate) fn with_key(url: &str, key: &str) -> Self {
+        let http = reqwest::Client::builder().build().expect("a client");
+        Self { http, url: url.to_owned(), headers: vec![("authorization", format!("Bearer {key}"))] }
+    }
+
     /// The same with another header.
     pub(crate) fn with(&self, name: &'static str, value: &str) -> Self {
         let mut headers = self.headers.clone();
