@@ -209,12 +209,13 @@ fn tokenise(text: &str, quotes: &mut Quotes) -> Vec<Token> {
         while at < bytes.len() && blank_at(text, at) == 0 {
             let byte = bytes[at];
             let opens = at == start || (equals > 0 && at == start + equals + 1);
-            if is_quote(byte) && opens {
-                if let Some(close) = quotes.closing(text, at) {
-                    quoted = true;
-                    at = close + 1;
-                    continue;
-                }
+            if is_quote(byte)
+                && opens
+                && let Some(close) = quotes.closing(text, at)
+            {
+                quoted = true;
+                at = close + 1;
+                continue;
             }
             if byte == b'\\' && bytes.get(at + 1).is_some_and(|next| is_quote(*next) || *next == b' ') {
                 quoted = true;
