@@ -40,13 +40,12 @@ impl<'w> Gauged<'w> {
     }
 
     /// The typing errors between the word and a token; none when more than half of the word would be wrong.
-    pub(super) fn errors(self, token: Gauged<'_>) -> Option<u32> {
+    pub(super) fn errors(self, token: &Spoken<'_>) -> Option<u32> {
         let most = self.gauge.length.div_ceil(2);
-        if self.gauge.apart(token.gauge) > most {
+        if self.gauge.apart(token.word.gauge) > most {
             return None;
         }
-        let errors = strsim::osa_distance(self.text, token.text) as u32;
-        (errors <= most).then_some(errors)
+        Some(token.distance(self.text)).filter(|errors| *errors <= most)
     }
 
     fn is_joined(self, first: Gauged<'_>, second: Gauged<'_>) -> bool {
@@ -63,11 +62,67 @@ pub(super) enum Item<'w> {
     Rest,
 }
 
-/// A token of the text; a quoted one is no word.
-#[derive(Clone, Copy, Debug)]
+/// A token of the text, made ready to be compared with many words.
+#[derive(Debug)]
 pub(super) struct Spoken<'w> {
     pub(super) word: Gauged<'w>,
+    /// A quoted token is no word.
     pub(super) quoted: bool,
+    /// For each character the places at which the token has it, as bits.
+    ascii: Box<[u64; 128]>,
+    others: Vec<(char, u64)>,
+}
+
+impl<'w> Spoken<'w> {
+    pub(super) fn new(text: &'w str, quoted: bool) -> Self {
+        let mut spoken = Self { word: Gauged::new(text), quoted, ascii: Box::new([0; 128]), others: Vec::new() };
+        for (at, c) in text.chars().take(64).enumerate() {
+            let bit = 1 << at;
+            match spoken.ascii.get_mut(c as usize) {
+                Some(places) => *places |= bit,
+                None => match spoken.others.iter_mut().find(|(other, _)| *other == c) {
+                    Some((_, places)) => *places |= bit,
+                    None => spoken.others.push((c, bit)),
+                },
+            }
+        }
+        spoken
+    }
+
+    fn places(&self, c: char) -> u64 {
+        self.ascii
+            .get(c as usize)
+            .copied()
+            .unwrap_or_else(|| self.others.iter().find(|(other, _)| *other == c).map_or(0, |(_, places)| *places))
+    }
+
+    /// How many characters must be added, dropped, replaced, or exchanged with their neighbour to make the token the
+    /// word: Hyyrö's bit-parallel form of the optimal string alignment distance, one column of the table at a time.
+    fn distance(&self, word: &str) -> u32 {
+        let length = self.word.gauge.length;
+        if length == 0 || length > 64 {
+            return strsim::osa_distance(self.word.text, word) as u32;
+        }
+        let last = 1_u64 << (length - 1);
+        // The cells of a column, as differences from the cell above: one more, one less.
+        let (mut more, mut less) = (u64::MAX, 0_u64);
+        let (mut diagonal, mut previous) = (0_u64, 0_u64);
+        let mut distance = length;
+        for c in word.chars() {
+            let here = self.places(c);
+            let exchanged = ((!diagonal & here) << 1) & previous;
+            diagonal = ((here & more).wrapping_add(more) ^ more) | here | less | exchanged;
+            let right_more = less | !(diagonal | more);
+            let right_less = diagonal & more;
+            distance += u32::from(right_more & last != 0);
+            distance -= u32::from(right_less & last != 0);
+            let (shifted_more, shifted_less) = (right_more << 1 | 1, right_less << 1);
+            more = shifted_less | !(diagonal | shifted_more);
+            less = shifted_more & diagonal;
+            previous = here;
+        }
+        distance
+    }
 }
 
 /// The best alignment.
@@ -141,7 +196,7 @@ pub(super) fn align(items: &[Item<'_>], tokens: &[Spoken<'_>]) -> Aligned {
                 Some(Item::Word(word)) => {
                     step(1, 0, (word.gauge.length + 1) * ERROR, 0);
                     let Some(token) = token.filter(|token| !token.quoted) else { continue };
-                    if let Some(errors) = word.errors(token.word) {
+                    if let Some(errors) = word.errors(token) {
                         step(1, 1, errors * ERROR, length(token));
                     }
                     if let Some(Item::Word(second)) = items.get(row + 1)
@@ -216,8 +271,7 @@ mod tests {
                 word => Item::Word(Gauged::new(word)),
             })
             .collect();
-        let tokens: Vec<Spoken<'_>> =
-            text.split(' ').map(|word| Spoken { word: Gauged::new(word), quoted: false }).collect();
+        let tokens: Vec<Spoken<'_>> = text.split(' ').map(|word| Spoken::new(word, false)).collect();
         align(&items, &tokens).score
     }
 
@@ -239,5 +293,16 @@ mod tests {
             assert!((score(shape, text) - expected).abs() < 1e-9, "{shape} / {text}: {}", score(shape, text));
         }
         assert!(score("who is on call", "lunch anyone?") < 0.3);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_distance_is_that_of_the_table(word in "[abcé]{0,12}", token in "[abcé]{0,12}", tail in "[ab]{50,60}") {
+            for (word, token) in [(word.clone(), token.clone()), (word.clone() + &tail, token + &tail)] {
+                let expected = strsim::osa_distance(&word, &token) as u32;
+                proptest::prop_assert_eq!(Spoken::new(&token, false).distance(&word), expected);
+                proptest::prop_assert!(Gauge::of(&word).apart(Gauge::of(&token)) <= expected);
+            }
+        }
     }
 }

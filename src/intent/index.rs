@@ -118,7 +118,9 @@ impl Lexicon {
         }
         lexicon.folded.sort_unstable();
         for (number, word) in lexicon.folded.iter().enumerate() {
-            lexicon.numbers.insert(word.clone(), number as u32);
+            if let Some(place) = lexicon.numbers.get_mut(word) {
+                *place = number as u32;
+            }
         }
         lexicon.gauges = lexicon.folded.iter().map(|word| Gauge::of(word)).collect();
         (lexicon, spellings)

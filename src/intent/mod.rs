@@ -43,6 +43,7 @@ mod search;
 mod suggest;
 mod text;
 mod tree;
+mod typing;
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! The reader of word patterns: words, `{slot}`, `(a|b)` and `[optional words]`.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use crate::model::name;
@@ -18,8 +19,10 @@ pub(super) fn words(source: &str, parameters: &[Parameter]) -> Result<Words, Fau
     let mut reader = Reader { source, at: 0, parameters, slots: Vec::new(), places: Vec::new() };
     let parts = reader.sequence(None, 0)?;
     let mut shapes = expand(&parts, source.len(), &reader.slots)?;
-    let mut seen = std::collections::HashSet::new();
-    shapes.retain(|shape| seen.insert(key(shape)));
+    if shapes.len() > 1 {
+        let mut seen = HashSet::new();
+        shapes.retain(|shape| seen.insert(key(shape)));
+    }
     for shape in &shapes {
         reader.check(shape)?;
     }

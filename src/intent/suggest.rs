@@ -50,11 +50,8 @@ impl Index {
             .take(MAX_TOKENS)
             .map(|token| text::fold_word(text.raw(*token), &mut String::new()).to_owned())
             .collect();
-        let spoken: Vec<Spoken<'_>> = folded
-            .iter()
-            .zip(&text.tokens)
-            .map(|(word, token)| Spoken { word: Gauged::new(word), quoted: token.quoted })
-            .collect();
+        let spoken: Vec<Spoken<'_>> =
+            folded.iter().zip(&text.tokens).map(|(word, token)| Spoken::new(word, token.quoted)).collect();
         let bot = scope.bot.and_then(|name| self.bot_number(name));
         let mut allowed: HashMap<u32, bool> = HashMap::new();
         let promising = self.promising(&spoken).into_iter().filter(|shape| {
@@ -216,7 +213,7 @@ fn fewest(word: Gauged<'_>, spoken: &[Spoken<'_>]) -> u32 {
         {
             least = least.min(1);
         }
-        if let Some(errors) = word.errors(said) {
+        if let Some(errors) = word.errors(token) {
             least = least.min(errors);
         }
     }

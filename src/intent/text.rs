@@ -118,7 +118,7 @@ pub(super) struct Text<'t> {
 impl<'t> Text<'t> {
     /// Reads a text that [`normalise`] returned.
     pub(super) fn read(plain: &'t str) -> Self {
-        let mut text = Text { plain, tokens: tokenise(plain), pairs: Vec::new() };
+        let mut text = Text { plain, tokens: tokenise(plain, &mut Quotes::default()), pairs: Vec::new() };
         let trailing = text.tokens.iter().rev().take(MAX_PAIRS).map_while(|token| text.pair(*token));
         let mut pairs: Vec<Pair<'t>> = trailing.collect();
         pairs.reverse();
@@ -194,11 +194,9 @@ fn step(text: &str, at: usize) -> usize {
     if text.as_bytes()[at].is_ascii() { 1 } else { text[at..].chars().next().map_or(1, char::len_utf8) }
 }
 
-fn tokenise(text: &str) -> Vec<Token> {
+fn tokenise(text: &str, quotes: &mut Quotes) -> Vec<Token> {
     let bytes = text.as_bytes();
     let mut tokens = Vec::with_capacity(16);
-    // No closing quote of a kind after some place means none after any later place: asked once, so the whole is linear.
-    let mut unclosed = [false; 2];
     let mut at = 0;
     while at < bytes.len() {
         let blank = blank_at(text, at);
@@ -211,15 +209,13 @@ fn tokenise(text: &str) -> Vec<Token> {
         while at < bytes.len() && blank_at(text, at) == 0 {
             let byte = bytes[at];
             let opens = at == start || (equals > 0 && at == start + equals + 1);
-            if is_quote(byte) && opens {
-                let kind = usize::from(byte == b'"');
-                let close = if unclosed[kind] { None } else { closing_quote(text, at) };
-                if let Some(close) = close {
-                    quoted = true;
-                    at = close + 1;
-                    continue;
-                }
-                unclosed[kind] = true;
+            if is_quote(byte)
+                && opens
+                && let Some(close) = quotes.closing(text, at)
+            {
+                quoted = true;
+                at = close + 1;
+                continue;
             }
             if byte == b'\\' && bytes.get(at + 1).is_some_and(|next| is_quote(*next) || *next == b' ') {
                 quoted = true;
@@ -240,23 +236,41 @@ fn tokenise(text: &str) -> Vec<Token> {
     tokens
 }
 
-/// Where the quote opened at `open` ends: the next same quote that a blank or the end of the text follows, so that an
-/// apostrophe inside does not end it.
-fn closing_quote(text: &str, open: usize) -> Option<usize> {
-    let bytes = text.as_bytes();
-    let quote = bytes[open];
-    let mut at = open + 1;
-    while at < bytes.len() {
-        if bytes[at] == b'\\' && bytes.get(at + 1).is_some_and(|next| *next == quote || *next == b'\\') {
-            at += 2;
-            continue;
+/// The search for closing quotes. Where one of a kind was looked for in vain, none is looked for further on, so that
+/// all searches together pass over the text three times at most.
+#[derive(Debug, Default)]
+struct Quotes {
+    single_ended: bool,
+    double_ended: bool,
+    /// Bytes passed over: the measure of the work.
+    passed: usize,
+}
+
+impl Quotes {
+    /// Where the quote opened at `open` ends: the next same quote that a blank or the end of the text follows, so that
+    /// an apostrophe inside does not end it.
+    fn closing(&mut self, text: &str, open: usize) -> Option<usize> {
+        let bytes = text.as_bytes();
+        let quote = bytes[open];
+        let ended = if quote == b'"' { &mut self.double_ended } else { &mut self.single_ended };
+        if *ended {
+            return None;
         }
-        if bytes[at] == quote && (at + 1 == bytes.len() || blank_at(text, at + 1) > 0) {
-            return Some(at);
+        let mut at = open + 1;
+        while at < bytes.len() {
+            self.passed += 1;
+            if bytes[at] == b'\\' && bytes.get(at + 1).is_some_and(|next| *next == quote || *next == b'\\') {
+                at += 2;
+                continue;
+            }
+            if bytes[at] == quote && (at + 1 == bytes.len() || blank_at(text, at + 1) > 0) {
+                return Some(at);
+            }
+            at += 1;
         }
-        at += 1;
+        *ended = true;
+        None
     }
-    None
 }
 
 /// Takes quotes and backslashes off a token that was marked as quoted.
@@ -338,6 +352,16 @@ mod tests {
             let found = pairs(text);
             let found: Vec<(&str, &str)> = found.iter().map(|(name, value)| (&**name, &**value)).collect();
             assert_eq!(found, *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn unclosed_quotes_are_looked_for_once() {
+        for unit in ["'a ", "a='b ", "\"a 'b ", "'a' \"b ", "\\' '"] {
+            let text = unit.repeat(1_000);
+            let mut quotes = Quotes::default();
+            tokenise(&text, &mut quotes);
+            assert!(quotes.passed <= 3 * text.len(), "{unit}: {} of {}", quotes.passed, text.len());
         }
     }
 

@@ -110,7 +110,7 @@ fn bots() -> impl Strategy<Value = Vec<Arc<Bot>>> {
 
 /// The ranking, written down again without a tree: every shape is tried with every number of named values.
 fn scan(bots: &[Arc<Bot>], text: &Text<'_>, scope: Option<&str>) -> String {
-    let mut found: Vec<((bool, Vec<Class>, usize, i32), usize, String)> = Vec::new();
+    let mut found: Vec<(Key, usize, String)> = Vec::new();
     for (number, bot) in bots.iter().enumerate() {
         for command in &bot.commands {
             let Ok(Pattern { form: Form::Words(words) }) = Pattern::parse(&command.intents[0], &command.parameters)
@@ -142,6 +142,9 @@ fn scan(bots: &[Arc<Bot>], text: &Text<'_>, scope: Option<&str>) -> String {
     }
     best_told.join(" | ")
 }
+
+/// Out of scope, how the tokens are taken, what is left of the shape, the priority turned round.
+type Key = (bool, Vec<Class>, usize, i32);
 
 type Taken = (Vec<Class>, usize, BTreeMap<String, String>);
 

@@ -89,7 +89,8 @@ fn equal_commands_of_two_bots_are_asked_about_and_scope_decides_first() {
         bot("vms", vec![command("restart", &["restart {vm}"], &["vm"]), command("tell", &["tell {b}"], &["b"])]),
         bot("dns", vec![command("flush", &["/flush/"], &[]), command("half", &["tell {who:user} twice"], &["who"])]),
         bot("all", vec![command("flush", &["flush it"], &[]), Command { priority: 1, ..command("up", &["up"], &[]) }]),
-        bot("any", vec![command("up", &["up"], &[])]),
+        bot("any", vec![command("up", &["up"], &[]), command("jot", &["jot {what:rest}"], &["what"])]),
+        bot("tag", vec![command("jot", &["jot {what:rest}"], &["what", "tag"])]),
     ]);
     assert_eq!(say(&index, "restart box1"), "web/restart box=box1 | vms/restart vm=box1");
     assert_eq!(say(&index, "restart"), "web/restart | vms/restart");
@@ -102,6 +103,8 @@ fn equal_commands_of_two_bots_are_asked_about_and_scope_decides_first() {
     assert_eq!(say(&index, "flush it"), "all/flush");
     assert_eq!(say_to(&index, "dns", "flush it"), "dns/flush");
     assert_eq!(say(&index, "up"), "all/up", "priority decides a tie");
+    assert_eq!(say(&index, "jot it tag=x"), "tag/jot tag=x what=it", "a named value before the rest");
+    assert_eq!(say(&index, "jot it down"), "any/jot what=it down | tag/jot what=it down");
     assert_eq!(say_to(&index, "nobody", "up"), "all/up");
 }
 
