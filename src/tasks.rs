@@ -29,6 +29,17 @@ impl Tasks {
         });
     }
 
+    /// Starts a thread of blocking work that ends by itself soon after [`Tasks::stopping`] resolves.
+    pub fn spawn_blocking<F>(&self, name: &'static str, work: F)
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        self.tracker.spawn_blocking(move || {
+            work();
+            tracing::trace!(task = name, "task ended");
+        });
+    }
+
     /// Counts a future that somebody else drives among the tasks that a stop waits for.
     pub fn track<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         self.tracker.track_future(future)

@@ -1,7 +1,8 @@
 //! Opens conversations, takes what is said in them, closes them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use hashlink::LruCache;
 use serde_json::json;
 
 use super::meaning::{self, Meaning};
@@ -23,9 +24,14 @@ use crate::store::turn::Turn;
 /// The longest message, in bytes.
 const MAX_CONTENT: usize = 32 * 1024;
 
+/// Conversations whose owner and bot are remembered, so that a message needs no look-up.
+const REMEMBERED: usize = 16 * 1024;
+
 /// The conversations of one installation.
 pub struct Hub {
     engine: Arc<Engine>,
+    /// Only what never changes of a conversation is read from here; whether it is open is asked in the turn itself.
+    remembered: Mutex<LruCache<String, Arc<Conversation>>>,
 }
 
 /// What somebody says.
@@ -40,7 +46,7 @@ pub struct Said {
 
 impl Hub {
     pub fn new(engine: Arc<Engine>) -> Arc<Self> {
-        Arc::new(Self { engine })
+        Arc::new(Self { engine, remembered: Mutex::new(LruCache::new(REMEMBERED)) })
     }
 
     fn store(&self) -> &Arc<Store> {
@@ -75,6 +81,22 @@ impl Hub {
         Ok(conversation)
     }
 
+    /// The conversation to say something in, when the caller may.
+    async fn speaking(&self, principal: &Principal, id: &str) -> Result<Arc<Conversation>> {
+        let known = self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        let conversation = match known {
+            Some(known) => known,
+            None => {
+                let found = Arc::new(self.store().conversation_or_404(id).await?);
+                let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+                remembered.insert(id.to_owned(), found.clone());
+                found
+            }
+        };
+        authorize(principal, Verb::Chat, Object::Conversation(&conversation))?;
+        Ok(conversation)
+    }
+
     /// Closes a conversation; closing a closed one changes nothing.
     pub async fn close(&self, principal: &Principal, id: &str) -> Result<()> {
         let conversation = self.conversation(principal, id, Verb::Manage).await?;
@@ -90,7 +112,7 @@ impl Hub {
     /// Takes a message: stores it with the run it starts and the answer, and answers after the commit.
     pub async fn say(&self, principal: &Principal, said: Said) -> Result<Receipt> {
         check_content(&said.content)?;
-        let conversation = self.conversation(principal, &said.conversation, Verb::Chat).await?;
+        let conversation = self.speaking(principal, &said.conversation).await?;
         let snapshot = self.engine.registry().snapshot();
         if let Some(loaded) = snapshot.bot(&conversation.bot) {
             // Asked at every message: a right may have been taken away since the conversation was opened.

@@ -1,7 +1,7 @@
 //! API keys: only hashes of them.
 
 use super::Store;
-use super::query::{Row, query};
+use super::query::{Failure, Row, query};
 use super::session::{names, roles};
 use super::transaction::{Transaction, Work, failed};
 use crate::model::Result;
@@ -34,7 +34,7 @@ impl ApiKey {
     }
 }
 
-fn api_key(row: &Row) -> Result<ApiKey, sqlx::Error> {
+fn api_key(row: &Row) -> Result<ApiKey, Failure> {
     Ok(ApiKey {
         id: row.get(0)?,
         name: row.get(1)?,

@@ -1,7 +1,7 @@
 //! Conversations: who talks with which bot, where.
 
 use super::Store;
-use super::query::{Row, query};
+use super::query::{Failure, Row, query};
 use super::transaction::{Transaction, Work, failed};
 use crate::model::conversation::{Conversation, ConversationStatus, Millis};
 use crate::model::event::{NewEvent, Stream};
@@ -19,7 +19,7 @@ pub struct Listed {
 
 const COLUMNS: &str = "c.id, c.bot, c.owner, c.channel, c.status, c.created_at, c.closed_at, c.updated_at";
 
-fn conversation(row: &Row) -> Result<Conversation, sqlx::Error> {
+fn conversation(row: &Row) -> Result<Conversation, Failure> {
     let status: String = row.get(4)?;
     Ok(Conversation {
         id: row.get(0)?,
@@ -133,7 +133,7 @@ impl Store {
                     last_message: seq.zip(payload),
                 })
             })
-            .collect::<Result<_, sqlx::Error>>()
+            .collect::<Result<_, Failure>>()
             .map_err(failed)
     }
 

@@ -1,7 +1,7 @@
 //! Executions: the one record of every run.
 
 use super::Store;
-use super::query::{Row, query};
+use super::query::{Failure, Row, query};
 use super::transaction::{Transaction, Work, failed};
 use crate::model::conversation::Millis;
 use crate::model::event::NewEvent;
@@ -60,7 +60,7 @@ fn execution(row: &Row) -> Result<Execution> {
     let status: String = row.get(4).map_err(failed)?;
     let status = ExecutionStatus::parse(&status)
         .ok_or_else(|| Error::internal("read an execution", format!("unknown status {status}")))?;
-    let read = || -> Result<Execution, sqlx::Error> {
+    let read = || -> Result<Execution, Failure> {
         Ok(Execution {
             id: row.get(0)?,
             request_id: row.get(1)?,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
-use sqlx::{Postgres, SqlSafeStr as _, Sqlite};
+use sqlx::{Connection as _, Postgres, SqlSafeStr as _, Sqlite};
 use tokio::sync::{Mutex, mpsc};
 
 use crate::bus::Bus;
@@ -89,11 +89,14 @@ impl Store {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let (pool, epoch, version) = match target {
             Target::Sqlite(path) => {
-                let (mut writer, version) = sqlite::open_writer(path).await?;
-                migrator().run(&mut writer).await.context(OUTDATED)?;
-                let epoch = epoch(&mut Connection::Sqlite(&mut writer)).await?;
+                let mut connection = sqlite::open(path).await?;
+                migrator().run(&mut connection).await.context(OUTDATED)?;
+                let epoch = epoch(&mut Connection::Sqlite(&mut connection)).await?;
+                connection.close().await?;
+                let (writer, version) = sqlite::open_writer(path)?;
                 let pool = sqlite::open_readers(path).await?;
-                tasks.spawn("sqlite writer", sqlite::write_in_groups(writer, receiver, bus.clone()));
+                let announcer = bus.clone();
+                tasks.spawn_blocking("sqlite writer", move || sqlite::write_in_groups(writer, receiver, &announcer));
                 (Pool::Sqlite(pool), epoch, format!("SQLite {version}"))
             }
             Target::Postgres(url) => {

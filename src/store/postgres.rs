@@ -8,7 +8,7 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::{Mutex, mpsc};
 
-use super::query::Connection;
+use super::query::{Connection, Failure};
 use super::transaction::{Job, Ran, Transaction};
 use crate::bus::Bus;
 
@@ -58,7 +58,7 @@ pub(super) async fn write_one_by_one(pool: PgPool, queue: Arc<Mutex<mpsc::Receiv
     }
 }
 
-async fn try_job(pool: &PgPool, bus: &Bus, job: &mut dyn Job) -> Result<Ran, sqlx::Error> {
+async fn try_job(pool: &PgPool, bus: &Bus, job: &mut dyn Job) -> Result<Ran, Failure> {
     let mut begun = pool.begin().await?;
     let mut transaction = Transaction::new(Connection::Postgres(&mut begun));
     let ran = job.run(&mut transaction).await;

@@ -1,5 +1,8 @@
 //! One query text for two databases: values bound by `$n`, rows read by position.
 
+use std::borrow::Cow;
+
+use rusqlite::types::{ToSqlOutput, Value as SqliteValue, ValueRef};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, PgConnection, Row as _, SqlStr, SqliteConnection};
@@ -7,7 +10,33 @@ use sqlx::{Arguments as _, AssertSqlSafe, PgConnection, Row as _, SqlStr, Sqlite
 /// A connection to either database, borrowed for one statement or one transaction.
 pub(super) enum Connection<'c> {
     Sqlite(&'c mut SqliteConnection),
+    /// The writer's own connection to SQLite: every statement runs at once, on the writer's thread.
+    Direct(&'c mut rusqlite::Connection),
     Postgres(&'c mut PgConnection),
+}
+
+/// What a database refused, by whichever driver.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Sqlx(#[from] sqlx::Error),
+    #[error(transparent)]
+    Direct(#[from] rusqlite::Error),
+}
+
+impl Failure {
+    /// The database's own code: an SQLSTATE, or the number of a SQLite result.
+    pub(super) fn code(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Sqlx(error) => error.as_database_error().and_then(sqlx::error::DatabaseError::code),
+            Self::Direct(error) => error.sqlite_error().map(|error| Cow::Owned(error.extended_code.to_string())),
+        }
+    }
+
+    /// Whether the database could not be reached at all.
+    pub(super) fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Sqlx(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed))
+    }
 }
 
 /// A value to bind. `NULL` keeps its type, which PostgreSQL wants to know.
@@ -59,6 +88,15 @@ impl From<Option<i64>> for Value {
     }
 }
 
+impl rusqlite::ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        match self {
+            Self::Text(value) => value.to_sql(),
+            Self::Integer(value) => value.to_sql(),
+        }
+    }
+}
+
 pub(super) struct Query {
     text: SqlStr,
     values: Vec<Value>,
@@ -76,22 +114,27 @@ pub(super) fn composed(text: String) -> Query {
 
 pub(super) enum Row {
     Sqlite(SqliteRow),
+    Direct(Vec<SqliteValue>),
     Postgres(PgRow),
 }
 
 /// What can be read from a column.
 pub(super) trait Column: Sized {
-    fn read(row: &Row, index: usize) -> Result<Self, sqlx::Error>;
+    fn read(row: &Row, index: usize) -> Result<Self, Failure>;
 }
 
 macro_rules! column {
     ($($kind:ty),*) => {$(
         impl Column for $kind {
-            fn read(row: &Row, index: usize) -> Result<Self, sqlx::Error> {
-                match row {
-                    Row::Sqlite(row) => row.try_get(index),
-                    Row::Postgres(row) => row.try_get(index),
-                }
+            fn read(row: &Row, index: usize) -> Result<Self, Failure> {
+                Ok(match row {
+                    Row::Sqlite(row) => row.try_get(index)?,
+                    Row::Postgres(row) => row.try_get(index)?,
+                    Row::Direct(values) => {
+                        let value = values.get(index).ok_or(rusqlite::Error::InvalidColumnIndex(index))?;
+                        rusqlite::types::FromSql::column_result(ValueRef::from(value)).map_err(rusqlite::Error::from)?
+                    }
+                })
             }
         }
     )*};
@@ -99,7 +142,7 @@ macro_rules! column {
 column!(i64, Option<i64>, String, Option<String>);
 
 impl Row {
-    pub(super) fn get<T: Column>(&self, index: usize) -> Result<T, sqlx::Error> {
+    pub(super) fn get<T: Column>(&self, index: usize) -> Result<T, Failure> {
         T::read(self, index)
     }
 }
@@ -127,6 +170,17 @@ impl Query {
         self
     }
 
+    /// Binds by number: to SQLite `$2` is a name, and names are numbered as they occur.
+    fn bind_to(&self, statement: &mut rusqlite::Statement<'_>) -> Result<(), Failure> {
+        for index in 1..=statement.parameter_count() {
+            let number = statement.parameter_name(index).and_then(|name| name.strip_prefix('$')?.parse::<usize>().ok());
+            let value = number.and_then(|number| self.values.get(number.checked_sub(1)?));
+            let value = value.ok_or(rusqlite::Error::InvalidParameterCount(self.values.len(), statement.parameter_count()))?;
+            statement.raw_bind_parameter(index, value)?;
+        }
+        Ok(())
+    }
+
     fn sqlite_arguments(&self) -> Result<SqliteArguments, sqlx::Error> {
         let mut arguments = SqliteArguments::default();
         for value in &self.values {
@@ -152,8 +206,13 @@ impl Query {
     }
 
     /// Runs it; answers how many rows it touched.
-    pub(super) async fn execute(self, connection: &mut Connection<'_>) -> Result<u64, sqlx::Error> {
+    pub(super) async fn execute(self, connection: &mut Connection<'_>) -> Result<u64, Failure> {
         match connection {
+            Connection::Direct(connection) => {
+                let mut statement = connection.prepare_cached(self.text.as_str())?;
+                self.bind_to(&mut statement)?;
+                Ok(statement.raw_execute()? as u64)
+            }
             Connection::Sqlite(connection) => {
                 let arguments = self.sqlite_arguments()?;
                 let done = sqlx::query_with(self.text, arguments).execute(&mut **connection).await?;
@@ -167,8 +226,17 @@ impl Query {
         }
     }
 
-    pub(super) async fn all(self, connection: &mut Connection<'_>) -> Result<Vec<Row>, sqlx::Error> {
+    pub(super) async fn all(self, connection: &mut Connection<'_>) -> Result<Vec<Row>, Failure> {
         match connection {
+            Connection::Direct(connection) => {
+                let mut statement = connection.prepare_cached(self.text.as_str())?;
+                let columns = statement.column_count();
+                self.bind_to(&mut statement)?;
+                let rows = statement.raw_query().mapped(|row| {
+                    (0..columns).map(|index| row.get(index)).collect::<Result<Vec<SqliteValue>, _>>().map(Row::Direct)
+                });
+                Ok(rows.collect::<Result<_, _>>()?)
+            }
             Connection::Sqlite(connection) => {
                 let arguments = self.sqlite_arguments()?;
                 let rows = sqlx::query_with(self.text, arguments).fetch_all(&mut **connection).await?;
@@ -182,12 +250,12 @@ impl Query {
         }
     }
 
-    pub(super) async fn optional(self, connection: &mut Connection<'_>) -> Result<Option<Row>, sqlx::Error> {
+    pub(super) async fn optional(self, connection: &mut Connection<'_>) -> Result<Option<Row>, Failure> {
         Ok(self.all(connection).await?.into_iter().next())
     }
 
-    pub(super) async fn one(self, connection: &mut Connection<'_>) -> Result<Row, sqlx::Error> {
-        self.optional(connection).await?.ok_or(sqlx::Error::RowNotFound)
+    pub(super) async fn one(self, connection: &mut Connection<'_>) -> Result<Row, Failure> {
+        self.optional(connection).await?.ok_or(Failure::Sqlx(sqlx::Error::RowNotFound))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Users, their login sessions and the one-time links that open them.
 
 use super::Store;
-use super::query::{Row, query};
+use super::query::{Failure, Row, query};
 use super::transaction::{Transaction, Work, failed};
 use crate::model::Result;
 use crate::model::conversation::Millis;
@@ -42,7 +42,7 @@ pub(super) fn names(text: &str) -> Vec<String> {
     text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-fn session(row: &Row) -> Result<LoginSession, sqlx::Error> {
+fn session(row: &Row) -> Result<LoginSession, Failure> {
     Ok(LoginSession {
         id: row.get(0)?,
         user: Principal {

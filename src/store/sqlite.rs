@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use futures_util::FutureExt as _;
+use sqlx::Connection as _;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Connection as _, Row as _};
 use tokio::sync::mpsc;
 
-use super::query::Connection;
+use super::query::{Connection, Failure};
 use super::transaction::{Job, Ran, Transaction};
 use crate::bus::Bus;
 
@@ -23,6 +24,12 @@ const LARGEST_GROUP: usize = 256;
 
 const READERS: u32 = 4;
 
+/// How long a statement waits for another process that writes.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// Page cache of each connection, in KiB when negative.
+const CACHE: i64 = -4000;
+
 pub(super) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
@@ -30,26 +37,37 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(10))
-        .statement_cache_capacity(256)
-        .pragma("cache_size", "-16000")
-        .pragma("journal_size_limit", "67108864")
+        .busy_timeout(BUSY)
+        .pragma("cache_size", CACHE.to_string())
 }
 
-/// Opens the connection that writes, and proves that it is as durable as promised.
-pub(super) async fn open_writer(path: &Path) -> anyhow::Result<(SqliteConnection, String)> {
+/// Opens the file for migrations, making it and its folder when they are not there.
+pub(super) async fn open(path: &Path) -> anyhow::Result<SqliteConnection> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("failed to create {}", folder.display()))?;
     }
-    let mut connection = SqliteConnection::connect_with(&options(path))
-        .await
-        .with_context(|| format!("failed to open the database {}", path.display()))?;
-    let version: String = sqlx::query("SELECT sqlite_version()").fetch_one(&mut connection).await?.try_get(0)?;
+    let opened = SqliteConnection::connect_with(&options(path)).await;
+    opened.with_context(|| format!("failed to open the database {}", path.display()))
+}
+
+/// Opens the connection that writes, and proves that it is as durable as promised. It is a connection of its own kind:
+/// sqlx hands every statement to another thread and back, which costs more than the statement.
+pub(super) fn open_writer(path: &Path) -> anyhow::Result<(rusqlite::Connection, String)> {
+    let connection = rusqlite::Connection::open(path)
+        .with_context(|| format!("failed to open the database {} for writing", path.display()))?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(256);
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cache_size", CACHE)?;
+    connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    let ask = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, rusqlite::types::Value>(0));
+    let journal = ask("journal_mode")?;
+    ensure!(journal == "wal".to_owned().into(), "{} cannot use a write-ahead log ({journal:?})", path.display());
+    let synchronous = ask("synchronous")?;
+    ensure!(synchronous == 2.into(), "SQLite runs with synchronous={synchronous:?}, needed is 2 (FULL)");
+    let version = rusqlite::version().to_owned();
     assert_version(&version)?;
-    let journal: String = sqlx::query("PRAGMA journal_mode").fetch_one(&mut connection).await?.try_get(0)?;
-    ensure!(journal == "wal", "{} cannot use a write-ahead log (journal mode {journal})", path.display());
-    let synchronous: i64 = sqlx::query("PRAGMA synchronous").fetch_one(&mut connection).await?.try_get(0)?;
-    ensure!(synchronous == 2, "SQLite runs with synchronous={synchronous}, needed is 2 (FULL)");
     Ok((connection, version))
 }
 
@@ -74,80 +92,72 @@ pub(super) async fn open_readers(path: &Path) -> anyhow::Result<SqlitePool> {
     Ok(pool)
 }
 
-/// Commits whatever waits, group after group, until the senders are gone.
-pub(super) async fn write_in_groups(
-    mut connection: SqliteConnection,
-    mut queue: mpsc::Receiver<Box<dyn Job>>,
-    bus: Arc<Bus>,
-) {
+/// Commits whatever waits, group after group, until the senders are gone. Runs on a thread of its own.
+pub(super) fn write_in_groups(mut connection: rusqlite::Connection, mut queue: mpsc::Receiver<Box<dyn Job>>, bus: &Bus) {
     let mut group = Vec::with_capacity(LARGEST_GROUP);
-    while queue.recv_many(&mut group, LARGEST_GROUP).await > 0 {
-        commit_group(&mut connection, &bus, std::mem::take(&mut group)).await;
+    while queue.blocking_recv_many(&mut group, LARGEST_GROUP) > 0 {
+        commit_group(&mut connection, bus, std::mem::take(&mut group));
     }
-    if let Err(error) = connection.close().await {
+    if let Err((_, error)) = connection.close() {
         tracing::warn!(%error, "failed to close the database");
     }
 }
 
 /// One transaction for the whole group. Work that fails before it wrote does not disturb the others; work that fails
 /// later dissolves the group, and each member is then tried in a transaction of its own.
-async fn commit_group(connection: &mut SqliteConnection, bus: &Bus, mut jobs: Vec<Box<dyn Job>>) {
-    match try_group(connection, bus, &mut jobs).await {
+fn commit_group(connection: &mut rusqlite::Connection, bus: &Bus, mut jobs: Vec<Box<dyn Job>>) {
+    match try_group(connection, bus, &mut jobs) {
         Outcome::Committed => jobs.into_iter().for_each(|job| job.settle(Ok(()))),
-        Outcome::Failed(error) => {
-            tracing::error!(%error, writes = jobs.len(), "failed to commit");
-            jobs.into_iter().for_each(|job| job.settle(Err(error.clone())));
-        }
+        Outcome::Failed(error) => fail(jobs, error),
         Outcome::Dissolved => {
             for job in jobs {
                 let mut alone = vec![job];
-                let outcome = try_group(connection, bus, &mut alone).await;
-                for job in alone {
-                    match &outcome {
-                        Outcome::Committed | Outcome::Dissolved => job.settle(Ok(())),
-                        Outcome::Failed(error) => {
-                            tracing::error!(%error, "failed to commit");
-                            job.settle(Err(error.clone()));
-                        }
-                    }
+                match try_group(connection, bus, &mut alone) {
+                    // Rolled back alone: the work itself knows why.
+                    Outcome::Committed | Outcome::Dissolved => alone.into_iter().for_each(|job| job.settle(Ok(()))),
+                    Outcome::Failed(error) => fail(alone, error),
                 }
             }
         }
     }
 }
 
+fn fail(jobs: Vec<Box<dyn Job>>, error: Failure) {
+    tracing::error!(%error, writes = jobs.len(), "failed to commit");
+    let error = Arc::new(error);
+    jobs.into_iter().for_each(|job| job.settle(Err(error.clone())));
+}
+
 enum Outcome {
     Committed,
     /// Rolled back because one of the group failed after it wrote.
     Dissolved,
-    Failed(Arc<sqlx::Error>),
+    Failed(Failure),
 }
 
-async fn try_group(connection: &mut SqliteConnection, bus: &Bus, jobs: &mut [Box<dyn Job>]) -> Outcome {
-    let begun = sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await;
-    if let Err(error) = begun {
-        return Outcome::Failed(Arc::new(error));
+fn try_group(connection: &mut rusqlite::Connection, bus: &Bus, jobs: &mut [Box<dyn Job>]) -> Outcome {
+    let run = |connection: &rusqlite::Connection, text: &str| connection.prepare_cached(text)?.execute(()).map_err(Failure::from);
+    if let Err(error) = run(connection, "BEGIN IMMEDIATE") {
+        return Outcome::Failed(error);
     }
-    let mut transaction = Transaction::new(Connection::Sqlite(&mut *connection));
+    let mut transaction = Transaction::new(Connection::Direct(connection));
     for job in jobs.iter_mut() {
         let frames = transaction.frames();
         transaction.begin_work();
-        if job.run(&mut transaction).await != Ran::Succeeded {
+        // On this connection every statement is done when it is asked for, so the work never waits.
+        if job.run(&mut transaction).now_or_never() != Some(Ran::Succeeded) {
             transaction.forget_frames(frames);
             if transaction.wrote() {
                 drop(transaction);
-                return match sqlx::query("ROLLBACK").execute(&mut *connection).await {
-                    Ok(_) => Outcome::Dissolved,
-                    Err(error) => Outcome::Failed(Arc::new(error)),
-                };
+                return run(connection, "ROLLBACK").map_or_else(Outcome::Failed, |_| Outcome::Dissolved);
             }
         }
     }
     let frames = transaction.into_frames();
-    if let Err(error) = sqlx::query("COMMIT").execute(&mut *connection).await {
+    if let Err(error) = run(connection, "COMMIT") {
         // A failed COMMIT may leave the transaction open; nothing of it was acknowledged.
-        let _ = sqlx::query("ROLLBACK").execute(&mut *connection).await;
-        return Outcome::Failed(Arc::new(error));
+        let _ = run(connection, "ROLLBACK");
+        return Outcome::Failed(error);
     }
     bus.publish(frames);
     Outcome::Committed

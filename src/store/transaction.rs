@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::query::{Connection, Query, Row};
+use super::query::{Connection, Failure, Query, Row};
 use crate::bus::Frame;
 use crate::model::{Error, Kind, Result};
 
@@ -79,18 +79,14 @@ impl<'c> Transaction<'c> {
 }
 
 /// A database failure as the house's error. Collisions keep a code of their own, so that the caller runs again.
-pub(super) fn failed(error: sqlx::Error) -> Error {
-    let code = error.as_database_error().and_then(|database| database.code()).map(|code| code.into_owned());
-    match code.as_deref() {
+pub(super) fn failed(error: impl Into<Failure>) -> Error {
+    let error = error.into();
+    match error.code().as_deref() {
         // PostgreSQL: unique violation, serialization failure, deadlock.
-        Some("23505" | "40001" | "40P01") => {
-            Error::new(Kind::Conflict, COLLISION, "two writes collided").caused_by(error)
-        }
+        Some("23505" | "40001" | "40P01") => Error::new(Kind::Conflict, COLLISION, "two writes collided").caused_by(error),
         // SQLite: full, PostgreSQL: disk full.
         Some("13" | "53100") => Error::unavailable("the database has no room left").caused_by(error),
-        _ if matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed) => {
-            Error::unavailable("the database does not answer").caused_by(error)
-        }
+        _ if error.is_unreachable() => Error::unavailable("the database does not answer").caused_by(error),
         _ => Error::internal("use the database", error),
     }
 }
@@ -115,7 +111,7 @@ pub(super) trait Job: Send {
     fn run<'a>(&'a mut self, transaction: &'a mut Transaction<'_>) -> JobFuture<'a>;
 
     /// Hands the outcome to the waiter: as it is, or the failure of the commit.
-    fn settle(self: Box<Self>, commit: Result<(), Arc<sqlx::Error>>);
+    fn settle(self: Box<Self>, commit: Result<(), Arc<Failure>>);
 }
 
 pub(super) struct Waiting<W: Work> {
@@ -145,7 +141,7 @@ impl<W: Work> Job for Waiting<W> {
         })
     }
 
-    fn settle(self: Box<Self>, commit: Result<(), Arc<sqlx::Error>>) {
+    fn settle(self: Box<Self>, commit: Result<(), Arc<Failure>>) {
         let outcome = match (self.outcome, commit) {
             // A refusal is true whether or not the others' commit went through.
             (Some(Err(error)), _) => Err(error),
