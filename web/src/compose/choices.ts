@@ -1,0 +1,85 @@
+import type { Command, Completion, Token } from "../api/types";
+
+/** One row above the composer; accepting it replaces the whole text by `insert`. */
+export interface Choice {
+  key: string;
+  insert: string;
+  tokens: Token[];
+  description: string;
+}
+
+/**
+ * The rows for a completion answer. Where the first completion waits for one of a few values, each
+ * value that fits what was typed is a row of its own, before the other completions.
+ */
+export function choices(text: string, completions: readonly Completion[]): Choice[] {
+  const [first] = completions;
+  const values = first ? valueChoices(text, first) : [];
+  const rest = values.length > 0 ? completions.slice(1) : completions;
+  const rows = rest.map((completion, index) => ({
+    key: `${completion.bot_id}/${completion.command}/${index}`,
+    insert: completion.insert,
+    tokens: completion.tokens,
+    description: completion.description ?? "",
+  }));
+  return [...values, ...rows].filter((row) => row.insert.trim() !== text.trim() || row.insert.length > text.length);
+}
+
+function valueChoices(text: string, completion: Completion): Choice[] {
+  const values = completion.slot?.values ?? [];
+  if (values.length === 0) return [];
+  // What is being typed in the slot: the end of the text, if the server's text ends in the same.
+  const written = completion.insert.startsWith(text) ? completion.insert : text;
+  const partial = /[^\s=]*$/.exec(written)?.[0] ?? "";
+  const open = values.filter((value) => value.toLowerCase().startsWith(partial.toLowerCase()));
+  const matching = open.length > 0 ? open : partial === "" ? values : [];
+  const base = written.slice(0, written.length - (matching.length > 0 ? partial.length : 0));
+  return matching.map((value) => ({
+    key: `value/${value}`,
+    insert: `${base}${quoted(value)} `,
+    tokens: filled(completion.tokens, value),
+    description: completion.slot?.description ?? completion.description ?? "",
+  }));
+}
+
+/** The tokens with the slot that comes next shown as this value. */
+function filled(tokens: readonly Token[], value: string): Token[] {
+  return tokens.map((token) => (token.next ? { kind: "literal", text: value, done: false, next: true } : token));
+}
+
+function quoted(value: string): string {
+  return /[\s"']/.test(value) ? `"${value.replaceAll('"', '\\"')}"` : value;
+}
+
+/** The rows for a text that starts with `/`: the bot's commands whose name or words hold the rest. */
+export function slashChoices(text: string, commands: readonly Command[]): Choice[] {
+  const wanted = text.slice(1).trim().toLowerCase();
+  return commands
+    .filter((command) => haystack(command).includes(wanted))
+    .map((command) => ({ command, start: opening(command) }))
+    .filter(({ start }) => start !== "")
+    .map(({ command, start }) => ({
+      key: `slash/${command.name}`,
+      insert: start,
+      tokens: [{ kind: "literal", text: command.intents.find((intent) => !isRegex(intent)) ?? start, done: false }],
+      description: command.description ?? "",
+    }));
+}
+
+function haystack(command: Command): string {
+  return [command.name, command.description ?? "", ...command.intents].join("\n").toLowerCase();
+}
+
+/** What to type to begin with this command: an intent's words up to its first slot, or an example. */
+export function opening(command: Command): string {
+  for (const intent of command.intents) {
+    if (isRegex(intent)) continue;
+    const words = (/^[^{(\[|]*/.exec(intent)?.[0] ?? "").trimEnd();
+    if (words !== "") return words === intent.trim() && command.parameters.length === 0 ? words : `${words} `;
+  }
+  return command.examples[0] ?? "";
+}
+
+function isRegex(intent: string): boolean {
+  return intent.startsWith("/") || intent.startsWith("^");
+}
