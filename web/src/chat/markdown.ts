@@ -13,7 +13,7 @@ export function inline(text: string): Token[] {
   return Lexer.lexInline(text, { gfm: true, breaks: true });
 }
 
-const LINK = /^(?:https?:|mailto:|tel:|\/(?!\/))/i;
+const LINK = /^(?:https?:|mailto:|tel:|\/(?![/\\]))/i;
 const PICTURE = /^(?:https:|\/(?![/\\])|data:image\/(?:png|jpeg|gif|webp|avif);)/i;
 
 /** Says whether people may follow this address; anything else stays text. */
@@ -29,6 +29,6 @@ export function isPicture(address: string): boolean {
 /** Text with its character references (`&amp;`, `&copy;`, `&#8364;`) read. */
 export function characters(text: string): string {
   if (!text.includes("&")) return text;
-  const decoded = new DOMParser().parseFromString(text.replaceAll("<", "&lt;"), "text/html");
-  return decoded.documentElement.textContent;
+  // Inside an open body, the parser keeps spaces at the beginning.
+  return new DOMParser().parseFromString(`<body>${text.replaceAll("<", "&lt;")}`, "text/html").body.textContent;
 }

@@ -8,6 +8,7 @@ const NEAR_END = 32;
 export class Viewport {
   atEnd = true;
   #anchor: { element: HTMLElement; offset: number } | null = null;
+  #top = 0;
 
   constructor(
     private readonly scroller: HTMLElement,
@@ -26,7 +27,11 @@ export class Viewport {
 
   /** Someone scrolled: this is the place to keep now. */
   scrolled(): void {
-    this.atEnd = this.below <= NEAR_END;
+    const top = this.scroller.scrollTop;
+    // Growing content moves the end away without anyone leaving it; only going up does that.
+    const wentUp = top < this.#top - 1;
+    this.atEnd = this.below <= NEAR_END || (this.atEnd && !wentUp);
+    this.#top = top;
     const element = this.#firstInView();
     this.#anchor = element ? { element, offset: element.offsetTop - this.scroller.scrollTop } : null;
   }
@@ -48,14 +53,16 @@ export class Viewport {
 
   /** Brings an element to the upper part of the view, unless it can be seen from the end. */
   show(element: HTMLElement): void {
-    const top = element.offsetTop - this.scroller.clientHeight / 4;
-    this.#scrollTo(Math.max(0, top));
+    const top = Math.max(0, element.offsetTop - this.scroller.clientHeight / 4);
+    this.atEnd = false;
+    this.#scrollTo(top);
     this.scrolled();
   }
 
   #scrollTo(top: number): void {
     // Rounding may differ by a fraction; writing it again would only cause another scroll event.
     if (Math.abs(this.scroller.scrollTop - top) >= 1) this.scroller.scrollTop = top;
+    this.#top = this.scroller.scrollTop;
   }
 
   /** Rows are in order, so the first one that ends below the upper edge is found by halving. */

@@ -38,7 +38,7 @@ function valueChoices(text: string, completion: Completion): Choice[] {
     key: `value/${value}`,
     insert: `${base}${quoted(value)} `,
     tokens: filled(completion.tokens, value),
-    description: completion.slot?.description ?? completion.description ?? "",
+    description: "",
   }));
 }
 
