@@ -1,6 +1,7 @@
 import { isMessage } from "../api/frames";
 import { reason, type Rest } from "../api/rest";
 import type { ConversationSummary, DurableFrame, Message, Sender, WireError } from "../api/types";
+import { Batch } from "../live/batch";
 import type { Outbox } from "../live/outbox.svelte";
 import type { Follower, Streams } from "../live/streams";
 import type { ReadMarks } from "./read_marks";
@@ -55,6 +56,7 @@ export class Conversation implements Follower {
 
   /** The highest `seq` of the window: everything from `first` to here is on the page. */
   #end: number;
+  readonly #arriving = new Batch<DurableFrame>((events) => this.#append(events));
   /** Counts restarts, so that a page asked for before one is not taken after it. */
   #generation = 0;
 
@@ -99,11 +101,11 @@ export class Conversation implements Follower {
     this.first = head + 1;
   }
 
-  /** Brings the newest page, once; from then on the window is kept. */
+  /** Someone comes to read: marks where new messages begin, and brings the newest page, once. */
   async load(): Promise<void> {
     this.follow();
+    this.newAfter = this.readSeq < this.head ? this.readSeq : null;
     if (this.loaded) return;
-    if (this.readSeq < this.head) this.newAfter = this.readSeq;
     await this.loadOlder();
   }
 
@@ -150,20 +152,12 @@ export class Conversation implements Follower {
   }
 
   event(event: DurableFrame): void {
-    this.#end = event.seq;
-    this.head = Math.max(this.head, event.seq);
-    if (!isMessage(event)) return;
-    const mine = event.sender.kind === "user" && event.sender.id === this.around.user;
-    if (mine) this.newAfter = null;
-    else if (this.newAfter === null && document.visibilityState === "hidden") this.newAfter = event.seq - 1;
-    this.messages = [...this.messages, event];
-    this.lastLine = lineOf(event);
-    this.activeAt = Math.max(this.activeAt, Date.parse(event.ts));
-    this.around.outbox.delivered(event);
+    this.#arriving.push(event);
   }
 
   restart(first: number): void {
     this.#generation += 1;
+    this.#arriving.clear();
     this.messages = [];
     this.first = first;
     this.#end = first - 1;
@@ -176,6 +170,25 @@ export class Conversation implements Follower {
 
   refused(error: WireError): void {
     this.loadFault = error.message;
+  }
+
+  #append(events: DurableFrame[]): void {
+    this.#end = events.at(-1)?.seq ?? this.#end;
+    this.head = Math.max(this.head, this.#end);
+    const arrived = events.filter(isMessage);
+    const last = arrived.at(-1);
+    if (!last) return;
+    for (const message of arrived) this.#mark(message);
+    this.messages = [...this.messages, ...arrived];
+    this.lastLine = lineOf(last);
+    this.activeAt = Math.max(this.activeAt, Date.parse(last.ts));
+    for (const message of arrived) this.around.outbox.delivered(message);
+  }
+
+  /** Own words say that all before was seen; other words in a hidden page are new to its reader. */
+  #mark({ sender, seq }: Message): void {
+    if (sender.kind === "user" && sender.id === this.around.user) this.newAfter = null;
+    else if (this.newAfter === null && document.visibilityState === "hidden") this.newAfter = seq - 1;
   }
 }
 

@@ -39,12 +39,17 @@ describe("span", () => {
     expect(cut(messages, after)).toEqual(messages.slice(-2 * STEP));
   });
 
-  it("shows older messages as soon as they are here, once the beginning was reached", () => {
-    const all = log(300);
-    const known = all.slice(-STEP);
-    const span = latest(known);
-    expect(earlier(known, span)).toBe(span);
-    expect(cut(all, earlier(all, span)).length).toBe(2 * STEP);
+  it("goes on into older messages as they arrive, never drawing more than the most", () => {
+    const all = log(1000);
+    let known = all.slice(-STEP);
+    let span = latest(known);
+    while (known.length < all.length) {
+      expect(earlier(known, span)).toBe(span);
+      known = all.slice(-known.length - STEP);
+      span = earlier(known, span);
+      expect(cut(known, span)[0]).toBe(known[0]);
+      expect(cut(known, span).length).toBeLessThanOrEqual(MOST);
+    }
   });
 
   it("lets go of the oldest while it follows a busy conversation", () => {

@@ -1,7 +1,7 @@
 /** Rows beyond this many leave the page at the far end. */
-export const MOST = 240;
+export const MOST = 200;
 /** How many come with each step. */
-export const STEP = 80;
+export const STEP = 40;
 
 /**
  * The stretch of a long conversation that is drawn, by sequence number. `to: null` means it ends at
@@ -52,7 +52,7 @@ export function trimmed(messages: readonly Numbered[], span: Span): Span {
 
 function bounds(messages: readonly Numbered[], start: number, end: number): Span {
   const to = end >= messages.length ? null : (messages[end - 1]?.seq ?? null);
-  return { from: start === 0 ? 0 : (messages[start]?.seq ?? 0), to };
+  return { from: messages[start]?.seq ?? 0, to };
 }
 
 function firstAtOrAfter(messages: readonly Numbered[], seq: number): number {

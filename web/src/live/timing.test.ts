@@ -1,5 +1,6 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { Backoff } from "./backoff";
+import { Batch } from "./batch";
 import { newId } from "./id";
 import { Pace } from "./pace";
 
@@ -47,6 +48,39 @@ describe("Pace", () => {
     now = 60_000;
     expect([pace.take(), pace.take()]).toEqual([0, 0]);
     expect(pace.take()).toBeGreaterThan(0);
+  });
+});
+
+describe("Batch", () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it("hands a single thing on at once and a stream in a few heaps, in order", () => {
+    vi.useFakeTimers();
+    const heaps: number[][] = [];
+    const batch = new Batch<number>((items) => heaps.push(items));
+    batch.push(1);
+    expect(heaps).toEqual([[1]]);
+    batch.push(2);
+    batch.push(3);
+    expect(heaps).toHaveLength(1);
+    vi.advanceTimersByTime(25);
+    expect(heaps).toEqual([[1], [2, 3]]);
+    vi.advanceTimersByTime(25);
+    batch.push(4);
+    expect(heaps.at(-1)).toEqual([4]);
+  });
+
+  it("forgets what it is told to", () => {
+    vi.useFakeTimers();
+    const heaps: number[][] = [];
+    const batch = new Batch<number>((items) => heaps.push(items));
+    batch.push(1);
+    batch.push(2);
+    batch.clear();
+    vi.advanceTimersByTime(100);
+    expect(heaps).toEqual([[1]]);
   });
 });
 
