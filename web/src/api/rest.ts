@@ -43,8 +43,8 @@ export class Rest {
     return this.#ask("GET", `/api/bots/${encodeURIComponent(id)}`);
   }
 
-  complete(bot: string, text: string, signal: AbortSignal): Promise<CompletionAnswer> {
-    const query = new URLSearchParams({ text, limit: "8" });
+  complete(bot: string, text: string, limit: number, signal: AbortSignal): Promise<CompletionAnswer> {
+    const query = new URLSearchParams({ text, limit: String(limit) });
     return this.#ask("GET", `/api/bots/${encodeURIComponent(bot)}/completions?${query}`, undefined, signal);
   }
 

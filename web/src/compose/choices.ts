@@ -51,25 +51,6 @@ function quoted(value: string): string {
   return /[\s"']/.test(value) ? `"${value.replaceAll('"', '\\"')}"` : value;
 }
 
-/** The rows for a text that starts with `/`: the bot's commands whose name or words hold the rest. */
-export function slashChoices(text: string, commands: readonly Command[]): Choice[] {
-  const wanted = text.slice(1).trim().toLowerCase();
-  return commands
-    .filter((command) => haystack(command).includes(wanted))
-    .map((command) => ({ command, start: opening(command) }))
-    .filter(({ start }) => start !== "")
-    .map(({ command, start }) => ({
-      key: `slash/${command.name}`,
-      insert: start,
-      tokens: [{ kind: "literal", text: command.intents.find((intent) => !isRegex(intent)) ?? start, done: false }],
-      description: command.description ?? "",
-    }));
-}
-
-function haystack(command: Command): string {
-  return [command.name, command.description ?? "", ...command.intents].join("\n").toLowerCase();
-}
-
 /** What to type to begin with this command: an intent's words up to its first slot, or an example. */
 export function opening(command: Command): string {
   for (const intent of command.intents) {

@@ -1,8 +1,11 @@
 import type { Rest } from "../api/rest";
-import type { BotDetail, Completion, Slot, Understood } from "../api/types";
-import { choices, slashChoices, type Choice } from "./choices";
+import type { Completion, Slot, Understood } from "../api/types";
+import { choices, type Choice } from "./choices";
 
 const DEBOUNCE_MS = 40;
+const MOST_OFFERED = 8;
+/** A text that begins with `/` asks what there is. */
+const MOST_LISTED = 50;
 
 /** What the composer offers for the text it holds, asked from the server's matcher. */
 export class Completer {
@@ -22,10 +25,7 @@ export class Completer {
   /** Tab was pressed before the answer came: take its first row when it does. */
   #acceptFirst: ((insert: string) => void) | null = null;
 
-  constructor(
-    private readonly rest: Pick<Rest, "complete">,
-    private readonly detail: (bot: string) => Promise<BotDetail>,
-  ) {}
+  constructor(private readonly rest: Pick<Rest, "complete">) {}
 
   /** The text has changed. */
   offer(bot: string, text: string): void {
@@ -38,7 +38,7 @@ export class Completer {
       return;
     }
     this.waiting = true;
-    this.#timer = setTimeout(() => void this.#ask(bot, text), text.startsWith("/") ? 0 : DEBOUNCE_MS);
+    this.#timer = setTimeout(() => void this.#ask(bot, text), DEBOUNCE_MS);
   }
 
   /** Moves the highlight; one step past either end leaves none. */
@@ -78,14 +78,11 @@ export class Completer {
     const request = new AbortController();
     this.#request = request;
     try {
-      if (text.startsWith("/")) {
-        const { commands } = await this.detail(bot);
-        if (!request.signal.aborted) this.#answer(slashChoices(text, commands), null, []);
-      } else {
-        const answer = await this.rest.complete(bot, text, request.signal);
-        if (request.signal.aborted || this.#text !== text) return;
-        this.#answer(choices(text, answer.completions), answer.understood, answer.completions);
-      }
+      const listing = text.startsWith("/");
+      const wanted = listing ? text.slice(1).trimStart() : text;
+      const answer = await this.rest.complete(bot, wanted, listing ? MOST_LISTED : MOST_OFFERED, request.signal);
+      if (request.signal.aborted || this.#text !== text) return;
+      this.#answer(choices(wanted, answer.completions), listing ? null : answer.understood, answer.completions);
     } catch {
       // Completion is help, not a condition: without it the text is sent as it stands.
       if (!request.signal.aborted) this.close();

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { BotDetail, Command, Completion, CompletionAnswer } from "../api/types";
-import { choices, opening, slashChoices } from "./choices";
+import type { Command, Completion, CompletionAnswer } from "../api/types";
+import { choices, opening } from "./choices";
 import { Completer } from "./completer.svelte";
 import { distinct, Recall } from "./recall";
 import { reading } from "./understood";
@@ -54,16 +54,7 @@ describe("choices", () => {
   });
 });
 
-describe("slash", () => {
-  const deploy = command({ name: "deploy", intents: ["deploy {service} [now]"], description: "Ships it" });
-  const regex = command({ name: "odd", intents: ["/^odd .*/i"], examples: ["odd one"] });
-
-  it("lists all commands, and those that hold the rest", () => {
-    expect(slashChoices("/", [deploy, regex]).map((row) => row.insert)).toEqual(["deploy ", "odd one"]);
-    expect(slashChoices("/ships", [deploy, regex]).map((row) => row.insert)).toEqual(["deploy "]);
-    expect(slashChoices("/nothing", [deploy])).toEqual([]);
-  });
-
+describe("opening", () => {
   it("begins with an intent's words", () => {
     expect(opening(command({ intents: ["status"] }))).toBe("status");
     expect(opening(command({ intents: ["(show|list) it"], examples: ["show it"] }))).toBe("show it");
@@ -88,7 +79,7 @@ describe("Completer", () => {
           },
         });
       });
-    completer = new Completer({ complete }, () => Promise.resolve({ commands: [] } as unknown as BotDetail));
+    completer = new Completer({ complete });
   });
 
   afterEach(() => {
@@ -136,6 +127,14 @@ describe("Completer", () => {
     expect(seen).toEqual([-1, 0, 1, -1]);
     completer.move(-1);
     expect(completer.active).toBe(1);
+  });
+
+  it("lists what there is for a slash", async () => {
+    await offer("/");
+    await offer("/dep");
+    expect(asked.map((request) => request.text)).toEqual(["", "dep"]);
+    await asked[1]?.answer([completion("deploy ")]);
+    expect(completer.rows.map((row) => row.insert)).toEqual(["deploy "]);
   });
 
   it("has nothing to offer for nothing", async () => {
