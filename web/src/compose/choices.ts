@@ -4,6 +4,8 @@ import type { Command, Completion, Token } from "../api/types";
 export interface Choice {
   key: string;
   insert: string;
+  /** False for a row that only shows what comes next: the text already is as it would make it. */
+  changes: boolean;
   tokens: Token[];
   description: string;
 }
@@ -19,10 +21,11 @@ export function choices(text: string, completions: readonly Completion[]): Choic
   const rows = rest.map((completion, index) => ({
     key: `${completion.bot_id}/${completion.command}/${index}`,
     insert: completion.insert,
+    changes: completion.insert !== text,
     tokens: completion.tokens,
     description: completion.description ?? "",
   }));
-  return [...values, ...rows].filter((row) => row.insert.trim() !== text.trim() || row.insert.length > text.length);
+  return [...values, ...rows].filter((row) => row.changes || row.tokens.some((token) => !token.done));
 }
 
 function valueChoices(text: string, completion: Completion): Choice[] {
@@ -37,14 +40,19 @@ function valueChoices(text: string, completion: Completion): Choice[] {
   return matching.map((value) => ({
     key: `value/${value}`,
     insert: `${base}${quoted(value)} `,
+    changes: true,
     tokens: filled(completion.tokens, value),
     description: "",
   }));
 }
 
-/** The tokens with the slot that comes next shown as this value. */
+/** The tokens with the slot that comes next shown as this value, behind its name if it is given by name. */
 function filled(tokens: readonly Token[], value: string): Token[] {
-  return tokens.map((token) => (token.next ? { kind: "literal", text: value, done: false, next: true } : token));
+  return tokens.map((token) => {
+    if (!token.next) return token;
+    const text = token.text.endsWith("=") ? token.text + value : value;
+    return { kind: "literal", text, done: false, next: true };
+  });
 }
 
 function quoted(value: string): string {

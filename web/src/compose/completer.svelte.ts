@@ -16,6 +16,8 @@ export class Completer {
   /** The highlighted row, or -1 for none. */
   active = $state(-1);
   readonly open = $derived(this.rows.length > 0);
+  /** The row that Tab takes: the highlighted one, else the first that changes something. */
+  readonly ready = $derived(this.active >= 0 ? this.rows[this.active] : this.rows.find((row) => row.changes));
   /** True while the answer for the text as it stands is not here. */
   waiting = $state(false);
 
@@ -48,14 +50,19 @@ export class Completer {
     this.active = ((this.active + 1 + step + (count + 1)) % (count + 1)) - 1;
   }
 
-  /** Gives the highlighted or else the first row to `take`, now or as soon as it is known. */
-  accept(take: (insert: string) => void): void {
+  /**
+   * Gives the row that is ready to `take`, now or as soon as it is known. False when there is none
+   * that changes anything.
+   */
+  accept(take: (insert: string) => void): boolean {
     if (this.waiting) {
       this.#acceptFirst = take;
-      return;
+      return true;
     }
-    const row = this.rows[Math.max(0, this.active)];
-    if (row) take(row.insert);
+    const row = this.ready;
+    if (!row?.changes) return false;
+    take(row.insert);
+    return true;
   }
 
   close(): void {
@@ -96,7 +103,6 @@ export class Completer {
     this.slot = completions[0]?.slot ?? null;
     const accept = this.#acceptFirst;
     this.#acceptFirst = null;
-    const first = rows[0];
-    if (accept && first) accept(first.insert);
+    if (accept) this.accept(accept);
   }
 }

@@ -39,8 +39,11 @@ describe("choices", () => {
   });
 
   it("completes the value of a named parameter", () => {
-    const rows = choices("go service=a", [completion("go service=", choiceSlot(["web", "api"]))]);
+    const slot = choiceSlot(["web", "api"]);
+    const tokens = [{ kind: "slot" as const, text: "service=", done: false, next: true }];
+    const rows = choices("go service=a", [completion("go service=", { ...slot, tokens })]);
     expect(rows.map((row) => row.insert)).toEqual(["go service=api "]);
+    expect(rows[0]?.tokens.map((token) => token.text)).toEqual(["service=api"]);
   });
 
   it("goes on to the values from the words before them", () => {
@@ -48,9 +51,12 @@ describe("choices", () => {
     expect(rows.map((row) => row.insert)).toEqual(["deploy web ", "deploy api "]);
   });
 
-  it("leaves out what is there already", () => {
-    expect(choices("status", [completion("status")])).toEqual([]);
-    expect(choices("status", [completion("status ")])).toHaveLength(1);
+  it("shows what comes next without offering what is there already", () => {
+    const word = { kind: "literal" as const, text: "greet", done: true };
+    const slot = { kind: "slot" as const, text: "who", done: false, next: true };
+    expect(choices("greet ", [completion("greet ", { tokens: [word, slot] })])).toMatchObject([{ changes: false }]);
+    expect(choices("greet", [completion("greet", { tokens: [word] })])).toEqual([]);
+    expect(choices("gre", [completion("greet ", { tokens: [word, slot] })])).toMatchObject([{ changes: true }]);
   });
 });
 
@@ -116,6 +122,18 @@ describe("Completer", () => {
     expect(taken).toEqual(["deploy "]);
   });
 
+  it("leaves Tab alone when no row would change the text", async () => {
+    await offer("greet ");
+    await asked[0]?.answer([
+      completion("greet ", { tokens: [{ kind: "slot", text: "who", done: false, next: true }] }),
+      completion("greet all"),
+    ]);
+    expect(completer.rows.map((row) => row.changes)).toEqual([false, true]);
+    expect(completer.ready?.insert).toBe("greet all");
+    completer.move(1);
+    expect(completer.accept(() => expect.unreachable())).toBe(false);
+  });
+
   it("walks the rows and back to none", async () => {
     await offer("d");
     await asked[0]?.answer([completion("deploy "), completion("depart ")]);
@@ -161,7 +179,7 @@ describe("Recall", () => {
 
 describe("reading", () => {
   it("names values, what is missing, and what it does", () => {
-    expect(reading({ command: "deploy", arguments: { service: "web", n: 2 }, missing: ["to"], effect: "change" })).toEqual({
+    expect(reading({ command: "deploy", arguments: { service: "web", n: 2, begun: "" }, missing: ["to"], effect: "change" })).toEqual({
       command: "deploy",
       arguments: [
         { name: "service", value: "web" },

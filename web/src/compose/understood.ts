@@ -12,10 +12,9 @@ export interface Reading {
 export function reading(understood: Understood): Reading {
   return {
     command: understood.command,
-    arguments: Object.entries(understood.arguments).map(([name, value]) => ({
-      name,
-      value: typeof value === "string" ? value : JSON.stringify(value),
-    })),
+    arguments: Object.entries(understood.arguments)
+      .filter(([, value]) => value !== "")
+      .map(([name, value]) => ({ name, value: typeof value === "string" ? value : JSON.stringify(value) })),
     missing: understood.missing,
     effect: { read: null, change: "changes something", destroy: "destroys something" }[understood.effect] ?? null,
   };
