@@ -227,6 +227,9 @@ test("a closed conversation leaves every tab, and its link says so", async () =>
   await page.getByRole("dialog").getByRole("button", { name: "Close conversation" }).click();
   await page.getByRole("heading", { name: /^Hello,/ }).waitFor();
   await link.waitFor({ state: "detached" });
+  // The bare address goes on with what was open last, but not with what is closed.
+  await page.goto(url);
+  await page.getByRole("heading", { name: /^Hello,/ }).waitFor();
   await other.goto(`${url}/c/no-such-conversation`);
   await other.getByRole("heading", { name: "This conversation cannot be opened" }).waitFor();
   // The browser itself notes the answer 404 in its console; that one is meant.

@@ -164,7 +164,7 @@ export class Parlour {
     void this.#readBots();
     void conversations.refresh();
     this.#listen(marks, conversations);
-    void this.#show(this.#firstRoute());
+    void this.#begin();
   }
 
   #listen(marks: ReadMarks, conversations: Conversations): void {
@@ -178,13 +178,16 @@ export class Parlour {
     });
   }
 
-  /** The bare address goes on with what was open last. */
-  #firstRoute(): Route {
+  /** The bare address goes on with what was open last, if that is still open. */
+  async #begin(): Promise<void> {
     const route = readRoute(location.pathname);
     const last = route.name === "home" ? this.storage.getItem(this.#lastKey()) : null;
-    if (last === null) return route;
-    history.replaceState(null, "", pathOf({ name: "conversation", id: last }));
-    return { name: "conversation", id: last };
+    if (last === null) return this.#show(route);
+    const there: Route = { name: "conversation", id: last };
+    history.replaceState(null, "", pathOf(there));
+    await this.#show(there);
+    if (this.route !== there || this.current?.status === "active") return;
+    if (this.current || this.linkFault) this.go({ name: "home" }, true);
   }
 
   #lastKey(): string {
