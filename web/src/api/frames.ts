@@ -1,0 +1,118 @@
+import type { DurableFrame, Message, User, WireError } from "./types";
+
+/** The frames of `parlour.v1`, as far as this client uses them. */
+
+export interface Hello {
+  type: "hello";
+  epoch: string;
+  user: User;
+  heartbeat_ms: number;
+  max_frame: number;
+  max_in_flight: number;
+}
+
+export interface Subscribed {
+  type: "subscribed";
+  id: string;
+  stream: string;
+  epoch: string;
+  /** False when the log is another one than the client knew. */
+  recovered: boolean;
+  head: number;
+  first_seq: number;
+  /** True when more was missed than is replayed. */
+  limited: boolean;
+}
+
+export interface Ack {
+  type: "ack";
+  id: string;
+  session_id: string;
+  message_id: string;
+  seq: number;
+  duplicate: boolean;
+}
+
+export interface Refusal {
+  type: "error";
+  id: string | null;
+  error: WireError;
+  retry_after_ms: number | null;
+}
+
+export interface Bye {
+  type: "bye";
+  code: number;
+  reason: string;
+  reconnect: boolean;
+  retry_after_ms: number | null;
+}
+
+export interface SessionUpdate extends DurableFrame {
+  type: "session_update";
+  session_id: string;
+  data: { status: "active" | "closed"; bot_id: string };
+}
+
+/** Something was appended to a conversation this socket does not follow. */
+export interface Activity {
+  type: "activity";
+  session_id: string;
+  head: number;
+}
+
+export type ServerFrame =
+  | Hello
+  | Subscribed
+  | Ack
+  | Refusal
+  | Bye
+  | Activity
+  | { type: "caught_up"; stream: string; seq: number }
+  | { type: "pong"; timestamp: number }
+  | { type: "event"; event: DurableFrame };
+
+export type ClientFrame =
+  | { type: "message"; id: string; session_id: string; content: string }
+  | { type: "subscribe"; id: string; stream: string; after: number; epoch?: string; limit: number }
+  | { type: "unsubscribe"; stream: string }
+  | { type: "ping"; timestamp: number };
+
+const CONTROL = new Set([
+  "hello",
+  "subscribed",
+  "ack",
+  "error",
+  "bye",
+  "activity",
+  "caught_up",
+  "pong",
+]);
+
+/**
+ * Reads one frame. Durable events of every kind arrive as `event`, so that a kind this client does
+ * not know still moves its stream forward. Anything else is none of ours and gives `null`.
+ */
+export function readFrame(text: string): ServerFrame | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  if (typeof value !== "object" || value === null || !("type" in value)) return null;
+  if (typeof value.type !== "string") return null;
+  if (CONTROL.has(value.type)) return value as ServerFrame;
+  if ("stream" in value && typeof value.stream === "string" && "seq" in value && typeof value.seq === "number") {
+    return { type: "event", event: value as DurableFrame };
+  }
+  return null;
+}
+
+export function isMessage(event: DurableFrame): event is Message {
+  return event.type === "message";
+}
+
+export function isSessionUpdate(event: DurableFrame): event is SessionUpdate {
+  return event.type === "session_update";
+}

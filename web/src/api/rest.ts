@@ -1,0 +1,100 @@
+import type { Bot, BotDetail, CompletionAnswer, ConversationSummary, EventPage, Login, WireError } from "./types";
+
+/** Why a request was refused, in the server's words. */
+export class RequestError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+  ) {
+    super(message);
+    this.name = "RequestError";
+  }
+}
+
+/** What to tell a person about something that went wrong. */
+export function reason(error: unknown): string {
+  if (error instanceof RequestError) return error.message;
+  return "Parlour did not answer. Check that it is running, then try again.";
+}
+
+export interface ConversationPage {
+  sessions: ConversationSummary[];
+  next: string | null;
+}
+
+/** The REST doors this page uses. `signedOut` hears of every answer that says the login is over. */
+export class Rest {
+  constructor(private readonly signedOut: () => void) {}
+
+  login(): Promise<Login> {
+    return this.#ask("GET", "/api/session");
+  }
+
+  async logout(): Promise<void> {
+    await this.#ask("POST", "/auth/logout");
+  }
+
+  bots(): Promise<Bot[]> {
+    return this.#ask("GET", "/api/bots");
+  }
+
+  bot(id: string): Promise<BotDetail> {
+    return this.#ask("GET", `/api/bots/${encodeURIComponent(id)}`);
+  }
+
+  complete(bot: string, text: string, limit: number, signal: AbortSignal): Promise<CompletionAnswer> {
+    const query = new URLSearchParams({ text, limit: String(limit) });
+    return this.#ask("GET", `/api/bots/${encodeURIComponent(bot)}/completions?${query}`, undefined, signal);
+  }
+
+  conversations(before?: string): Promise<ConversationPage> {
+    const query = new URLSearchParams({ limit: "50" });
+    if (before) query.set("before", before);
+    return this.#ask("GET", `/api/session/list?${query}`);
+  }
+
+  open(bot: string): Promise<ConversationSummary> {
+    return this.#ask("POST", "/api/session/create", { bot_id: bot });
+  }
+
+  async close(session: string): Promise<void> {
+    await this.#ask("DELETE", `/api/session/${encodeURIComponent(session)}`);
+  }
+
+  /** The newest `limit` events below `before`, oldest first. */
+  eventsBefore(session: string, before: number, limit: number): Promise<EventPage> {
+    const query = new URLSearchParams({ before: String(before), limit: String(limit) });
+    return this.#ask("GET", `/api/session/${encodeURIComponent(session)}/events?${query}`);
+  }
+
+  /** Where a conversation's log ends. */
+  async head(session: string): Promise<EventPage> {
+    const query = new URLSearchParams({ after: "0", limit: "1" });
+    return this.#ask("GET", `/api/session/${encodeURIComponent(session)}/events?${query}`);
+  }
+
+  async #ask<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+    const response = await fetch(path, {
+      method,
+      credentials: "same-origin",
+      headers: { accept: "application/json", ...(body === undefined ? {} : { "content-type": "application/json" }) },
+      body: body === undefined ? null : JSON.stringify(body),
+      signal: signal ?? null,
+    });
+    if (response.ok) return (await response.json()) as T;
+    if (response.status === 401) this.signedOut();
+    const error = await refusal(response);
+    throw new RequestError(response.status, error.code, error.message);
+  }
+}
+
+async function refusal(response: Response): Promise<WireError> {
+  try {
+    const body = (await response.json()) as { error?: WireError };
+    if (body.error?.message) return body.error;
+  } catch {
+    // Not one of our envelopes (a proxy's page, say): the status line has to do.
+  }
+  return { code: "HTTP", message: `The server answered ${response.status} ${response.statusText}`.trim() };
+}

@@ -1,0 +1,198 @@
+import { isMessage } from "../api/frames";
+import { reason, type Rest } from "../api/rest";
+import type { ConversationSummary, DurableFrame, Message, Sender, WireError } from "../api/types";
+import { Batch } from "../live/batch";
+import type { Outbox } from "../live/outbox.svelte";
+import type { Follower, Streams } from "../live/streams";
+import type { ReadMarks } from "./read_marks";
+
+const PAGE = 80;
+const LAST_LINE_CHARACTERS = 120;
+
+/** What a conversation is made from. */
+export interface Surroundings {
+  user: string;
+  rest: Rest;
+  streams: Streams;
+  outbox: Outbox;
+  marks: ReadMarks;
+}
+
+export interface LastLine {
+  seq: number;
+  sender: Sender;
+  text: string;
+  ts: string;
+}
+
+/**
+ * One conversation: a gapless window of its log that ends at the newest event, and grows to the
+ * past as someone scrolls up.
+ */
+export class Conversation implements Follower {
+  readonly id: string;
+  readonly stream: string;
+  botId = $state("");
+  botName = $state("");
+  avatar = $state<string | null>(null);
+  messages = $state.raw<Message[]>([]);
+  lastLine = $state.raw<LastLine | null>(null);
+  activeAt = $state(0);
+  /** The lowest `seq` of the window. */
+  first = $state(1);
+  /** The highest `seq` known of. */
+  head = $state(0);
+  /** The highest `seq` that was looked at. */
+  readSeq = $state(0);
+  /** Where the line goes that says "new": above the first message past this `seq`. */
+  newAfter = $state<number | null>(null);
+  status = $state<"active" | "closed">("active");
+  /** True once the newest page is here. */
+  loaded = $state(false);
+  loadingOlder = $state(false);
+  loadFault = $state<string | null>(null);
+  readonly hasOlder = $derived(this.first > 1);
+  readonly unread = $derived(Math.max(0, this.head - this.readSeq));
+
+  /** The highest `seq` of the window: everything from `first` to here is on the page. */
+  #end: number;
+  readonly #arriving = new Batch<DurableFrame>((events) => this.#append(events));
+  /** Counts restarts, so that a page asked for before one is not taken after it. */
+  #generation = 0;
+
+  constructor(
+    summary: ConversationSummary,
+    private readonly around: Surroundings,
+  ) {
+    this.id = summary.session_id;
+    this.stream = summary.stream;
+    this.#end = summary.head_seq;
+    this.first = summary.head_seq + 1;
+    this.head = summary.head_seq;
+    this.readSeq = Math.min(around.marks.read(this.id) ?? this.head, this.head);
+    this.refresh(summary);
+  }
+
+  /** Takes what a newer listing says. */
+  refresh(summary: ConversationSummary): void {
+    this.botId = summary.bot_id;
+    this.botName = summary.bot.display_name;
+    this.avatar = summary.bot.avatar;
+    this.status = summary.status;
+    if (summary.last_message && summary.last_message.seq >= (this.lastLine?.seq ?? 0)) {
+      this.lastLine = summary.last_message;
+    }
+    const active = Date.parse(this.lastLine?.ts ?? summary.updated_at ?? summary.created_at);
+    this.activeAt = Math.max(this.activeAt, active);
+    if (!this.around.streams.follows(this.stream)) this.noticed(summary.head_seq);
+  }
+
+  /** Follows the log from the end of the window on. */
+  follow(): void {
+    this.around.streams.follow(this.stream, this.#end, this);
+  }
+
+  /** Something was appended that this page did not receive. */
+  noticed(head: number): void {
+    if (head <= this.head) return;
+    this.head = head;
+    if (this.around.streams.follows(this.stream)) return;
+    this.#end = head;
+    this.first = head + 1;
+  }
+
+  /** Someone comes to read: marks where new messages begin, and brings the newest page, once. */
+  async load(): Promise<void> {
+    this.follow();
+    this.newAfter = this.readSeq < this.head ? this.readSeq : null;
+    if (this.loaded) return;
+    await this.loadOlder();
+  }
+
+  async loadOlder(): Promise<void> {
+    if (this.loadingOlder) return;
+    if (!this.hasOlder) {
+      this.loaded = true;
+      return;
+    }
+    const generation = this.#generation;
+    this.loadingOlder = true;
+    this.loadFault = null;
+    try {
+      const page = await this.around.rest.eventsBefore(this.id, this.first, PAGE);
+      if (generation !== this.#generation) return;
+      const events = page.events.filter((event) => event.seq < this.first);
+      this.first = page.has_more === false ? 1 : (events[0]?.seq ?? 1);
+      const older = events.filter(isMessage);
+      this.messages = [...older, ...this.messages];
+      for (const message of older) this.around.outbox.delivered(message);
+      this.loaded = true;
+    } catch (error) {
+      if (generation === this.#generation) this.loadFault = reason(error);
+    } finally {
+      this.loadingOlder = false;
+    }
+  }
+
+  /** Says whether this place of the log is on the page. */
+  holds(seq: number): boolean {
+    return seq >= this.first && seq <= this.#end;
+  }
+
+  /** Everything up to the end has been looked at. */
+  markRead(): void {
+    if (this.readSeq >= this.head) return;
+    this.readSeq = this.head;
+    this.around.marks.mark(this.id, this.readSeq);
+  }
+
+  /** Another tab looked at it. */
+  readElsewhere(seq: number): void {
+    this.readSeq = Math.max(this.readSeq, Math.min(seq, this.head));
+  }
+
+  event(event: DurableFrame): void {
+    this.#arriving.push(event);
+  }
+
+  restart(first: number): void {
+    this.#generation += 1;
+    this.#arriving.clear();
+    this.messages = [];
+    this.first = first;
+    this.#end = first - 1;
+  }
+
+  subscribed(head: number): void {
+    this.head = Math.max(head, this.#end);
+    this.readSeq = Math.min(this.readSeq, this.head);
+  }
+
+  refused(error: WireError): void {
+    this.loadFault = error.message;
+  }
+
+  #append(events: DurableFrame[]): void {
+    this.#end = events.at(-1)?.seq ?? this.#end;
+    this.head = Math.max(this.head, this.#end);
+    const arrived = events.filter(isMessage);
+    const last = arrived.at(-1);
+    if (!last) return;
+    for (const message of arrived) this.#mark(message);
+    this.messages = [...this.messages, ...arrived];
+    this.lastLine = lineOf(last);
+    this.activeAt = Math.max(this.activeAt, Date.parse(last.ts));
+    for (const message of arrived) this.around.outbox.delivered(message);
+  }
+
+  /** Own words say that all before was seen; other words in a hidden page are new to its reader. */
+  #mark({ sender, seq }: Message): void {
+    if (sender.kind === "user" && sender.id === this.around.user) this.newAfter = null;
+    else if (this.newAfter === null && document.visibilityState === "hidden") this.newAfter = seq - 1;
+  }
+}
+
+function lineOf(message: Message): LastLine {
+  const { seq, sender, ts } = message;
+  return { seq, sender, ts, text: message.content.slice(0, LAST_LINE_CHARACTERS) };
+}

@@ -1,0 +1,134 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import type { Rest } from "../api/rest";
+import type { ConversationSummary, EventPage, Message } from "../api/types";
+import type { Outbox } from "../live/outbox.svelte";
+import { Streams } from "../live/streams";
+import { Conversation } from "./conversation.svelte";
+import { ReadMarks } from "./read_marks";
+
+function message(seq: number, kind: "user" | "bot" = "bot"): Message {
+  return {
+    type: "message",
+    stream: "conv:s",
+    seq,
+    session_id: "s",
+    message_id: `m${seq}`,
+    sender: { kind, id: kind === "user" ? "u1" : "hello", name: kind },
+    content: `text ${seq}`,
+    ts: new Date(seq * 1000).toISOString(),
+  };
+}
+
+function summary(head: number): ConversationSummary {
+  return {
+    session_id: "s",
+    bot_id: "hello",
+    bot: { display_name: "Hello", avatar: null },
+    status: "active",
+    stream: "conv:s",
+    head_seq: head,
+    created_at: new Date(0).toISOString(),
+  };
+}
+
+describe("Conversation", () => {
+  let log: Message[];
+  let marks: ReadMarks;
+  let delivered: number[];
+  let hold: Promise<void>;
+
+  beforeEach(() => {
+    localStorage.clear();
+    log = Array.from({ length: 200 }, (_, index) => message(index + 1));
+    marks = new ReadMarks("u1", localStorage);
+    delivered = [];
+    hold = Promise.resolve();
+  });
+
+  function open(head = log.length): Conversation {
+    const eventsBefore = async (_: string, before: number, limit: number): Promise<EventPage> => {
+      const older = log.filter((event) => event.seq < before);
+      await hold;
+      const events = older.slice(-limit);
+      return { stream: "conv:s", epoch: "e", head: log.length, events, has_more: older.length > events.length };
+    };
+    return new Conversation(summary(head), {
+      user: "u1",
+      rest: { eventsBefore } as unknown as Rest,
+      streams: new Streams(() => undefined),
+      outbox: { delivered: (event: Message) => delivered.push(event.seq) } as unknown as Outbox,
+      marks,
+    });
+  }
+
+  function seqs(conversation: Conversation): number[] {
+    return conversation.messages.map(({ seq }) => seq);
+  }
+
+  it("loads the newest page and then older ones down to the first event", async () => {
+    const conversation = open();
+    await conversation.load();
+    expect(seqs(conversation)).toEqual(log.slice(-80).map(({ seq }) => seq));
+    while (conversation.hasOlder) await conversation.loadOlder();
+    expect(seqs(conversation)).toEqual(log.map(({ seq }) => seq));
+    expect(conversation.holds(1) && conversation.holds(200)).toBe(true);
+  });
+
+  it("joins what arrives live to what was loaded", async () => {
+    const conversation = open();
+    const loading = conversation.load();
+    conversation.event(message(201));
+    await loading;
+    expect(seqs(conversation)).toEqual([...log.slice(-80).map(({ seq }) => seq), 201]);
+    expect(conversation.lastLine?.text).toBe("text 201");
+    expect(delivered).toContain(201);
+  });
+
+  it("takes no page that was asked for before a restart", async () => {
+    let release = (): void => undefined;
+    hold = new Promise((resolve) => {
+      release = resolve;
+    });
+    const conversation = open();
+    const loading = conversation.load();
+    conversation.restart(1);
+    release();
+    await loading;
+    expect(conversation.messages).toEqual([]);
+    conversation.event(message(1));
+    expect(seqs(conversation)).toEqual([1]);
+    expect(conversation.hasOlder).toBe(false);
+  });
+
+  it("counts what came after the last look, and remembers the look", async () => {
+    marks.mark("s", 190);
+    const conversation = open();
+    expect(conversation.unread).toBe(10);
+    await conversation.load();
+    expect(conversation.newAfter).toBe(190);
+    conversation.markRead();
+    expect(conversation.unread).toBe(0);
+    expect(marks.read("s")).toBe(200);
+  });
+
+  it("counts a conversation seen for the first time as read", () => {
+    expect(open().unread).toBe(0);
+  });
+
+  it("takes away the new line when its reader answers", async () => {
+    marks.mark("s", 190);
+    const conversation = open();
+    await conversation.load();
+    conversation.event(message(201, "user"));
+    expect(conversation.newAfter).toBeNull();
+  });
+
+  it("forgets reading marks that lie beyond a log that was restored", () => {
+    marks.mark("s", 500);
+    const conversation = open(200);
+    expect(conversation.unread).toBe(0);
+    conversation.restart(1);
+    conversation.subscribed(3);
+    expect(conversation).toMatchObject({ head: 3, unread: 0 });
+  });
+});

@@ -1,0 +1,111 @@
+import type { ClientFrame, ServerFrame, Subscribed } from "../api/frames";
+import type { DurableFrame, WireError } from "../api/types";
+import { Cursor } from "./cursor";
+
+export interface Follower {
+  /** The next event of the stream, in order, each exactly once. */
+  event(event: DurableFrame): void;
+  /** What was read before does not join on: the stream starts again at `first`. */
+  restart(first: number): void;
+  /** The subscription stands; `head` is the last event the server holds. */
+  subscribed?(head: number): void;
+  /** The stream is not there, or not ours. */
+  refused?(error: WireError): void;
+}
+
+interface Subscription {
+  cursor: Cursor;
+  follower: Follower;
+  limit: number;
+  /** The id of the request whose answer is awaited; until then nothing can be judged. */
+  asked: string | null;
+}
+
+/** The streams this page follows over one connection, each by the client's rule on `seq`. */
+export class Streams {
+  readonly #following = new Map<string, Subscription>();
+  #asked = 0;
+  #connected = false;
+
+  constructor(private readonly send: (frame: ClientFrame) => void) {}
+
+  follows(stream: string): boolean {
+    return this.#following.has(stream);
+  }
+
+  follow(stream: string, after: number, follower: Follower, limit = 500, epoch?: string): void {
+    if (this.#following.has(stream)) return;
+    const subscription = { cursor: new Cursor(after, epoch), follower, limit, asked: null };
+    this.#following.set(stream, subscription);
+    if (this.#connected) this.#subscribe(stream, subscription);
+  }
+
+  unfollow(stream: string): void {
+    if (this.#following.delete(stream) && this.#connected) this.send({ type: "unsubscribe", stream });
+  }
+
+  /** A fresh connection: every stream goes on from where it was. */
+  hello(): void {
+    this.#connected = true;
+    for (const [stream, subscription] of this.#following) this.#subscribe(stream, subscription);
+  }
+
+  lost(): void {
+    this.#connected = false;
+    for (const subscription of this.#following.values()) subscription.asked = null;
+  }
+
+  /** Takes a frame that concerns streams; false when it is none of these. */
+  frame(frame: ServerFrame): boolean {
+    switch (frame.type) {
+      case "subscribed":
+        this.#subscribed(frame);
+        return true;
+      case "event":
+        this.#event(frame.event);
+        return true;
+      case "error":
+        return frame.id !== null && this.#refused(frame.id, frame.error);
+      default:
+        return frame.type === "caught_up";
+    }
+  }
+
+  #subscribe(stream: string, subscription: Subscription): void {
+    this.#asked += 1;
+    const id = `s${this.#asked}`;
+    subscription.asked = id;
+    const { last, epoch } = subscription.cursor;
+    this.send({ type: "subscribe", id, stream, after: last, limit: subscription.limit, ...(epoch ? { epoch } : {}) });
+  }
+
+  #subscribed(frame: Subscribed): void {
+    const subscription = this.#following.get(frame.stream);
+    if (!subscription || subscription.asked !== frame.id) return;
+    subscription.asked = null;
+    if (subscription.cursor.subscribed(frame) === "restart") subscription.follower.restart(frame.first_seq);
+    subscription.follower.subscribed?.(frame.head);
+  }
+
+  #event(event: DurableFrame): void {
+    const subscription = this.#following.get(event.stream);
+    if (!subscription || subscription.asked !== null) return;
+    const verdict = subscription.cursor.judge(event.seq);
+    if (verdict === "gap") {
+      this.#subscribe(event.stream, subscription);
+    } else if (verdict === "apply") {
+      subscription.cursor.applied(event.seq);
+      subscription.follower.event(event);
+    }
+  }
+
+  #refused(id: string, error: WireError): boolean {
+    for (const [stream, subscription] of this.#following) {
+      if (subscription.asked !== id) continue;
+      this.#following.delete(stream);
+      subscription.follower.refused?.(error);
+      return true;
+    }
+    return false;
+  }
+}
