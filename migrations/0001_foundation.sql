@@ -81,7 +81,8 @@ CREATE TABLE conversations (
     closed_at  BIGINT
 );
 
-CREATE INDEX conversations_owner ON conversations (owner, status, updated_at, id);
+-- Without updated_at, which every message changes: one owner's open conversations are few enough to sort.
+CREATE INDEX conversations_owner ON conversations (owner, status);
 
 -- One run of a workflow. A command's invocation is an execution whose origin is a command.
 CREATE TABLE executions (

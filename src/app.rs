@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::Receiver;
 
@@ -66,6 +67,10 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
         reason = "the accept loop is awaited by `Running`, not by the tasks it serves"
     )]
     let server = tokio::spawn(async move {
+        // Answers are small and are written whole: waiting for more to send would only delay them.
+        let listener = listener.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        });
         axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
     });
     Ok(Running { address, public_url: reached.public_url, identity, store, engine, tasks, server })

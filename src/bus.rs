@@ -195,10 +195,15 @@ impl Inbox {
         self.notify.notify_one();
     }
 
+    /// The slots of streams that have grown, without waiting.
+    pub fn take(&self) -> Vec<u64> {
+        std::mem::take(&mut *lock(&self.grown))
+    }
+
     /// Waits until at least one subscribed stream has grown and returns their slots. Safe to drop at any point.
     pub async fn grown(&self) -> Vec<u64> {
         loop {
-            let slots = std::mem::take(&mut *lock(&self.grown));
+            let slots = self.take();
             if !slots.is_empty() {
                 return slots;
             }

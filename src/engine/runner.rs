@@ -40,7 +40,6 @@ pub(super) async fn run(engine: &Engine, principal: &Principal, prepared: Prepar
     };
 
     let id = new_id();
-    let update = execution_update(&id, status, finished)?;
     let execution = NewExecution {
         id: id.clone(),
         request_id: new_id(),
@@ -66,6 +65,7 @@ pub(super) async fn run(engine: &Engine, principal: &Principal, prepared: Prepar
     };
     match place {
         Place::Poll { idempotency_key, body_hash } => {
+            let update = execution_update(&id, status, finished)?;
             let execution = NewExecution { idempotency_key, body_hash, ..execution };
             engine.store().start_execution(execution, vec![update]).await.map(Invoked::Polled)
         }
@@ -73,7 +73,8 @@ pub(super) async fn run(engine: &Engine, principal: &Principal, prepared: Prepar
             let bot = Speaker { id: &prepared.bot.bot.name, name: &prepared.bot.bot.display_name };
             let answer = Answer { conversation: &conversation, reply_to: &said.id, message };
             let reply = answer.event(bot, Some((&id, &prepared.command.name)), finished)?;
-            let follows = vec![reply, update];
+            // Nothing more will happen in this run, and its answer stands in the conversation: no stream of its own.
+            let follows = vec![reply];
             let turn = Turn { conversation, said: *said, body_hash, execution: Some(execution), follows };
             engine.store().commit_turn(turn).await.map(Invoked::Said)
         }

@@ -175,7 +175,8 @@ impl Query {
         for index in 1..=statement.parameter_count() {
             let number = statement.parameter_name(index).and_then(|name| name.strip_prefix('$')?.parse::<usize>().ok());
             let value = number.and_then(|number| self.values.get(number.checked_sub(1)?));
-            let value = value.ok_or(rusqlite::Error::InvalidParameterCount(self.values.len(), statement.parameter_count()))?;
+            let value =
+                value.ok_or(rusqlite::Error::InvalidParameterCount(self.values.len(), statement.parameter_count()))?;
             statement.raw_bind_parameter(index, value)?;
         }
         Ok(())

@@ -93,7 +93,11 @@ pub(super) async fn open_readers(path: &Path) -> anyhow::Result<SqlitePool> {
 }
 
 /// Commits whatever waits, group after group, until the senders are gone. Runs on a thread of its own.
-pub(super) fn write_in_groups(mut connection: rusqlite::Connection, mut queue: mpsc::Receiver<Box<dyn Job>>, bus: &Bus) {
+pub(super) fn write_in_groups(
+    mut connection: rusqlite::Connection,
+    mut queue: mpsc::Receiver<Box<dyn Job>>,
+    bus: &Bus,
+) {
     let mut group = Vec::with_capacity(LARGEST_GROUP);
     while queue.blocking_recv_many(&mut group, LARGEST_GROUP) > 0 {
         commit_group(&mut connection, bus, std::mem::take(&mut group));
@@ -136,7 +140,9 @@ enum Outcome {
 }
 
 fn try_group(connection: &mut rusqlite::Connection, bus: &Bus, jobs: &mut [Box<dyn Job>]) -> Outcome {
-    let run = |connection: &rusqlite::Connection, text: &str| connection.prepare_cached(text)?.execute(()).map_err(Failure::from);
+    let run = |connection: &rusqlite::Connection, text: &str| {
+        connection.prepare_cached(text)?.execute(()).map_err(Failure::from)
+    };
     if let Err(error) = run(connection, "BEGIN IMMEDIATE") {
         return Outcome::Failed(error);
     }

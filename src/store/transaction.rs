@@ -83,7 +83,9 @@ pub(super) fn failed(error: impl Into<Failure>) -> Error {
     let error = error.into();
     match error.code().as_deref() {
         // PostgreSQL: unique violation, serialization failure, deadlock.
-        Some("23505" | "40001" | "40P01") => Error::new(Kind::Conflict, COLLISION, "two writes collided").caused_by(error),
+        Some("23505" | "40001" | "40P01") => {
+            Error::new(Kind::Conflict, COLLISION, "two writes collided").caused_by(error)
+        }
         // SQLite: full, PostgreSQL: disk full.
         Some("13" | "53100") => Error::unavailable("the database has no room left").caused_by(error),
         _ if error.is_unreachable() => Error::unavailable("the database does not answer").caused_by(error),

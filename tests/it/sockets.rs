@@ -44,8 +44,10 @@ async fn a_message_is_acknowledged_and_answered(server: Arc<Server>) {
     assert_eq!(messages[1]["sender"], json!({ "kind": "bot", "id": "hello", "name": "Hello" }));
     socket.send(&json!({ "type": "ping", "timestamp": 1_707_000_000_000_i64 })).await;
     assert_eq!(socket.next().await, json!({ "type": "pong", "timestamp": 1_707_000_000_000_i64 }));
-    // The run can be watched too.
-    let stream = format!("exec:{}", messages[1]["invocation_id"].as_str().unwrap());
+    // A run that was started elsewhere can be watched too.
+    let body = json!({ "command": "greet", "parameters": [{ "name": "who", "value": "Ann" }] });
+    let invocation = browser.post("/command?invoke=true", &body).await.expect(200);
+    let stream = format!("exec:{}", invocation["invocation"]["id"].as_str().unwrap());
     let updates = socket.subscribe(&stream, 0).await;
     assert_eq!(updates[0]["data"]["status"], "completed");
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use bytes::Bytes;
+use futures_util::SinkExt as _;
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -165,6 +166,14 @@ impl Connection {
         let mut doing: Option<Doing> = None;
         let inbox = self.inbox.clone();
         loop {
+            // What is ready goes out with the answer before it, in one write.
+            let ready = inbox.take();
+            if let Err(end) = self.pump(socket, ready).await {
+                return end;
+            }
+            if let Err(end) = flush(socket).await {
+                return end;
+            }
             while doing.is_none()
                 && let Some(frame) = self.waiting.pop_front()
             {
@@ -481,34 +490,31 @@ async fn send(socket: &mut WebSocket, text: String) -> Result<(), End> {
 }
 
 async fn send_raw(socket: &mut WebSocket, message: Message) -> Result<(), End> {
-    match tokio::time::timeout(SEND_LIMIT, socket.send(message)).await {
+    in_time(socket.feed(message)).await
+}
+
+async fn flush(socket: &mut WebSocket) -> Result<(), End> {
+    in_time(socket.flush()).await
+}
+
+async fn in_time(sending: impl Future<Output = Result<(), axum::Error>>) -> Result<(), End> {
+    match tokio::time::timeout(SEND_LIMIT, sending).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(End::Gone),
         Err(_) => Err(End::Silent),
     }
 }
 
-/// Sends frames of the log with one flush.
+/// Hands frames of the log to the socket.
 async fn send_frames(socket: &mut WebSocket, frames: Vec<(i64, Bytes)>, plain: bool) -> Result<(), End> {
-    use futures_util::SinkExt as _;
-    if frames.is_empty() {
-        return Ok(());
-    }
-    let sending = async {
-        for (_, bytes) in frames {
-            let text = match plain {
-                true => frame::plain(&bytes).map(Utf8Bytes::from),
-                false => Utf8Bytes::try_from(bytes).ok(),
-            };
-            if let Some(text) = text {
-                socket.feed(Message::Text(text)).await?;
-            }
+    for (_, bytes) in frames {
+        let text = match plain {
+            true => frame::plain(&bytes).map(Utf8Bytes::from),
+            false => Utf8Bytes::try_from(bytes).ok(),
+        };
+        if let Some(text) = text {
+            send_raw(socket, Message::Text(text)).await?;
         }
-        socket.flush().await
-    };
-    match tokio::time::timeout(SEND_LIMIT, sending).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) => Err(End::Gone),
-        Err(_) => Err(End::Silent),
     }
+    Ok(())
 }
