@@ -238,7 +238,7 @@ pub(super) async fn poll(
         let execution = find(&api, &caller, &request_id, &id).await?;
         let rest = deadline.saturating_duration_since(tokio::time::Instant::now());
         if execution.status.is_final() || rest.is_zero() || api.tasks.is_stopping() {
-            return Ok(Answer(answer(execution)?));
+            return Ok(Answer(answer(&execution)?));
         }
         let store = api.engine.store();
         let follower = follower.get_or_insert_with(|| Follower::new(store.clone(), &Stream::execution(&id), 0));
@@ -254,13 +254,13 @@ async fn find(api: &Api, caller: &Caller, request_id: &str, id: &str) -> ApiResu
     Ok(execution)
 }
 
-fn answer(execution: Execution) -> ApiResult<PollAnswer> {
+fn answer(execution: &Execution) -> ApiResult<PollAnswer> {
     let unreadable = |error: serde_json::Error| Error::internal("read an execution", error);
     let mut request: Map<String, Value> = serde_json::from_str(&execution.request).map_err(unreadable)?;
     request.insert("secrets".into(), json!([]));
     request.insert("correlation_id".into(), json!(execution.id));
     let messages: Vec<Message> = serde_json::from_str(&execution.responses).map_err(unreadable)?;
-    let responses: Vec<Value> = messages.iter().map(|message| response(message, &request, &execution)).collect();
+    let responses: Vec<Value> = messages.iter().map(|message| response(message, &request, execution)).collect();
     let reason = match (&execution.error, execution.status.is_final()) {
         (Some(error), _) => error.clone(),
         (None, true) => format!("Successfully invoked command {} of {}", execution.command, execution.bot),

@@ -60,7 +60,7 @@ impl IntoResponse for ApiError {
         if matches!(error.kind, Kind::Unavailable | Kind::RateLimited) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        let failure = Failure { code: error.code.into_owned(), message: error.message, details: error.details };
+        let failure = Failure { code: error.code.to_owned(), message: error.message, details: *error.details };
         response.extensions_mut().insert(failure);
         response
     }

@@ -198,8 +198,9 @@ mod tests {
     #[test]
     fn nothing_written_means_role_user_and_deny_is_the_default() {
         use Role::{Admin, Executor, Readonly, User};
-        let cases: &[(&[Role], &[&str], &[Role], &[&str], [bool; 3])] = &[
-            // principal's roles and groups, the bot's roles and groups, may View, Chat, Invoke
+        /// The principal's roles and groups, the bot's roles and groups, may View, Chat, Invoke.
+        type Case<'a> = (&'a [Role], &'a [&'a str], &'a [Role], &'a [&'a str], [bool; 3]);
+        let cases: &[Case<'_>] = &[
             (&[Admin], &[], &[], &["sre"], [true, true, true]),
             (&[User], &[], &[], &[], [true, true, true]),
             (&[Executor], &[], &[], &[], [true, true, true]),

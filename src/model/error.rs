@@ -3,7 +3,6 @@
 //! The caller's message and the log's are two things: [`Error::message`] and [`Error::details`] go to whoever asked,
 //! [`Error::source`](std::error::Error::source) only ever to the log. Status codes live in `api`.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::Value;
@@ -37,17 +36,17 @@ pub enum Kind {
 pub struct Error {
     pub kind: Kind,
     /// A stable word for programs, such as `VALIDATION_FAILED`.
-    pub code: Cow<'static, str>,
+    pub code: &'static str,
     /// One sentence for the caller.
     pub message: String,
     /// More for the caller, `Null` when there is nothing to add.
-    pub details: Value,
+    pub details: Box<Value>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
-    pub fn new(kind: Kind, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { kind, code: code.into(), message: message.into(), details: Value::Null, source: None }
+    pub fn new(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {
+        Self { kind, code, message: message.into(), details: Box::new(Value::Null), source: None }
     }
 
     pub fn invalid(message: impl Into<String>) -> Self {
@@ -78,15 +77,15 @@ impl Error {
     pub fn internal(context: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self {
             kind: Kind::Internal,
-            code: Cow::Borrowed("SERVER_ERROR"),
+            code: "SERVER_ERROR",
             message: format!("failed to {context}"),
-            details: Value::Null,
+            details: Box::new(Value::Null),
             source: Some(source.into()),
         }
     }
 
     pub fn details(mut self, details: Value) -> Self {
-        self.details = details;
+        *self.details = details;
         self
     }
 

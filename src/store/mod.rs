@@ -155,7 +155,7 @@ impl Store {
     async fn write<W: Work>(&self, work: W) -> Result<W::Output> {
         let closed = || Error::unavailable("the server is shutting down");
         let queue = self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        let (job, outcome) = Waiting::new(work);
+        let (job, outcome) = Waiting::queued(work);
         queue.ok_or_else(closed)?.send(job).await.map_err(|_| closed())?;
         outcome.await.map_err(|_| closed())?
     }

@@ -123,7 +123,7 @@ pub(super) struct Waiting<W: Work> {
 }
 
 impl<W: Work> Waiting<W> {
-    pub(super) fn new(work: W) -> (Box<dyn Job>, oneshot::Receiver<Result<W::Output>>) {
+    pub(super) fn queued(work: W) -> (Box<dyn Job>, oneshot::Receiver<Result<W::Output>>) {
         let (waiter, receiver) = oneshot::channel();
         (Box::new(Self { work, outcome: None, waiter }), receiver)
     }
