@@ -71,7 +71,12 @@ impl Search<'_, '_> {
                 Near { found, faults } if faults.is_empty() => Resolution::Match(found),
                 near => Resolution::Near(near),
             },
-            _ => Resolution::Ambiguous(found.into_iter().map(|near| near.found).collect()),
+            _ => {
+                let mut found: Vec<Match> = found.into_iter().map(|near| near.found).collect();
+                // The order in which people are asked does not depend on how the readings were found.
+                found.sort_by(|one, other| one.bot.name.cmp(&other.bot.name));
+                Resolution::Ambiguous(found)
+            }
         }
     }
 

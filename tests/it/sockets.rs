@@ -58,14 +58,15 @@ async fn two_tabs_and_a_reader_see_one_order(server: Arc<Server>) {
     let stream = format!("conv:{session}");
     let tab = async |name: &'static str| {
         let mut socket = browser.socket().await;
-        socket.subscribe(&stream, 0).await;
+        // The other tab may have begun already.
+        let mut seen = socket.subscribe(&stream, 0).await;
         for n in 0..20 {
             let id = format!("{name}-{n}");
             socket
                 .send(&json!({ "type": "message", "id": id, "session_id": session, "content": format!("greet {id}") }))
                 .await;
         }
-        let (mut seen, mut acks) = (Vec::new(), Vec::new());
+        let mut acks = Vec::new();
         while seen.len() < 80 || acks.len() < 20 {
             let frame = socket.next().await;
             match frame["type"].as_str().unwrap() {
