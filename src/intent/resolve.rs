@@ -74,7 +74,7 @@ impl Search<'_, '_> {
             _ => {
                 let mut found: Vec<Match> = found.into_iter().map(|near| near.found).collect();
                 // The order in which people are asked does not depend on how the readings were found.
-                found.sort_by(|one, other| one.bot.name.cmp(&other.bot.name));
+                found.sort_by_key(|found| self.index.bots().iter().position(|bot| bot.name == found.bot.name));
                 Resolution::Ambiguous(found)
             }
         }
