@@ -45,6 +45,10 @@ pub async fn open_store(config: &Config, clock: Clock, tasks: &Tasks) -> anyhow:
 
 /// Starts the server; it answers when this returns.
 pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
+    for folder in &config.bots {
+        let place = folder.display();
+        anyhow::ensure!(folder.is_dir(), "there is no folder of bots at {place}; name one with --bots (setting `bots`)");
+    }
     let tasks = Tasks::new();
     let listener = TcpListener::bind(&config.listen)
         .await

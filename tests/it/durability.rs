@@ -121,7 +121,7 @@ async fn postgres_keeps_what_was_acknowledged() {
     acknowledged_survives(folder.path(), Some(&database.url)).await;
 }
 
-/// A second server on the same file, or a missing folder of bots, is told in one line.
+/// Settings that cannot work are told in one line.
 #[test]
 fn what_cannot_start_says_why() {
     let folder = tempfile::tempdir().unwrap();
@@ -132,8 +132,8 @@ fn what_cannot_start_says_why() {
     };
     for (arguments, part) in [
         (&["serve", "--config", "none.toml"][..], "none.toml"),
-        (&["serve", "--listen", "256.0.0.1:1"], "listen"),
-        (&["serve", "--listen", "127.0.0.1:0"], "bots"),
+        (&["serve", "--bots", ".", "--listen", "256.0.0.1:1"], "listen"),
+        (&["serve", "--listen", "127.0.0.1:0"], "there is no folder of bots at bots"),
         (&["key", "create", "--name", "x", "--role", "boss"], "a role is"),
         (&["key", "create", "--name", "x", "--role", "user", "--expires", "soon"], "--expires soon"),
     ] {
