@@ -12,6 +12,7 @@ use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
+use axum::serve::ListenerExt as _;
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
@@ -119,6 +120,7 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let house = Arc::new(House { intents, writer });
     let router = Router::new().route("/ws", get(upgrade)).route("/command", post(command)).with_state(house);
     println!("bare is at http://{}", listener.local_addr()?);
+    let listener = listener.tap_io(|connection| _ = connection.set_nodelay(true));
     tokio::select! {
         served = async { axum::serve(listener, router).await } => served?,
         written = write(connection, queue) => written?,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Result};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -47,7 +47,10 @@ impl<'a> Kind<'a> {
     pub(crate) fn parlour(folder: &'a Path) -> anyhow::Result<Self> {
         let bot = folder.join("bots/bench");
         fs::create_dir_all(&bot)?;
-        let command = |n| json!({ "name": format!("command-{n}"), "intent": format!("command {n}"), "reply": format!("reply {n}") });
+        let command = |n| {
+            let say = format!("command {n}");
+            json!({ "name": format!("command-{n}"), "intent": say, "examples": [say], "reply": format!("reply {n}") })
+        };
         let commands: Vec<_> = (0..10).map(command).collect();
         // JSON is YAML.
         let manifest =
@@ -76,7 +79,7 @@ impl<'a> Kind<'a> {
             }
             Self::Parlour { folder, .. } => {
                 let mut command = pinned(0, Path::new(env!("CARGO_BIN_EXE_parlour")));
-                command.args(["serve", "--listen", listen, "--data"]).arg(folder);
+                command.args(["serve", "--listen", listen, "--data"]).arg(folder).env("PARLOUR_LOG__LEVEL", "warn");
                 command.arg("--bots").arg(folder.join("bots"));
                 command
             }
@@ -86,16 +89,18 @@ impl<'a> Kind<'a> {
     /// Starts the server; `address` is HOST:PORT. It may not answer yet.
     pub(crate) fn spawn(&self, address: &str) -> anyhow::Result<Server> {
         let child = self.command(address)?.stdout(Stdio::piped()).spawn().context("the server does not start")?;
-        Ok(Server { child, address: address.to_owned() })
+        Ok(Server { child, _output: None, address: address.to_owned() })
     }
 
     /// Starts the server on a free port and waits until it says that it is there.
     pub(crate) fn start(&self) -> anyhow::Result<Server> {
         let mut server = self.spawn("127.0.0.1:0")?;
         let mut line = String::new();
-        BufReader::new(server.child.stdout.take().context("its output")?).read_line(&mut line)?;
+        let mut output = BufReader::new(server.child.stdout.take().context("its output")?);
+        output.read_line(&mut line)?;
         let address = line.trim().rsplit_once("http://").with_context(|| format!("no address in {line:?}"))?.1;
         server.address = address.to_owned();
+        server._output = Some(output);
         Ok(server)
     }
 }
@@ -103,6 +108,8 @@ impl<'a> Kind<'a> {
 /// A server that runs; it ends with the value.
 pub(crate) struct Server {
     child: Child,
+    /// Open as long as the server runs, so that it can go on printing.
+    _output: Option<BufReader<ChildStdout>>,
     pub(crate) address: String,
 }
 

@@ -1,7 +1,7 @@
 //! Killed at random moments: the server by `kill -9`, PostgreSQL by a crash.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::{JoinSet, block_in_place};
 
@@ -16,6 +16,9 @@ const SOCKET_WRITERS: usize = 8;
 const REST_WRITERS: usize = 4;
 /// Readers of each session, beside one that polls.
 const SOCKET_READERS: usize = 3;
+
+/// The longest that writers and readers may take to come to an end when nothing disturbs them any more.
+const LAST_WORDS: Duration = Duration::from_secs(120);
 
 /// What happens while people talk.
 struct Ordeal<'a> {
@@ -53,7 +56,6 @@ async fn go_through(name: &str, ordeal: Ordeal<'_>, database: Option<&str>) {
     let mut chance = Chance::new(seed, 1_000_000);
     let (mut kills, mut crashes) = (ordeal.kills, ordeal.crashes);
     while kills + crashes > 0 {
-        let before = stage.ledger.acknowledgements();
         // The random moment is the point of it all; nothing is waited for.
         tokio::time::sleep(chance.millis(1, 500)).await;
         let is_crash = chance.below(kills + crashes) < crashes;
@@ -72,24 +74,18 @@ async fn go_through(name: &str, ordeal: Ordeal<'_>, database: Option<&str>) {
             });
         }
         if (kills + crashes) % 50 == 0 {
-            let acknowledged = stage.ledger.acknowledgements();
-            println!(
-                "  {} to go, {acknowledged} acknowledged, {} of them since",
-                kills + crashes,
-                acknowledged - before
-            );
+            println!("  {} to go, {} acknowledged", kills + crashes, stage.ledger.acknowledgements());
         }
     }
     stage.quiet.send_replace(true);
-    while let Some(writer) = writers.join_next().await {
-        writer.expect("a writer ends well");
-    }
+    tokio::time::timeout(LAST_WORDS, writers.join_all()).await.expect("all that was said is acknowledged in time");
     let mut logs = Vec::new();
     for session in 0..SESSIONS {
         logs.push(stage.log(session).await);
     }
     stage.lengths.send_replace(Some(logs.iter().map(Vec::len).collect()));
-    let seen: Vec<_> = readers.join_all().await;
+    let reading = tokio::time::timeout(LAST_WORDS, readers.join_all());
+    let seen = reading.await.expect("the readers come to the end in time");
     program.kill();
     // A message that was sent a second time by another door may still be on its way back; the server is gone now.
     let mut stage = stage;
