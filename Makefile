@@ -74,6 +74,12 @@ fmt: ## format the Rust code
 bench: tools $(WEB) ## run the benchmarks
 	cargo bench --locked --bench '*'
 
+# PARLOUR_SOAK_KILLS (200), PARLOUR_SOAK_POSTGRES_KILLS (50), PARLOUR_SOAK_CRASHES (20) and PARLOUR_SOAK_SEED change it.
+.PHONY: soak
+soak: debug test-tools ## kill the server and PostgreSQL again and again under traffic, and check what they kept
+	@scripts/need strace
+	cargo test --locked --test soak -- --nocapture --test-threads=1 --skip postgres::
+
 .PHONY: clean
 clean: ## remove everything that was built
 	cargo clean

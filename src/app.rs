@@ -65,6 +65,13 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let reached = Address::new(&config.public_url, address);
     let api = Api::new(engine.clone(), hub, identity.clone(), tasks.clone(), &reached);
     let router = api::router(api);
+    // An acknowledgement and the reply are two small writes; the second would wait up to 40 ms for the client's system to
+    // confirm the first.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "failed to switch off the delay of small writes");
+        }
+    });
     let stop = tasks.stop_token().clone();
     #[expect(
         clippy::disallowed_methods,

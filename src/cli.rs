@@ -148,7 +148,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::start(&config.log.level, config.log.format == LogFormat::Json)?;
     let running = app::start(&config, Clock::system()).await?;
     println!("Parlour {} is at {}", env!("CARGO_PKG_VERSION"), running.public_url);
-    println!("Sign in, once and within the hour: {}", running.sign_in_link().await?);
+    match running.sign_in_link().await {
+        Ok(link) => println!("Sign in, once and within the hour: {link}"),
+        // The database may go away in this very moment; the server stays, as it would at any other.
+        Err(error) => tracing::warn!(%error, "no sign-in link was made; `parlour link` makes one"),
+    }
     asked_to_stop().await?;
     tracing::info!("stopping");
     running.stop().await;

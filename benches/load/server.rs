@@ -1,0 +1,127 @@
+//! A server under test: started on the first core, looked at through `/proc`.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Result};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde_json::json;
+
+/// Linux counts processor time in hundredths of a second for `/proc`, whatever its own clock does.
+const TICK: Duration = Duration::from_millis(10);
+
+/// The time a process has had on processors, user and system.
+pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name in parentheses may hold anything; the fields are counted behind it.
+    let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+    let ticks: u32 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u32>().ok()).sum();
+    Ok(TICK * ticks)
+}
+
+/// The memory a process has, in KiB.
+pub(crate) fn resident(pid: u32) -> Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    Ok(line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or_default())
+}
+
+/// A program on one core only, with as many open files as the system allows.
+pub(crate) fn pinned(core: usize, program: &Path) -> Command {
+    let mut command = Command::new("sh");
+    let script = r#"ulimit -n "$(ulimit -Hn)"; exec taskset -c "$0" "$@""#;
+    command.args(["-c", script, &core.to_string()]).arg(program);
+    command
+}
+
+/// A kind of server, with its data.
+pub(crate) enum Kind<'a> {
+    Bare { folder: &'a Path },
+    Parlour { folder: &'a Path, key: String },
+}
+
+impl<'a> Kind<'a> {
+    /// Makes Parlour's folder ready: a bot with ten commands, and a key.
+    pub(crate) fn parlour(folder: &'a Path) -> anyhow::Result<Self> {
+        let bot = folder.join("bots/bench");
+        fs::create_dir_all(&bot)?;
+        let command = |n| {
+            let say = format!("command {n}");
+            json!({ "name": format!("command-{n}"), "intent": say, "examples": [say], "reply": format!("reply {n}") })
+        };
+        let commands: Vec<_> = (0..10).map(command).collect();
+        // JSON is YAML.
+        let manifest =
+            json!({ "apiVersion": "bot/v1", "name": "bench", "description": "Replies", "commands": commands });
+        fs::write(bot.join("bot.yaml"), manifest.to_string())?;
+        let mut create = Command::new(env!("CARGO_BIN_EXE_parlour"));
+        create.args(["key", "create", "--name", "bench", "--role", "user", "--data"]).arg(folder);
+        let output = create.output()?;
+        ensure!(output.status.success(), "no key was made: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(Self::Parlour { folder, key: String::from_utf8(output.stdout)?.trim().to_owned() })
+    }
+
+    pub(crate) fn key(&self) -> Option<&str> {
+        match self {
+            Self::Bare { .. } => None,
+            Self::Parlour { key, .. } => Some(key),
+        }
+    }
+
+    fn command(&self, listen: &str) -> anyhow::Result<Command> {
+        Ok(match self {
+            Self::Bare { folder } => {
+                let mut command = pinned(0, &std::env::current_exe()?);
+                command.args(["bare", "--listen", listen, "--database"]).arg(folder.join("bare.db"));
+                command
+            }
+            Self::Parlour { folder, .. } => {
+                let mut command = pinned(0, Path::new(env!("CARGO_BIN_EXE_parlour")));
+                command.args(["serve", "--listen", listen, "--data"]).arg(folder).env("PARLOUR_LOG__LEVEL", "warn");
+                command.arg("--bots").arg(folder.join("bots"));
+                command
+            }
+        })
+    }
+
+    /// Starts the server; `address` is HOST:PORT. It may not answer yet.
+    pub(crate) fn spawn(&self, address: &str) -> anyhow::Result<Server> {
+        let child = self.command(address)?.stdout(Stdio::piped()).spawn().context("the server does not start")?;
+        Ok(Server { child, _output: None, address: address.to_owned() })
+    }
+
+    /// Starts the server on a free port and waits until it says that it is there.
+    pub(crate) fn start(&self) -> anyhow::Result<Server> {
+        let mut server = self.spawn("127.0.0.1:0")?;
+        let mut line = String::new();
+        let mut output = BufReader::new(server.child.stdout.take().context("its output")?);
+        output.read_line(&mut line)?;
+        let address = line.trim().rsplit_once("http://").with_context(|| format!("no address in {line:?}"))?.1;
+        server.address = address.to_owned();
+        server._output = Some(output);
+        Ok(server)
+    }
+}
+
+/// A server that runs; it ends with the value.
+pub(crate) struct Server {
+    child: Child,
+    /// Open as long as the server runs, so that it can go on printing.
+    _output: Option<BufReader<ChildStdout>>,
+    pub(crate) address: String,
+}
+
+impl Server {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
