@@ -47,7 +47,10 @@ pub async fn open_store(config: &Config, clock: Clock, tasks: &Tasks) -> anyhow:
 pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     for folder in &config.bots {
         let place = folder.display();
-        anyhow::ensure!(folder.is_dir(), "there is no folder of bots at {place}; name one with --bots (setting `bots`)");
+        anyhow::ensure!(
+            folder.is_dir(),
+            "there is no folder of bots at {place}; name one with --bots (setting `bots`)"
+        );
     }
     let tasks = Tasks::new();
     let listener = TcpListener::bind(&config.listen)
@@ -78,10 +81,6 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
         reason = "the accept loop is awaited by `Running`, not by the tasks it serves"
     )]
     let server = tokio::spawn(async move {
-        // Answers are small and are written whole: waiting for more to send would only delay them.
-        let listener = listener.tap_io(|stream| {
-            let _ = stream.set_nodelay(true);
-        });
         axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
     });
     Ok(Running { address, public_url: reached.public_url, identity, store, engine, tasks, server })
