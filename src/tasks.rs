@@ -18,7 +18,7 @@ impl Tasks {
         Self::default()
     }
 
-    /// Starts a task that ends by itself soon after [`Tasks::stopping`] resolves.
+    /// Starts a task that ends by itself soon after the [stop token](Tasks::stop_token) is cancelled.
     pub fn spawn<F>(&self, name: &'static str, future: F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -29,7 +29,7 @@ impl Tasks {
         });
     }
 
-    /// Starts a thread of blocking work that ends by itself soon after [`Tasks::stopping`] resolves.
+    /// Starts a thread of blocking work that ends by itself soon after the [stop token](Tasks::stop_token) is cancelled.
     pub fn spawn_blocking<F>(&self, name: &'static str, work: F)
     where
         F: FnOnce() + Send + 'static,
@@ -43,11 +43,6 @@ impl Tasks {
     /// Counts a future that somebody else drives among the tasks that a stop waits for.
     pub fn track<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         self.tracker.track_future(future)
-    }
-
-    /// Resolves when the process has been asked to stop.
-    pub async fn stopping(&self) {
-        self.stop.cancelled().await;
     }
 
     pub fn is_stopping(&self) -> bool {

@@ -143,10 +143,6 @@ impl Registry {
         Arc::new(registry)
     }
 
-    pub fn folders(&self) -> &[PathBuf] {
-        &self.folders
-    }
-
     /// The version that is current now; whoever holds it keeps it to the end.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()

@@ -84,11 +84,6 @@ impl Pattern {
         };
         Ok(Self { form })
     }
-
-    /// Whether the intent is a regular expression.
-    pub fn is_expression(&self) -> bool {
-        matches!(self.form, Form::Expression(_))
-    }
 }
 
 /// A word pattern with its alternatives and optional words written out.

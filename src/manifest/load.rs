@@ -94,11 +94,6 @@ impl Loaded {
         let outcomes = &self.outcomes;
         self.bots.retain(|bot| outcomes.iter().any(|outcome| outcome.bot == bot.bot.name && outcome.loaded));
     }
-
-    /// What became of the folders named `bot`.
-    pub fn outcomes_of<'a>(&'a self, bot: &'a str) -> impl Iterator<Item = &'a Outcome> {
-        self.outcomes.iter().filter(move |outcome| outcome.bot == bot)
-    }
 }
 
 /// Loads all bots of one directory.

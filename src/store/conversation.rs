@@ -4,7 +4,7 @@ use super::Store;
 use super::query::{Failure, Row, query};
 use super::transaction::{Transaction, Work, failed};
 use crate::model::conversation::{Conversation, ConversationStatus, Millis};
-use crate::model::event::{NewEvent, Stream};
+use crate::model::event::NewEvent;
 use crate::model::{Error, Result};
 
 /// A conversation as a list shows it.
@@ -146,9 +146,4 @@ impl Store {
 /// What anybody hears about a conversation that does not exist or is not theirs.
 pub fn unknown(id: &str) -> Error {
     Error::not_found("there is no such session").details(serde_json::json!({ "session_id": id }))
-}
-
-/// The stream of a conversation.
-pub fn stream(conversation: &Conversation) -> Stream {
-    Stream::conversation(&conversation.id)
 }
