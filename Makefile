@@ -71,7 +71,7 @@ fmt: ## format the Rust code
 	cargo fmt
 
 .PHONY: bench
-bench: tools $(WEB) ## run the benchmarks
+bench: tools $(WEB) ## run the benchmarks, about four minutes; benches/README.md tells what they mean
 	cargo bench --locked --bench '*'
 
 # PARLOUR_SOAK_KILLS (200), PARLOUR_SOAK_POSTGRES_KILLS (50), PARLOUR_SOAK_CRASHES (20) and PARLOUR_SOAK_SEED change it.
