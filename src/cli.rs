@@ -147,9 +147,9 @@ async fn run_async(command: Command) -> anyhow::Result<ExitCode> {
 async fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::start(&config.log.level, config.log.format == LogFormat::Json)?;
     let running = app::start(&config, Clock::system()).await?;
-    println!("Parlour {} is at {}", env!("CARGO_PKG_VERSION"), running.public_url);
+    say(&format!("Parlour {} is at {}", env!("CARGO_PKG_VERSION"), running.public_url));
     match running.sign_in_link().await {
-        Ok(link) => println!("Sign in, once and within the hour: {link}"),
+        Ok(link) => say(&format!("Sign in, once and within the hour: {link}")),
         // The database may go away in this very moment; the server stays, as it would at any other.
         Err(error) => tracing::warn!(%error, "no sign-in link was made; `parlour link` makes one"),
     }
@@ -157,6 +157,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tracing::info!("stopping");
     running.stop().await;
     Ok(())
+}
+
+/// Prints a line for whoever reads; a server goes on when nobody does any more.
+fn say(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 async fn asked_to_stop() -> anyhow::Result<()> {

@@ -48,7 +48,7 @@ impl Watcher {
                 changed();
             }
         };
-        let mut debouncer = new_debouncer(QUIET, None, handler)?;
+        let mut debouncer = new_debouncer(QUIET, Some(QUIET), handler)?;
         for dir in dirs {
             debouncer.watch(dir, RecursiveMode::Recursive)?;
         }
