@@ -8,3 +8,4 @@ mod floors;
 mod sessions;
 mod sockets;
 mod support;
+mod tickets;

@@ -259,7 +259,11 @@ impl Client {
             request.headers_mut().insert("sec-websocket-protocol", protocol.parse().expect("a header"));
         }
         match tokio_tungstenite::connect_async(request).await {
-            Ok((stream, _)) => Ok(Socket { stream }),
+            Ok((stream, answer)) => {
+                let selected = answer.headers().get("sec-websocket-protocol");
+                let selected = selected.map(|value| value.to_str().expect("a word").to_owned());
+                Ok(Socket { stream, selected })
+            }
             Err(tokio_tungstenite::tungstenite::Error::Http(answer)) => Err(answer.status().as_u16()),
             Err(error) => panic!("the socket does not open: {error}"),
         }
@@ -268,6 +272,8 @@ impl Client {
 
 pub(crate) struct Socket {
     stream: tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>,
+    /// The subprotocol the server chose.
+    pub(crate) selected: Option<String>,
 }
 
 impl Socket {
