@@ -24,6 +24,7 @@ use crate::identity::Identity;
 use crate::tasks::Tasks;
 
 mod admin;
+mod attention;
 mod auth;
 mod bots;
 mod commands;
@@ -122,6 +123,7 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(session::list))
         .routes(routes!(session::delete))
         .routes(routes!(session::say))
+        .routes(routes!(attention::mark))
         .routes(routes!(events::read))
         .routes(routes!(bots::list))
         .routes(routes!(bots::get))

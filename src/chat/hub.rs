@@ -25,7 +25,7 @@ const MAX_CONTENT: usize = 32 * 1024;
 
 /// The conversations of one installation.
 pub struct Hub {
-    engine: Arc<Engine>,
+    pub(super) engine: Arc<Engine>,
 }
 
 /// What somebody says.
@@ -43,7 +43,7 @@ impl Hub {
         Arc::new(Self { engine })
     }
 
-    fn store(&self) -> &Arc<Store> {
+    pub(super) fn store(&self) -> &Arc<Store> {
         self.engine.store()
     }
 
@@ -113,7 +113,9 @@ impl Hub {
             Meaning::Say(message) => message,
             Meaning::Run(request) => {
                 let id = conversation.id.clone();
-                let place = Place::Conversation { id, said: Box::new(event.clone()), body_hash: body_hash.clone() };
+                let owner = conversation.owner.clone();
+                let place =
+                    Place::Conversation { id, owner, said: Box::new(event.clone()), body_hash: body_hash.clone() };
                 let (bot, command) = (request.bot.clone().unwrap_or_default(), request.command.clone());
                 match self.engine.invoke(principal, *request, place).await {
                     Ok(Invoked::Said(receipt)) => return Ok(receipt),
@@ -139,8 +141,8 @@ impl Hub {
         let name = snapshot.bot(&conversation.bot).map(|loaded| loaded.bot.display_name.clone());
         let bot = Speaker { id: &conversation.bot, name: name.as_deref().unwrap_or(&conversation.bot) };
         let answer = Answer { conversation: &conversation.id, reply_to: &said.id, message }.event(bot, None, at)?;
-        let conversation = conversation.id.clone();
-        let turn = Turn { conversation, said, body_hash, execution: None, follows: vec![answer] };
+        let (conversation, owner) = (conversation.id.clone(), conversation.owner.clone());
+        let turn = Turn { conversation, owner, said, body_hash, execution: None, follows: vec![answer] };
         self.store().commit_turn(turn).await
     }
 }

@@ -1,7 +1,9 @@
 //! Floor 6: conversations in, messages out.
 //!
-//! [`Hub`] opens and closes conversations and takes what is said in them; `intent` decides what a text means there.
+//! [`Hub`] opens and closes conversations and takes what is said in them; `meaning` decides what a text means there,
+//! `attention` keeps read marks and passes on who is writing.
 
+mod attention;
 mod hub;
 mod meaning;
 

@@ -26,6 +26,7 @@ pub mod execution;
 pub mod log;
 mod postgres;
 mod query;
+pub mod read_mark;
 pub mod session;
 mod sqlite;
 pub mod stats;
@@ -162,7 +163,10 @@ const OUTDATED: &str = "failed to bring the database up to date";
 
 /// The released migrations.
 fn migrator() -> Migrator {
-    let files = [(1, "foundation", include_str!("../../migrations/0001_foundation.sql"))];
+    let files = [
+        (1, "foundation", include_str!("../../migrations/0001_foundation.sql")),
+        (2, "read marks", include_str!("../../migrations/0002_read_marks.sql")),
+    ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
     });

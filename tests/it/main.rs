@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one file per subject.
 
+mod attention;
 mod bots;
 mod commands;
 mod doors;

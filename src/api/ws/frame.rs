@@ -29,9 +29,33 @@ pub(super) enum ClientFrame {
         epoch: Option<String>,
         #[serde(default = "five_hundred")]
         limit: i64,
+        /// Frames that pass by and are sent only on wish: `typing`.
+        #[serde(default)]
+        want: Vec<String>,
     },
     Unsubscribe {
         stream: String,
+    },
+    /// The newest events before a place, for reading back.
+    History {
+        #[serde(default)]
+        id: Option<String>,
+        session_id: String,
+        #[serde(default)]
+        before: Option<i64>,
+        #[serde(default = "fifty")]
+        limit: i64,
+    },
+    /// How far the client has read.
+    Read {
+        #[serde(default)]
+        id: Option<String>,
+        session_id: String,
+        read_seq: i64,
+    },
+    /// Somebody is writing; said again while it goes on.
+    Typing {
+        session_id: String,
     },
     /// Answered with the same timestamp.
     Ping {
@@ -44,7 +68,11 @@ fn five_hundred() -> i64 {
     500
 }
 
-const TYPES: [&str; 4] = ["message", "subscribe", "unsubscribe", "ping"];
+fn fifty() -> i64 {
+    50
+}
+
+const TYPES: [&str; 7] = ["message", "subscribe", "unsubscribe", "history", "read", "typing", "ping"];
 
 /// Why a frame could not be read, and the id to answer under.
 pub(super) struct Unreadable {
