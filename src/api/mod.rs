@@ -32,6 +32,7 @@ mod error;
 mod events;
 mod extract;
 mod health;
+mod messages;
 mod openapi;
 mod session;
 mod site;
@@ -123,6 +124,7 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(session::list))
         .routes(routes!(session::delete))
         .routes(routes!(session::say))
+        .routes(routes!(messages::edit, messages::delete))
         .routes(routes!(attention::mark))
         .routes(routes!(events::read))
         .routes(routes!(bots::list))

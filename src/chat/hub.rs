@@ -153,7 +153,7 @@ fn is_for_the_speaker(error: &Error) -> bool {
         || (error.kind == Kind::Conflict && error.code == "AMBIGUOUS_COMMAND")
 }
 
-fn check_content(content: &str) -> Result<()> {
+pub(super) fn check_content(content: &str) -> Result<()> {
     if content.trim().is_empty() {
         return Err(Error::invalid("a message needs some content").details(json!({ "field": "content" })));
     }
@@ -181,6 +181,9 @@ fn said_event(principal: &Principal, said: &Said, at: Millis) -> Result<NewEvent
         parts: Vec::new(),
         suggestions: Vec::new(),
         ts: rfc3339(at),
+        edited_at: None,
+        edits: Vec::new(),
+        deleted_at: None,
     };
     Ok(NewEvent {
         stream: Stream::conversation(&said.conversation),

@@ -151,6 +151,9 @@ impl Answer<'_> {
             parts: self.message.parts,
             suggestions: self.message.suggestions,
             ts: rfc3339(at),
+            edited_at: None,
+            edits: Vec::new(),
+            deleted_at: None,
         };
         Ok(NewEvent {
             stream: Stream::conversation(self.conversation),

@@ -122,6 +122,15 @@ pub struct Post {
     pub suggestions: Vec<String>,
     /// RFC 3339.
     pub ts: String,
+    /// When its text was replaced last; `content` is the text that counts now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited_at: Option<String>,
+    /// The places of the events that replaced it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<i64>,
+    /// When it was taken back; its text is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<String>,
 }
 
 /// Characters that Markdown may read as markup.

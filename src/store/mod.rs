@@ -21,6 +21,7 @@ use crate::model::{Error, Result};
 use crate::tasks::Tasks;
 
 pub mod api_key;
+pub mod change;
 pub mod conversation;
 pub mod execution;
 pub mod log;

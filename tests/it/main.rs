@@ -2,6 +2,7 @@
 
 mod attention;
 mod bots;
+mod changes;
 mod commands;
 mod doors;
 mod durability;

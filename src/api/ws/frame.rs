@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::model::Error;
+use crate::store::log::Receipt;
 
 /// What a client sends.
 #[derive(Debug, Deserialize)]
@@ -46,6 +47,21 @@ pub(super) enum ClientFrame {
         #[serde(default = "fifty")]
         limit: i64,
     },
+    /// Another text for what one said before.
+    Edit {
+        #[serde(default)]
+        id: Option<String>,
+        session_id: String,
+        message_id: String,
+        content: String,
+    },
+    /// Takes back what one said before.
+    Delete {
+        #[serde(default)]
+        id: Option<String>,
+        session_id: String,
+        message_id: String,
+    },
     /// How far the client has read.
     Read {
         #[serde(default)]
@@ -72,7 +88,7 @@ fn fifty() -> i64 {
     50
 }
 
-const TYPES: [&str; 7] = ["message", "subscribe", "unsubscribe", "history", "read", "typing", "ping"];
+const TYPES: [&str; 9] = ["message", "edit", "delete", "subscribe", "unsubscribe", "history", "read", "typing", "ping"];
 
 /// Why a frame could not be read, and the id to answer under.
 pub(super) struct Unreadable {
@@ -124,6 +140,14 @@ pub(super) fn text<T: Serialize>(frame: &T) -> String {
         tracing::error!(%error, "failed to write a frame");
         r#"{"type":"error","id":null,"error":{"code":"SERVER_ERROR","message":"failed to write a frame","details":null}}"#.to_owned()
     })
+}
+
+/// What a client asked for is committed: the message it is about, and the place of the event.
+pub(super) fn ack(id: Option<&str>, session: &str, message_id: &str, receipt: &Receipt) -> String {
+    text(&json!({
+        "type": "ack", "id": id, "session_id": session, "message_id": message_id, "seq": receipt.place.seq,
+        "duplicate": receipt.duplicate,
+    }))
 }
 
 /// An error frame, answering the frame with that id.

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::super::Api;
 use super::frame;
+use crate::chat::Target;
 use crate::identity::Caller;
 use crate::identity::permission::Verb;
 use crate::model::event::Stream;
@@ -35,6 +36,29 @@ pub(super) fn check_id(id: Option<&str>) -> Result<()> {
 }
 
 impl Asker {
+    pub(super) async fn edit(
+        self,
+        id: Option<String>,
+        session: String,
+        message_id: String,
+        content: String,
+    ) -> Result<Option<String>> {
+        let target = Target { conversation: session.clone(), message_id: message_id.clone(), client_id: id.clone() };
+        let receipt = self.api.hub.edit(&self.caller.principal, target, content).await?;
+        Ok(Some(frame::ack(id.as_deref(), &session, &message_id, &receipt)))
+    }
+
+    pub(super) async fn delete(
+        self,
+        id: Option<String>,
+        session: String,
+        message_id: String,
+    ) -> Result<Option<String>> {
+        let target = Target { conversation: session.clone(), message_id: message_id.clone(), client_id: id.clone() };
+        let receipt = self.api.hub.delete(&self.caller.principal, target).await?;
+        Ok(Some(frame::ack(id.as_deref(), &session, &message_id, &receipt)))
+    }
+
     /// Raises the read mark. Acknowledged when the frame has an id.
     pub(super) async fn read(self, id: Option<String>, session: &str, read_seq: i64) -> Result<Option<String>> {
         let read_seq = self.api.hub.mark_read(&self.caller.principal, session, read_seq).await?;

@@ -275,6 +275,14 @@ impl Connection {
                 self.readings.retain(|_, reading| reading.subscription.stream().as_str() != stream);
                 None
             }
+            ClientFrame::Edit { id, session_id, message_id, content } => {
+                let asker = self.asker();
+                Some(asked(id, move |id| asker.edit(id, session_id, message_id, content)))
+            }
+            ClientFrame::Delete { id, session_id, message_id } => {
+                let asker = self.asker();
+                Some(asked(id, move |id| asker.delete(id, session_id, message_id)))
+            }
             ClientFrame::History { id, session_id, before, limit } => {
                 let asker = self.asker();
                 Some(asked(id, move |id| async move { asker.history(id, &session_id, before, limit).await }))
@@ -354,10 +362,7 @@ impl Connection {
                     self.readings.insert(reading.subscription.slot(), reading);
                 }
                 let answer = match outcome {
-                    Ok(receipt) => frame::text(&json!({
-                        "type": "ack", "id": id, "session_id": session, "message_id": receipt.place.event_id,
-                        "seq": receipt.place.seq, "duplicate": receipt.duplicate,
-                    })),
+                    Ok(receipt) => frame::ack(id.as_deref(), &session, &receipt.place.event_id, &receipt),
                     Err(error) => self.refusal(id.as_deref(), &error),
                 };
                 send(socket, answer).await?;

@@ -217,6 +217,10 @@ impl Client {
         Self::send(self.request(Method::DELETE, path)).await
     }
 
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
+        Self::send(self.request(Method::PATCH, path).json(body)).await
+    }
+
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         Self::send(self.request(Method::POST, path).json(body)).await
     }
