@@ -34,6 +34,7 @@ mod extract;
 mod health;
 mod messages;
 mod openapi;
+mod search;
 mod session;
 mod site;
 mod ws;
@@ -122,6 +123,7 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(session::current))
         .routes(routes!(session::create))
         .routes(routes!(session::list))
+        .routes(routes!(search::find))
         .routes(routes!(session::delete))
         .routes(routes!(session::say))
         .routes(routes!(messages::edit, messages::delete))

@@ -192,7 +192,7 @@ pub(super) async fn list(
     Ok(Answer(SessionList { sessions, next }))
 }
 
-fn cursor(text: &str) -> ApiResult<(i64, &str)> {
+pub(super) fn cursor(text: &str) -> ApiResult<(i64, &str)> {
     let parts = text.split_once('.').and_then(|(at, id)| Some((at.parse().ok()?, id)));
     parts.ok_or_else(|| Error::invalid("before is not the next of an earlier page").into())
 }

@@ -27,6 +27,20 @@ pub enum Part {
     Divider,
 }
 
+impl Part {
+    /// Everything in it that is read.
+    pub fn texts(&self) -> Vec<&str> {
+        match self {
+            Self::Markdown { text } | Self::Code { text, .. } | Self::Quote { text } => vec![text],
+            Self::Fields { fields } => fields.iter().flat_map(|field| [&*field.name, &*field.value]).collect(),
+            Self::Table { columns, rows } => columns.iter().chain(rows.iter().flatten()).map(String::as_str).collect(),
+            Self::List { items: texts } | Self::Context { texts } => texts.iter().map(String::as_str).collect(),
+            Self::Image { alt, .. } => vec![alt],
+            Self::Divider => Vec::new(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Field {
     pub name: String,

@@ -19,9 +19,9 @@ pub struct Listed {
     pub last_message: Option<(i64, String)>,
 }
 
-const COLUMNS: &str = "c.id, c.bot, c.owner, c.channel, c.status, c.created_at, c.closed_at, c.updated_at";
+pub(super) const COLUMNS: &str = "c.id, c.bot, c.owner, c.channel, c.status, c.created_at, c.closed_at, c.updated_at";
 
-fn conversation(row: &Row) -> Result<Conversation, sqlx::Error> {
+pub(super) fn conversation(row: &Row) -> Result<Conversation, sqlx::Error> {
     let status: String = row.get(4)?;
     Ok(Conversation {
         id: row.get(0)?,

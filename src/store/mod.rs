@@ -28,6 +28,7 @@ pub mod log;
 mod postgres;
 mod query;
 pub mod read_mark;
+pub mod search;
 pub mod session;
 mod sqlite;
 pub mod stats;

@@ -111,6 +111,10 @@ async fn the_same_wish_is_one_change(server: Arc<Server>) {
     socket.send(&delete).await;
     let again = socket.until("ack").await;
     assert_eq!((&again["seq"], again["duplicate"].as_bool()), (&first["seq"], Some(true)));
+    let late =
+        json!({ "type": "edit", "id": "e2", "session_id": session, "message_id": message, "content": "greet Cid" });
+    socket.send(&late).await;
+    assert_eq!(socket.until("error").await["error"]["code"], "NOT_FOUND", "it is gone");
     assert_eq!(events(&browser, &session).await.len(), 4, "the message, its answer, one edit, one deletion");
 }
 

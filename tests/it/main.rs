@@ -7,6 +7,7 @@ mod commands;
 mod doors;
 mod durability;
 mod floors;
+mod search;
 mod sessions;
 mod sockets;
 mod support;
