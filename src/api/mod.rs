@@ -136,6 +136,7 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(commands::poll))
         .routes(routes!(admin::bots))
         .routes(routes!(ws::connect))
+        .routes(routes!(ws::schema::serve))
         .routes(routes!(ws::ticket::issue))
         .routes(routes!(openapi::serve))
 }

@@ -7,7 +7,7 @@ use crate::model::Error;
 use crate::store::log::Receipt;
 
 /// What a client sends.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ClientFrame {
     /// Something said. `id` is the client's own for it and makes it safe to send again.
@@ -34,9 +34,8 @@ pub(super) enum ClientFrame {
         #[serde(default)]
         want: Vec<String>,
     },
-    Unsubscribe {
-        stream: String,
-    },
+    /// Read a stream no longer.
+    Unsubscribe { stream: String },
     /// The newest events before a place, for reading back.
     History {
         #[serde(default)]
@@ -70,9 +69,7 @@ pub(super) enum ClientFrame {
         read_seq: i64,
     },
     /// Somebody is writing; said again while it goes on.
-    Typing {
-        session_id: String,
-    },
+    Typing { session_id: String },
     /// Answered with the same timestamp.
     Ping {
         #[serde(default)]
@@ -88,7 +85,8 @@ fn fifty() -> i64 {
     50
 }
 
-const TYPES: [&str; 9] = ["message", "edit", "delete", "subscribe", "unsubscribe", "history", "read", "typing", "ping"];
+pub(super) const TYPES: [&str; 9] =
+    ["message", "edit", "delete", "subscribe", "unsubscribe", "history", "read", "typing", "ping"];
 
 /// Why a frame could not be read, and the id to answer under.
 pub(super) struct Unreadable {

@@ -1,7 +1,7 @@
 //! The web socket: the same log as every other door, live.
 //!
 //! `frame` is what travels, `socket` is one connection, `reading` its place in one stream, `request` what its frames ask for,
-//! and `ticket` a way to open one. There is no queue per connection: a connection owns its place in
+//! `schema` their description, and `ticket` a way to open one. There is no queue per connection: a connection owns its place in
 //! each stream it reads, and what it has not sent yet is in the log.
 
 use std::collections::HashMap;
@@ -20,6 +20,7 @@ use crate::model::{Error, Kind};
 mod frame;
 mod reading;
 mod request;
+pub(super) mod schema;
 mod socket;
 pub(super) mod ticket;
 
