@@ -37,7 +37,7 @@ fn target(path: &(String, String), headers: &HeaderMap) -> ApiResult<Target> {
     Ok(Target { conversation, message_id, client_id: idempotency_key(headers)? })
 }
 
-fn changed((session_id, message_id): (String, String), receipt: Receipt) -> Answer<Changed> {
+fn changed((session_id, message_id): (String, String), receipt: &Receipt) -> Answer<Changed> {
     Answer(Changed { session_id, message_id, seq: receipt.place.seq, duplicate: receipt.duplicate })
 }
 
@@ -53,7 +53,7 @@ pub(super) async fn edit(
     body: Json<EditBody>,
 ) -> ApiResult<Answer<Changed>> {
     let receipt = api.hub.edit(&caller.principal, target(&path, &headers)?, body.value.content).await?;
-    Ok(changed(path, receipt))
+    Ok(changed(path, &receipt))
 }
 
 /// Takes a message back that one said oneself: its text is erased. Readers get a `message_delete` event.
@@ -67,5 +67,5 @@ pub(super) async fn delete(
     headers: HeaderMap,
 ) -> ApiResult<Answer<Changed>> {
     let receipt = api.hub.delete(&caller.principal, target(&path, &headers)?).await?;
-    Ok(changed(path, receipt))
+    Ok(changed(path, &receipt))
 }
