@@ -3,6 +3,8 @@
 //! The log is the truth; the bus only says that a stream has grown and keeps its last few frames, already serialised,
 //! so that live readers need not ask the database. A reader owns a position, not a queue: one that falls behind the
 //! kept frames reads on from the log, so a slow reader costs nothing but its own patience.
+//!
+//! Beside the log there are frames that pass by ([`Passing`]): who is not there does not miss them.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -13,16 +15,24 @@ use tokio::sync::Notify;
 use crate::model::conversation::Millis;
 use crate::model::event::Stream;
 
+mod passing;
+
+pub use passing::{Passing, PassingKind};
+
 /// How much of a stream is kept for live readers.
 const KEPT_FRAMES: usize = 64;
 const KEPT_BYTES: usize = 128 * 1024;
 
-/// A frame in the log: its place, and the bytes every reader gets.
+/// What a commit has for the readers of a stream.
 #[derive(Clone, Debug)]
-pub struct Frame {
-    pub stream: Stream,
-    pub seq: i64,
-    pub bytes: Bytes,
+pub enum Frame {
+    /// An event of the log: its place, and the bytes every reader gets.
+    Logged {
+        stream: Stream,
+        seq: i64,
+        bytes: Bytes,
+    },
+    Passing(Passing),
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +54,7 @@ struct TailState {
     head: i64,
     frames: VecDeque<(i64, Bytes)>,
     bytes: usize,
+    passing: passing::Latest,
     readers: Vec<(u64, Weak<Inbox>)>,
 }
 
@@ -88,11 +99,28 @@ impl Bus {
     /// database connections may arrive in either order, which only makes readers ask the log.
     pub fn publish(&self, frames: Vec<Frame>) {
         for frame in frames {
-            let tail = lock(&self.tails).get(&frame.stream).cloned();
-            if let Some(tail) = tail {
-                tail.push(frame.seq, frame.bytes);
+            match frame {
+                Frame::Logged { stream, seq, bytes } => {
+                    if let Some(tail) = self.tail(&stream) {
+                        tail.push(seq, bytes);
+                    }
+                }
+                Frame::Passing(passing) => self.pass(passing),
             }
         }
+    }
+
+    /// Shows a frame to whoever reads its stream right now.
+    pub fn pass(&self, passing: Passing) {
+        if let Some(tail) = self.tail(&passing.stream) {
+            let mut state = lock(&tail.state);
+            state.passing.put(passing);
+            state.wake();
+        }
+    }
+
+    fn tail(&self, stream: &Stream) -> Option<Arc<Tail>> {
+        lock(&self.tails).get(stream).cloned()
     }
 
     /// Subscribes `inbox` to a stream: from now on each growth marks `slot` there.
@@ -171,7 +199,14 @@ impl Tail {
                 state.bytes -= dropped.len();
             }
         }
-        state.readers.retain(|(slot, inbox)| match inbox.upgrade() {
+        state.wake();
+    }
+}
+
+impl TailState {
+    /// Marks the stream for all its readers, and forgets those that are gone.
+    fn wake(&mut self) {
+        self.readers.retain(|(slot, inbox)| match inbox.upgrade() {
             Some(inbox) => {
                 inbox.mark(*slot);
                 true
@@ -235,6 +270,17 @@ impl Subscription {
         }
     }
 
+    /// The number of the newest frame that passed by; give it to [`Subscription::passing`] to hear of later ones.
+    pub fn newest_passing(&self) -> u64 {
+        lock(&self.tail.state).passing.newest()
+    }
+
+    /// The frames that passed by after that number, and the number of the newest.
+    pub fn passing(&self, after: u64) -> (u64, Vec<(PassingKind, Bytes)>) {
+        let state = lock(&self.tail.state);
+        (state.passing.newest(), state.passing.after(after))
+    }
+
     /// Marks this subscription as grown by hand, so that the reader looks again.
     pub fn poke(&self) {
         self.inbox.mark(self.slot);
@@ -259,7 +305,7 @@ mod tests {
     use super::*;
 
     fn frame(stream: &Stream, seq: i64) -> Frame {
-        Frame { stream: stream.clone(), seq, bytes: Bytes::from(format!("f{seq}")) }
+        Frame::Logged { stream: stream.clone(), seq, bytes: Bytes::from(format!("f{seq}")) }
     }
 
     #[tokio::test]
@@ -283,6 +329,21 @@ mod tests {
         assert!(matches!(subscription.read(200), Live::Behind), "201 and 202 are only in the log");
         bus.publish(vec![frame(&stream, 202)]);
         assert!(matches!(subscription.read(202), Live::Frames(frames) if frames.len() == 1));
+    }
+
+    #[tokio::test]
+    async fn what_passes_by_is_for_who_is_there() {
+        let (bus, stream, inbox) = (Bus::new(), Stream::user("u"), Inbox::new());
+        bus.pass(Passing::read("u", "a", 1));
+        let early = bus.subscribe(&stream, &inbox, 1);
+        bus.publish(vec![Frame::Passing(Passing::read("u", "a", 2)), frame(&stream, 1)]);
+        assert_eq!(inbox.grown().await, [1]);
+        let (newest, frames) = early.passing(0);
+        assert_eq!((frames.len(), frames[0].0), (1, PassingKind::Read));
+        assert!(matches!(early.read(0), Live::Frames(frames) if frames.len() == 1), "the log is as it was");
+        let late = bus.subscribe(&stream, &inbox, 2);
+        assert_eq!(late.newest_passing(), newest);
+        assert!(late.passing(newest).1.is_empty());
     }
 
     #[tokio::test]

@@ -24,6 +24,7 @@ use crate::identity::Identity;
 use crate::tasks::Tasks;
 
 mod admin;
+mod attention;
 mod auth;
 mod bots;
 mod commands;
@@ -31,7 +32,9 @@ mod error;
 mod events;
 mod extract;
 mod health;
+mod messages;
 mod openapi;
+mod search;
 mod session;
 mod site;
 mod ws;
@@ -120,8 +123,11 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(session::current))
         .routes(routes!(session::create))
         .routes(routes!(session::list))
+        .routes(routes!(search::find))
         .routes(routes!(session::delete))
         .routes(routes!(session::say))
+        .routes(routes!(messages::edit, messages::delete))
+        .routes(routes!(attention::mark))
         .routes(routes!(events::read))
         .routes(routes!(bots::list))
         .routes(routes!(bots::get))
@@ -130,6 +136,8 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(commands::poll))
         .routes(routes!(admin::bots))
         .routes(routes!(ws::connect))
+        .routes(routes!(ws::schema::serve))
+        .routes(routes!(ws::ticket::issue))
         .routes(routes!(openapi::serve))
 }
 

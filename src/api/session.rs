@@ -88,6 +88,8 @@ pub(super) struct BotSession {
     /// The stream of its events.
     stream: String,
     head_seq: i64,
+    /// How far you have read it, on any device.
+    read_seq: i64,
     created_at: String,
 }
 
@@ -97,7 +99,7 @@ pub(super) struct BotFace {
     avatar: String,
 }
 
-fn bot_session(api: &Api, conversation: Conversation, head: i64) -> BotSession {
+fn bot_session(api: &Api, conversation: Conversation, head: i64, read_seq: i64) -> BotSession {
     let snapshot = api.engine.registry().snapshot();
     // A bot whose folder is gone still has its old conversations.
     let bot = snapshot.bot(&conversation.bot).map_or_else(
@@ -113,6 +115,7 @@ fn bot_session(api: &Api, conversation: Conversation, head: i64) -> BotSession {
         status: conversation.status.as_str(),
         channel: conversation.channel,
         head_seq: head,
+        read_seq,
         created_at: rfc3339(conversation.created_at),
     }
 }
@@ -130,7 +133,7 @@ pub(super) async fn create(
         CredentialKind::ApiKey => "api",
     };
     let conversation = api.hub.open(&caller.principal, &body.value.bot_id, channel).await?;
-    Ok((StatusCode::CREATED, Answer(bot_session(&api, conversation, 0))))
+    Ok((StatusCode::CREATED, Answer(bot_session(&api, conversation, 0, 0))))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -189,7 +192,7 @@ pub(super) async fn list(
     Ok(Answer(SessionList { sessions, next }))
 }
 
-fn cursor(text: &str) -> ApiResult<(i64, &str)> {
+pub(super) fn cursor(text: &str) -> ApiResult<(i64, &str)> {
     let parts = text.split_once('.').and_then(|(at, id)| Some((at.parse().ok()?, id)));
     parts.ok_or_else(|| Error::invalid("before is not the next of an earlier page").into())
 }
@@ -200,7 +203,7 @@ fn listed(api: &Api, row: Listed) -> ListedSession {
         Some(LastMessage { seq, sender: post.sender, text: post.content.chars().take(120).collect(), ts: post.ts })
     });
     ListedSession {
-        session: bot_session(api, row.conversation, row.head),
+        session: bot_session(api, row.conversation, row.head, row.read_seq),
         updated_at: rfc3339(row.updated_at),
         last_message,
     }

@@ -29,7 +29,7 @@ const REMEMBERED: usize = 16 * 1024;
 
 /// The conversations of one installation.
 pub struct Hub {
-    engine: Arc<Engine>,
+    pub(super) engine: Arc<Engine>,
     /// Only what never changes of a conversation is read from here; whether it is open is asked in the turn itself.
     remembered: Mutex<LruCache<String, Arc<Conversation>>>,
 }
@@ -49,7 +49,7 @@ impl Hub {
         Arc::new(Self { engine, remembered: Mutex::new(LruCache::new(REMEMBERED)) })
     }
 
-    fn store(&self) -> &Arc<Store> {
+    pub(super) fn store(&self) -> &Arc<Store> {
         self.engine.store()
     }
 
@@ -135,7 +135,9 @@ impl Hub {
             Meaning::Say(message) => message,
             Meaning::Run(request) => {
                 let id = conversation.id.clone();
-                let place = Place::Conversation { id, said: Box::new(event.clone()), body_hash: body_hash.clone() };
+                let owner = conversation.owner.clone();
+                let place =
+                    Place::Conversation { id, owner, said: Box::new(event.clone()), body_hash: body_hash.clone() };
                 let (bot, command) = (request.bot.clone().unwrap_or_default(), request.command.clone());
                 match self.engine.invoke(principal, *request, place).await {
                     Ok(Invoked::Said(receipt)) => return Ok(receipt),
@@ -161,8 +163,8 @@ impl Hub {
         let name = snapshot.bot(&conversation.bot).map(|loaded| loaded.bot.display_name.clone());
         let bot = Speaker { id: &conversation.bot, name: name.as_deref().unwrap_or(&conversation.bot) };
         let answer = Answer { conversation: &conversation.id, reply_to: &said.id, message }.event(bot, None, at)?;
-        let conversation = conversation.id.clone();
-        let turn = Turn { conversation, said, body_hash, execution: None, follows: vec![answer] };
+        let (conversation, owner) = (conversation.id.clone(), conversation.owner.clone());
+        let turn = Turn { conversation, owner, said, body_hash, execution: None, follows: vec![answer] };
         self.store().commit_turn(turn).await
     }
 }
@@ -173,7 +175,7 @@ fn is_for_the_speaker(error: &Error) -> bool {
         || (error.kind == Kind::Conflict && error.code == "AMBIGUOUS_COMMAND")
 }
 
-fn check_content(content: &str) -> Result<()> {
+pub(super) fn check_content(content: &str) -> Result<()> {
     if content.trim().is_empty() {
         return Err(Error::invalid("a message needs some content").details(json!({ "field": "content" })));
     }
@@ -201,6 +203,9 @@ fn said_event(principal: &Principal, said: &Said, at: Millis) -> Result<NewEvent
         parts: Vec::new(),
         suggestions: Vec::new(),
         ts: rfc3339(at),
+        edited_at: None,
+        edits: Vec::new(),
+        deleted_at: None,
     };
     Ok(NewEvent {
         stream: Stream::conversation(&said.conversation),

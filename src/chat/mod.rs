@@ -1,8 +1,14 @@
 //! Floor 6: conversations in, messages out.
 //!
-//! [`Hub`] opens and closes conversations and takes what is said in them; `intent` decides what a text means there.
+//! [`Hub`] opens and closes conversations and takes what is said in them; `meaning` decides what a text means there,
+//! `change` edits them and takes them back, `search` finds them, `attention` keeps read marks and passes on who is writing.
 
+mod attention;
+mod change;
 mod hub;
 mod meaning;
+mod search;
 
+pub use change::Target;
 pub use hub::{Hub, Said};
+pub use search::{Hit, Hits};

@@ -64,7 +64,7 @@ pub enum Place {
     /// A caller that polls.
     Poll { idempotency_key: Option<String>, body_hash: Option<String> },
     /// A conversation: what was said there is part of the same transaction.
-    Conversation { id: String, said: Box<NewEvent>, body_hash: String },
+    Conversation { id: String, owner: String, said: Box<NewEvent>, body_hash: String },
 }
 
 /// What an invocation came to.

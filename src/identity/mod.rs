@@ -86,7 +86,7 @@ impl Identity {
         match token::kind(token) {
             Some(TokenKind::Session) => self.login(token).await,
             Some(TokenKind::ApiKey) => self.api_key(token).await,
-            Some(TokenKind::SignInLink) | None => Err(refused()),
+            Some(TokenKind::SignInLink | TokenKind::SocketTicket) | None => Err(refused()),
         }
     }
 

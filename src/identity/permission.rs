@@ -32,6 +32,11 @@ pub enum Object<'a> {
         arguments: Option<&'a BTreeMap<String, String>>,
     },
     Conversation(&'a Conversation),
+    /// Something said in a conversation, and by which principal.
+    Message {
+        conversation: &'a Conversation,
+        author: &'a str,
+    },
     /// A run, by the principal that started it.
     Execution(&'a str),
     /// Settings, health details, manifests.
@@ -73,10 +78,15 @@ pub fn decide(principal: &Principal, verb: Verb, object: Object<'_>) -> Decision
                 _ => of_command,
             }
         }
-        Object::Conversation(conversation) if conversation.owner != principal.id => {
+        Object::Conversation(conversation) | Object::Message { conversation, .. }
+            if conversation.owner != principal.id =>
+        {
             deny("a conversation belongs to who opened it")
         }
-        Object::Conversation(_) => match verb {
+        Object::Message { author, .. } if verb == Verb::Manage && author != principal.id => {
+            deny("a message is changed by who said it")
+        }
+        Object::Conversation(_) | Object::Message { .. } => match verb {
             Verb::Chat | Verb::Manage if !has_any(principal, &[Role::User, Role::Executor]) => {
                 deny("role readonly may look, not speak")
             }
@@ -95,7 +105,9 @@ pub fn authorize(principal: &Principal, verb: Verb, object: Object<'_>) -> Resul
         return Ok(());
     }
     Err(match object {
-        Object::Conversation(conversation) if conversation.owner != principal.id => {
+        Object::Conversation(conversation) | Object::Message { conversation, .. }
+            if conversation.owner != principal.id =>
+        {
             crate::store::conversation::unknown(&conversation.id)
         }
         Object::Execution(_) => Error::not_found("there is no such execution"),
@@ -104,7 +116,9 @@ pub fn authorize(principal: &Principal, verb: Verb, object: Object<'_>) -> Resul
         Object::Command { command, .. } => {
             Error::forbidden(format!("you may not use command '{}': {}", command.name, decision.rule))
         }
-        Object::Conversation(_) | Object::Installation => Error::forbidden(format!("Access denied: {}", decision.rule)),
+        Object::Conversation(_) | Object::Message { .. } | Object::Installation => {
+            Error::forbidden(format!("Access denied: {}", decision.rule))
+        }
     })
 }
 

@@ -18,16 +18,19 @@ pub enum TokenKind {
     ApiKey,
     /// A one-time sign-in link: `plr_l_…`.
     SignInLink,
+    /// Opens one web socket, once: `plr_t_…`.
+    SocketTicket,
 }
 
 impl TokenKind {
-    const ALL: [Self; 3] = [Self::Session, Self::ApiKey, Self::SignInLink];
+    const ALL: [Self; 4] = [Self::Session, Self::ApiKey, Self::SignInLink, Self::SocketTicket];
 
     fn prefix(self) -> &'static str {
         match self {
             Self::Session => "plr_s_",
             Self::ApiKey => "plr_k_",
             Self::SignInLink => "plr_l_",
+            Self::SocketTicket => "plr_t_",
         }
     }
 }

@@ -27,6 +27,20 @@ pub enum Part {
     Divider,
 }
 
+impl Part {
+    /// Everything in it that is read.
+    pub fn texts(&self) -> Vec<&str> {
+        match self {
+            Self::Markdown { text } | Self::Code { text, .. } | Self::Quote { text } => vec![text],
+            Self::Fields { fields } => fields.iter().flat_map(|field| [&*field.name, &*field.value]).collect(),
+            Self::Table { columns, rows } => columns.iter().chain(rows.iter().flatten()).map(String::as_str).collect(),
+            Self::List { items: texts } | Self::Context { texts } => texts.iter().map(String::as_str).collect(),
+            Self::Image { alt, .. } => vec![alt],
+            Self::Divider => Vec::new(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Field {
     pub name: String,
@@ -122,6 +136,15 @@ pub struct Post {
     pub suggestions: Vec<String>,
     /// RFC 3339.
     pub ts: String,
+    /// When its text was replaced last; `content` is the text that counts now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited_at: Option<String>,
+    /// The places of the events that replaced it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<i64>,
+    /// When it was taken back; its text is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<String>,
 }
 
 /// Characters that Markdown may read as markup.

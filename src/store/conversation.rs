@@ -13,13 +13,15 @@ pub struct Listed {
     pub conversation: Conversation,
     pub updated_at: Millis,
     pub head: i64,
+    /// How far its owner has read it.
+    pub read_seq: i64,
     /// The payload of the newest message event, when there is one.
     pub last_message: Option<(i64, String)>,
 }
 
-const COLUMNS: &str = "c.id, c.bot, c.owner, c.channel, c.status, c.created_at, c.closed_at, c.updated_at";
+pub(super) const COLUMNS: &str = "c.id, c.bot, c.owner, c.channel, c.status, c.created_at, c.closed_at, c.updated_at";
 
-fn conversation(row: &Row) -> Result<Conversation, Failure> {
+pub(super) fn conversation(row: &Row) -> Result<Conversation, Failure> {
     let status: String = row.get(4)?;
     Ok(Conversation {
         id: row.get(0)?,
@@ -112,9 +114,11 @@ impl Store {
     pub async fn conversations(&self, owner: &str, after: Option<(Millis, &str)>, limit: i64) -> Result<Vec<Listed>> {
         let mut reader = self.reader().await?;
         let text = format!(
-            "SELECT {COLUMNS}, coalesce(s.head, 0), e.seq, e.payload FROM conversations c \
+            "SELECT {COLUMNS}, coalesce(s.head, 0), e.seq, e.payload, coalesce(r.read_seq, 0) FROM conversations c \
              LEFT JOIN streams s ON s.stream = 'conv:' || c.id \
-             LEFT JOIN events e ON e.stream = s.stream AND e.seq = s.head AND e.kind = 'message' \
+             LEFT JOIN events e ON e.stream = s.stream AND e.seq = (SELECT m.seq FROM events m \
+             WHERE m.stream = s.stream AND m.kind = 'message' ORDER BY m.seq DESC LIMIT 1) \
+             LEFT JOIN read_marks r ON r.conversation = c.id AND r.principal = c.owner \
              WHERE c.owner = $1 AND c.status = 'active' \
              AND (c.updated_at < $2 OR (c.updated_at = $2 AND c.id < $3)) \
              ORDER BY c.updated_at DESC, c.id DESC LIMIT $4"
@@ -130,6 +134,7 @@ impl Store {
                     conversation: conversation(row)?,
                     updated_at: row.get(7)?,
                     head: row.get(8)?,
+                    read_seq: row.get(11)?,
                     last_message: seq.zip(payload),
                 })
             })

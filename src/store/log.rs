@@ -118,7 +118,7 @@ impl Transaction<'_> {
         }
         self.write(insert).await?;
         for (event, place) in events.iter().zip(&places) {
-            self.announce(Frame {
+            self.announce(Frame::Logged {
                 stream: event.stream.clone(),
                 seq: place.seq,
                 bytes: Bytes::from(frame(event.kind, &event.stream, place.seq, event.payload.get())),

@@ -21,11 +21,14 @@ use crate::model::{Error, Result};
 use crate::tasks::Tasks;
 
 pub mod api_key;
+pub mod change;
 pub mod conversation;
 pub mod execution;
 pub mod log;
 mod postgres;
 mod query;
+pub mod read_mark;
+pub mod search;
 pub mod session;
 mod sqlite;
 pub mod stats;
@@ -165,7 +168,10 @@ const OUTDATED: &str = "failed to bring the database up to date";
 
 /// The released migrations.
 fn migrator() -> Migrator {
-    let files = [(1, "foundation", include_str!("../../migrations/0001_foundation.sql"))];
+    let files = [
+        (1, "foundation", include_str!("../../migrations/0001_foundation.sql")),
+        (2, "read marks", include_str!("../../migrations/0002_read_marks.sql")),
+    ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
     });

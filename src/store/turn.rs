@@ -4,6 +4,8 @@ use super::Store;
 use super::execution::NewExecution;
 use super::log::{Identity, Receipt};
 use super::transaction::{Transaction, Work};
+use crate::bus::{Frame, Passing};
+use crate::clock::rfc3339;
 use crate::model::event::NewEvent;
 use crate::model::{Error, Result};
 
@@ -12,6 +14,8 @@ use crate::model::{Error, Result};
 pub struct Turn {
     /// The conversation it is said in; the turn is refused when that is closed.
     pub conversation: String,
+    /// Whose conversation it is: their devices hear that it has grown.
+    pub owner: String,
     /// What was said; its client id, if any, makes it recognisable.
     pub said: NewEvent,
     /// SHA-256 of what was said, hex.
@@ -41,6 +45,10 @@ impl Work for Turn {
         }
         let events: Vec<NewEvent> = std::iter::once(&self.said).chain(&self.follows).cloned().collect();
         let mut places = transaction.append(&events, Some(&self.body_hash)).await?;
+        let own = events.iter().zip(&places).filter(|(event, _)| event.stream == self.said.stream);
+        let head = own.map(|(_, place)| place.seq).max().unwrap_or_default();
+        let at = rfc3339(self.said.created_at);
+        transaction.announce(Frame::Passing(Passing::activity(&self.owner, &self.conversation, head, &at)));
         Ok(Receipt { place: places.swap_remove(0), duplicate: false })
     }
 }

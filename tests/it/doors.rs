@@ -15,6 +15,7 @@ on_both_databases!(
     a_cookie_counts_only_for_our_own_pages,
     every_door_is_described_and_closed,
     health_is_open_to_everybody,
+    the_frames_are_described,
 );
 
 async fn a_sign_in_link_opens_one_session(server: Arc<Server>) {
@@ -141,6 +142,47 @@ async fn health_is_open_to_everybody(server: Arc<Server>) {
     );
     assert!(report["bots"].as_array().unwrap().iter().all(|bot| bot["status"] == "online"), "{report}");
     assert_eq!(server.program(Role::User).await.get("/api/admin/bots").await.error(403), "FORBIDDEN");
+}
+
+/// Every frame that any test receives is held against the schema; this one sees that it would say so.
+async fn the_frames_are_described(server: Arc<Server>) {
+    let answer = server.anybody().get("/ws/schema").await;
+    assert_eq!(answer.headers["content-type"], "application/schema+json");
+    let document = answer.expect(200);
+    let whole = jsonschema::validator_for(&document).unwrap();
+    assert!(whole.is_valid(&json!({ "type": "message", "session_id": "s", "content": "x" })), "a client's");
+    let frames = server.anybody().frames().await;
+    let pong = json!({ "type": "pong", "timestamp": 1 });
+    assert!(whole.is_valid(&pong) && frames.is_valid(&pong), "the server's");
+    for wrong in [
+        json!({ "type": "pong" }),
+        json!({ "type": "pong", "timestamp": 1, "more": 1 }),
+        json!({ "type": "dance" }),
+        json!({ "type": "message", "stream": "conv:s", "seq": 1, "content": "x" }),
+        json!({ "type": "ack", "id": null, "session_id": "s", "message_id": "m", "seq": 1, "duplicate": false, "read_seq": 1 }),
+    ] {
+        assert!(!frames.is_valid(&wrong), "{wrong}");
+    }
+    // What a session really holds, all kinds of events of it.
+    let program = server.program(Role::User).await;
+    let session = program.open("hello").await;
+    let message = program.say(&session, "greet Ann").await["reply_to"].as_str().unwrap().to_owned();
+    program.say(&session, "describe my-command-name").await;
+    let path = format!("/api/session/{session}/messages/{message}");
+    let changed = |mut event: serde_json::Value| {
+        event["unknown"] = json!(1);
+        event
+    };
+    program.patch(&path, &json!({ "content": "greet Bob" })).await.expect(200);
+    program.delete(&path).await.expect(200);
+    program.delete(&format!("/api/session/{session}")).await.expect(200);
+    let page = program.get(&format!("/api/session/{session}/events")).await.expect(200);
+    let events = page["events"].as_array().unwrap();
+    assert_eq!(events.len(), 7);
+    for event in events {
+        assert!(frames.is_valid(event), "{event}");
+        assert!(!frames.is_valid(&changed(event.clone())), "a field that nobody described: {event}");
+    }
 }
 
 /// Doors are only mounted together with their description: no plain `.route(` in the doors' floor.

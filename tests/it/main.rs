@@ -5,11 +5,15 @@
     reason = "a test that cannot go on ends there; this lint knows only functions marked as tests"
 )]
 
+mod attention;
 mod bots;
+mod changes;
 mod commands;
 mod doors;
 mod durability;
 mod floors;
+mod search;
 mod sessions;
 mod sockets;
 mod support;
+mod tickets;

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::model::Error;
+use crate::store::log::Receipt;
 
 /// What a client sends.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ClientFrame {
     /// Something said. `id` is the client's own for it and makes it safe to send again.
@@ -29,10 +30,46 @@ pub(super) enum ClientFrame {
         epoch: Option<String>,
         #[serde(default = "five_hundred")]
         limit: i64,
+        /// Frames that pass by and are sent only on wish: `typing`.
+        #[serde(default)]
+        want: Vec<String>,
     },
-    Unsubscribe {
-        stream: String,
+    /// Read a stream no longer.
+    Unsubscribe { stream: String },
+    /// The newest events before a place, for reading back.
+    History {
+        #[serde(default)]
+        id: Option<String>,
+        session_id: String,
+        #[serde(default)]
+        before: Option<i64>,
+        #[serde(default = "fifty")]
+        limit: i64,
     },
+    /// Another text for what one said before.
+    Edit {
+        #[serde(default)]
+        id: Option<String>,
+        session_id: String,
+        message_id: String,
+        content: String,
+    },
+    /// Takes back what one said before.
+    Delete {
+        #[serde(default)]
+        id: Option<String>,
+        session_id: String,
+        message_id: String,
+    },
+    /// How far the client has read.
+    Read {
+        #[serde(default)]
+        id: Option<String>,
+        session_id: String,
+        read_seq: i64,
+    },
+    /// Somebody is writing; said again while it goes on.
+    Typing { session_id: String },
     /// Answered with the same timestamp.
     Ping {
         #[serde(default)]
@@ -44,7 +81,12 @@ fn five_hundred() -> i64 {
     500
 }
 
-const TYPES: [&str; 4] = ["message", "subscribe", "unsubscribe", "ping"];
+fn fifty() -> i64 {
+    50
+}
+
+pub(super) const TYPES: [&str; 9] =
+    ["message", "edit", "delete", "subscribe", "unsubscribe", "history", "read", "typing", "ping"];
 
 /// Why a frame could not be read, and the id to answer under.
 pub(super) struct Unreadable {
@@ -96,6 +138,14 @@ pub(super) fn text<T: Serialize>(frame: &T) -> String {
         tracing::error!(%error, "failed to write a frame");
         r#"{"type":"error","id":null,"error":{"code":"SERVER_ERROR","message":"failed to write a frame","details":null}}"#.to_owned()
     })
+}
+
+/// What a client asked for is committed: the message it is about, and the place of the event.
+pub(super) fn ack(id: Option<&str>, session: &str, message_id: &str, receipt: &Receipt) -> String {
+    text(&json!({
+        "type": "ack", "id": id, "session_id": session, "message_id": message_id, "seq": receipt.place.seq,
+        "duplicate": receipt.duplicate,
+    }))
 }
 
 /// An error frame, answering the frame with that id.

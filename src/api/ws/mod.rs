@@ -1,6 +1,7 @@
 //! The web socket: the same log as every other door, live.
 //!
-//! `frame` is what travels, `socket` is one connection. There is no queue per connection: a connection owns its place in
+//! `frame` is what travels, `socket` is one connection, `reading` its place in one stream, `request` what its frames ask for,
+//! `schema` their description, and `ticket` a way to open one. There is no queue per connection: a connection owns its place in
 //! each stream it reads, and what it has not sent yet is in the log.
 
 use std::collections::HashMap;
@@ -14,12 +15,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::Api;
 use super::error::ApiResult;
-use super::extract::{Carrier, token};
-use crate::identity::Caller;
 use crate::model::{Error, Kind};
 
 mod frame;
+mod reading;
+mod request;
+pub(super) mod schema;
 mod socket;
+pub(super) mod ticket;
 
 /// The subprotocol of our own clients; without it a socket speaks the plain form.
 const PROTOCOL: &str = "parlour.v1";
@@ -27,9 +30,10 @@ const PROTOCOL: &str = "parlour.v1";
 /// The largest frame a client may send, in bytes.
 const MAX_FRAME: usize = 256 * 1024;
 
-/// The sockets by the credential they were opened with, so that a logout can close them.
+/// The sockets by the credential they were opened with, so that a logout can close them, and the tickets for new ones.
 #[derive(Default)]
 pub struct Sockets {
+    tickets: ticket::Tickets,
     tokens: Mutex<HashMap<String, (CancellationToken, usize)>>,
 }
 
@@ -62,17 +66,17 @@ impl Sockets {
     }
 }
 
-/// Opens a web socket. With a cookie the `Origin` must be this server's.
+/// Opens a web socket. With a cookie the `Origin` must be this server's; a ticket opens it without either.
 #[utoipa::path(get, path = "/ws", tag = "session",
     responses((status = 101, description = "A web socket; subprotocol parlour.v1, or none for plain messages"), (status = 401), (status = 403), (status = 400)))]
 pub(super) async fn connect(
     State(api): State<Api>,
     headers: HeaderMap,
-    caller: Caller,
+    ticket::Opener(caller): ticket::Opener,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> ApiResult<Response> {
     // A socket acts for its user, so a GET with a cookie needs what a POST needs: browsers send no pre-flight here.
-    if matches!(token(&headers), Some((_, Carrier::Cookie))) && !api.is_same_origin(&headers) {
+    if ticket::is_by_cookie(&headers) && !api.is_same_origin(&headers) {
         return Err(Error::new(Kind::Forbidden, "CROSS_ORIGIN", "this page may not open a socket here").into());
     }
     let upgrade = upgrade.map_err(|_| Error::invalid("this address takes a web socket"))?;

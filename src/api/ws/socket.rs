@@ -14,13 +14,14 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::super::Api;
 use super::frame::{self, ClientFrame};
+use super::reading::{FROM_NOW_ON, Opened, Reading, Wish, open};
+use super::request::{Asker, check_id};
 use super::{MAX_FRAME, PROTOCOL};
-use crate::bus::{Inbox, Live, Subscription};
+use crate::bus::Inbox;
 use crate::chat::Said;
 use crate::identity::Caller;
-use crate::identity::permission::{Object, Verb, authorize};
 use crate::model::conversation::Millis;
-use crate::model::event::{Stream, Subject};
+use crate::model::event::Stream;
 use crate::model::{Error, Kind, Result};
 use crate::store::log::Receipt;
 
@@ -28,8 +29,6 @@ use crate::store::log::Receipt;
 const MAX_IN_FLIGHT: usize = 32;
 /// Streams one connection may read.
 const MAX_SUBSCRIPTIONS: usize = 256;
-/// Frames sent from one stream before the others get their turn.
-const PAGE: i64 = 100;
 /// A client that takes nothing for this long is sent away.
 const SEND_LIMIT: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -39,6 +38,8 @@ const IDLE_LIMIT: Duration = Duration::from_secs(60);
 const RENEW: Duration = Duration::from_secs(60);
 /// Frames that cannot be read before a client is sent away.
 const MAX_BAD_FRAMES: u32 = 20;
+/// Who goes on typing says so to the others this often, whatever their client sends.
+const TYPING_STEP: Millis = 2000;
 
 /// Why a connection ends, by the code of its close frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,26 +73,22 @@ impl End {
     }
 }
 
-/// A stream this connection reads.
-struct Reading {
-    subscription: Subscription,
-    /// The last `seq` that was sent.
-    position: i64,
-    /// The head at the time of the subscription, until it is reached and said.
-    catching_up: Option<i64>,
-}
-
-/// A subscription that was allowed, not yet announced.
-struct Opened {
-    reading: Reading,
-    head: i64,
-    recovered: bool,
-    limited: bool,
-}
-
 enum Done {
-    Said { id: Option<String>, session: String, outcome: Result<Receipt>, opened: Option<Opened> },
-    Subscribed { id: Option<String>, outcome: Result<Opened> },
+    Said {
+        id: Option<String>,
+        session: String,
+        outcome: Result<Receipt>,
+        opened: Option<Opened>,
+    },
+    Subscribed {
+        id: Option<String>,
+        outcome: Result<Opened>,
+    },
+    /// Anything else: with the frame that answers it, if any.
+    Asked {
+        id: Option<String>,
+        outcome: Result<Option<String>>,
+    },
 }
 
 type Doing = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -106,6 +103,8 @@ struct Connection {
     next_slot: u64,
     waiting: VecDeque<ClientFrame>,
     bad_frames: u32,
+    /// When the client last said that it is typing, by conversation; what is older than a step is forgotten.
+    typing: HashMap<String, Millis>,
     /// Whether the client has asked for anything since its credential was last looked at.
     used: bool,
 }
@@ -126,6 +125,7 @@ pub(super) async fn serve(api: Api, caller: Caller, mut socket: WebSocket, plain
         next_slot: 0,
         waiting: VecDeque::new(),
         bad_frames: 0,
+        typing: HashMap::new(),
         used: false,
     };
     let end = tokio::select! {
@@ -276,14 +276,31 @@ impl Connection {
             ClientFrame::Message { id, session_id, content, reply_to } => {
                 Some(self.start_say(id, session_id, content, reply_to))
             }
-            ClientFrame::Subscribe { id, stream, after, epoch, limit } => {
-                let opening = self.open(Wish { stream, after, epoch, limit });
+            ClientFrame::Subscribe { id, stream, after, epoch, limit, want } => {
+                let opening = self.open(Wish { stream, after, epoch, limit, want });
                 Some(Box::pin(async move { Done::Subscribed { id, outcome: opening.await } }))
             }
             ClientFrame::Unsubscribe { stream } => {
                 self.readings.retain(|_, reading| reading.subscription.stream().as_str() != stream);
                 None
             }
+            ClientFrame::Edit { id, session_id, message_id, content } => {
+                let asker = self.asker();
+                Some(asked(id, move |id| asker.edit(id, session_id, message_id, content)))
+            }
+            ClientFrame::Delete { id, session_id, message_id } => {
+                let asker = self.asker();
+                Some(asked(id, move |id| asker.delete(id, session_id, message_id)))
+            }
+            ClientFrame::History { id, session_id, before, limit } => {
+                let asker = self.asker();
+                Some(asked(id, move |id| async move { asker.history(id, &session_id, before, limit).await }))
+            }
+            ClientFrame::Read { id, session_id, read_seq } => {
+                let asker = self.asker();
+                Some(asked(id, move |id| async move { asker.read(id, &session_id, read_seq).await }))
+            }
+            ClientFrame::Typing { session_id } => self.start_typing(session_id),
             // Answered when it was read.
             ClientFrame::Ping { .. } => None,
         }
@@ -294,7 +311,7 @@ impl Connection {
         // A plain client never subscribes; it hears the answers in the conversations it speaks in.
         let opening = (self.plain && !self.reads(&Stream::conversation(&session))).then(|| {
             let stream = Stream::conversation(&session).to_string();
-            self.open(Wish { stream, after: Millis::MAX, epoch: None, limit: 1 })
+            self.open(Wish { stream, after: FROM_NOW_ON, epoch: None, limit: 1, want: Vec::new() })
         });
         Box::pin(async move {
             let mut opened = None;
@@ -304,9 +321,7 @@ impl Connection {
                     Err(error) => return Done::Said { id, session, outcome: Err(error), opened: None },
                 }
             }
-            if let Some(id) = id.as_deref().filter(|id| !frame::is_client_id(id)) {
-                let error =
-                    Error::invalid("an id has 1 to 64 of the characters A-Z a-z 0-9 _ -").details(json!({ "id": id }));
+            if let Err(error) = check_id(id.as_deref()) {
                 return Done::Said { id: None, session, outcome: Err(error), opened };
             }
             let said = Said { conversation: session.clone(), content, client_id: id.clone(), reply_to };
@@ -319,34 +334,32 @@ impl Connection {
         self.readings.values().any(|reading| reading.subscription.stream() == stream)
     }
 
-    /// Checks the right to a stream and finds the place to read from. Attached to the live end first, so that nothing
-    /// can come between the log and what follows.
+    fn asker(&self) -> Asker {
+        Asker { api: self.api.clone(), caller: self.caller.clone() }
+    }
+
+    fn start_typing(&mut self, session: String) -> Option<Doing> {
+        let now = self.api.engine.clock().now();
+        self.typing.retain(|_, at| now - *at < TYPING_STEP);
+        if self.typing.contains_key(&session) {
+            return None;
+        }
+        self.typing.insert(session.clone(), now);
+        let asker = self.asker();
+        Some(Box::pin(async move { Done::Asked { id: None, outcome: asker.typing(&session).await } }))
+    }
+
     fn open(&mut self, wish: Wish) -> impl Future<Output = Result<Opened>> + Send + use<> {
         let slot = self.next_slot;
         self.next_slot += 1;
         let full = self.readings.len() >= MAX_SUBSCRIPTIONS;
-        let (api, caller, inbox) = (self.api.clone(), self.caller.clone(), self.inbox.clone());
+        let (Asker { api, caller }, inbox) = (self.asker(), self.inbox.clone());
         async move {
             if full {
                 let message = format!("one connection reads at most {MAX_SUBSCRIPTIONS} streams");
                 return Err(Error::new(Kind::RateLimited, "TOO_MANY_SUBSCRIPTIONS", message));
             }
-            let stream = Stream::parse(&wish.stream).ok_or_else(|| {
-                Error::invalid("a stream is conv:, exec: or user: and an id").details(json!({ "field": "stream" }))
-            })?;
-            may_read(&api, &caller, &stream).await?;
-            let subscription = api.engine.bus().subscribe(&stream, &inbox, slot);
-            let store = api.engine.store();
-            let head = store.head(&stream).await?;
-            let same_epoch = wish.epoch.as_deref().is_none_or(|epoch| epoch == store.epoch());
-            let from_now_on = wish.after == Millis::MAX;
-            let recovered = from_now_on || (same_epoch && wish.after >= 0 && wish.after <= head);
-            let after = if recovered { wish.after.min(head) } else { 0 };
-            let limit = wish.limit.clamp(1, 1000);
-            let limited = head - after > limit;
-            let position = if limited { head - limit } else { after };
-            let reading = Reading { subscription, position, catching_up: Some(head) };
-            Ok(Opened { reading, head, recovered, limited })
+            open(&api, &caller, &inbox, slot, wish).await
         }
     }
 
@@ -354,14 +367,11 @@ impl Connection {
         match done {
             Done::Said { id, session, outcome, opened } => {
                 if let Some(opened) = opened {
-                    self.readings
-                        .insert(opened.reading.subscription.slot(), Reading { catching_up: None, ..opened.reading });
+                    let reading = opened.reading.silent();
+                    self.readings.insert(reading.subscription.slot(), reading);
                 }
                 let answer = match outcome {
-                    Ok(receipt) => frame::text(&json!({
-                        "type": "ack", "id": id, "session_id": session, "message_id": receipt.place.event_id,
-                        "seq": receipt.place.seq, "duplicate": receipt.duplicate,
-                    })),
+                    Ok(receipt) => frame::ack(id.as_deref(), &session, &receipt.place.event_id, &receipt),
                     Err(error) => self.refusal(id.as_deref(), &error),
                 };
                 send(socket, answer).await?;
@@ -370,6 +380,9 @@ impl Connection {
                 }
                 Ok(())
             }
+            Done::Asked { outcome: Ok(None), .. } => Ok(()),
+            Done::Asked { outcome: Ok(Some(answer)), .. } => send(socket, answer).await,
+            Done::Asked { id, outcome: Err(error) } => send(socket, self.refusal(id.as_deref(), &error)).await,
             Done::Subscribed { id, outcome: Err(error) } => send(socket, self.refusal(id.as_deref(), &error)).await,
             Done::Subscribed { id, outcome: Ok(opened) } => self.announce(socket, id, opened).await,
         }
@@ -405,67 +418,43 @@ impl Connection {
             .for_each(|r| r.subscription.poke());
     }
 
-    /// Sends what the marked streams hold, at most a page of each; a stream that holds more is marked again.
+    /// Sends what the marked streams hold, at most a page of each.
     async fn pump(&mut self, socket: &mut WebSocket, slots: Vec<u64>) -> Result<(), End> {
         for slot in slots {
             let Some(reading) = self.readings.get_mut(&slot) else { continue };
-            let replaying = reading.catching_up.is_some_and(|head| reading.position < head);
-            let live = if replaying { Live::Behind } else { reading.subscription.read(reading.position) };
-            let frames = match live {
-                Live::Nothing => Vec::new(),
-                Live::Frames(frames) => frames,
-                Live::Behind => {
-                    let stream = reading.subscription.stream();
-                    let page = self.api.engine.store().events_after(stream, reading.position, PAGE).await;
-                    match page {
-                        Ok(page) => page.frames(stream).collect(),
-                        Err(error) => {
-                            tracing::error!(%error, "failed to read the log for a socket");
-                            return Err(End::Fault);
-                        }
-                    }
-                }
-            };
-            let more = !frames.is_empty();
-            if let Some((seq, _)) = frames.last() {
-                reading.position = *seq;
-            }
-            let caught_up = reading.catching_up.filter(|head| reading.position >= *head);
-            if caught_up.is_some() {
-                reading.catching_up = None;
-            }
-            if more {
-                reading.subscription.poke();
-            }
-            let stream = reading.subscription.stream().to_string();
-            send_frames(socket, frames, self.plain).await?;
-            if let Some(seq) = caught_up {
-                send(socket, frame::text(&json!({ "type": "caught_up", "stream": stream, "seq": seq }))).await?;
-            }
+            let batch = reading.next(self.api.engine.store()).await.map_err(|error| {
+                tracing::error!(%error, "failed to read the log for a socket");
+                End::Fault
+            })?;
+            let plain = self.plain;
+            let shown = batch.frames.into_iter().filter_map(|(_, bytes)| match plain {
+                true => frame::plain(&bytes).map(Utf8Bytes::from),
+                false => Utf8Bytes::try_from(bytes).ok(),
+            });
+            let stream = reading.subscription.stream().as_str();
+            let caught_up = batch
+                .caught_up
+                .map(|seq| Utf8Bytes::from(frame::text(&json!({ "type": "caught_up", "stream": stream, "seq": seq }))));
+            let passing = batch.passing.into_iter().filter(|_| !plain);
+            let texts = shown.chain(caught_up).chain(passing.filter_map(|bytes| Utf8Bytes::try_from(bytes).ok()));
+            send_frames(socket, texts).await?;
         }
         Ok(())
     }
 }
 
-struct Wish {
-    stream: String,
-    after: i64,
-    epoch: Option<String>,
-    limit: i64,
-}
-
-async fn may_read(api: &Api, caller: &Caller, stream: &Stream) -> Result<()> {
-    let principal = &caller.principal;
-    match stream.subject() {
-        Subject::Conversation(id) => api.hub.conversation(principal, id, Verb::View).await.map(|_| ()),
-        Subject::Execution(id) => {
-            let unknown = || Error::not_found("there is no such execution");
-            let execution = api.engine.store().execution(id).await?.ok_or_else(unknown)?;
-            authorize(principal, Verb::View, Object::Execution(&execution.principal))
+/// Does what a frame asks for, after a look at its id.
+fn asked<F, R>(id: Option<String>, ask: F) -> Doing
+where
+    F: FnOnce(Option<String>) -> R + Send + 'static,
+    R: Future<Output = Result<Option<String>>> + Send,
+{
+    Box::pin(async move {
+        match check_id(id.as_deref()) {
+            Ok(()) => Done::Asked { outcome: ask(id.clone()).await, id },
+            Err(error) => Done::Asked { id: None, outcome: Err(error) },
         }
-        Subject::User(id) if id == principal.id => Ok(()),
-        Subject::User(_) => Err(Error::not_found("there is no such user")),
-    }
+    })
 }
 
 async fn poll_doing(doing: &mut Option<Doing>) -> Done {
@@ -505,16 +494,10 @@ async fn in_time(sending: impl Future<Output = Result<(), axum::Error>>) -> Resu
     }
 }
 
-/// Hands frames of the log to the socket.
-async fn send_frames(socket: &mut WebSocket, frames: Vec<(i64, Bytes)>, plain: bool) -> Result<(), End> {
-    for (_, bytes) in frames {
-        let text = match plain {
-            true => frame::plain(&bytes).map(Utf8Bytes::from),
-            false => Utf8Bytes::try_from(bytes).ok(),
-        };
-        if let Some(text) = text {
-            send_raw(socket, Message::Text(text)).await?;
-        }
+/// Hands frames to the socket.
+async fn send_frames(socket: &mut WebSocket, texts: impl Iterator<Item = Utf8Bytes>) -> Result<(), End> {
+    for text in texts {
+        send_raw(socket, Message::Text(text)).await?;
     }
     Ok(())
 }

@@ -217,6 +217,10 @@ impl Client {
         Self::send(self.request(Method::DELETE, path)).await
     }
 
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
+        Self::send(self.request(Method::PATCH, path).json(body)).await
+    }
+
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         Self::send(self.request(Method::POST, path).json(body)).await
     }
@@ -248,6 +252,14 @@ impl Client {
         socket
     }
 
+    /// The described form of the server's frames.
+    pub(crate) async fn frames(&self) -> jsonschema::Validator {
+        let mut schema = self.get("/ws/schema").await.expect(200);
+        schema.as_object_mut().expect("a schema").remove("oneOf");
+        schema["$ref"] = json!("#/$defs/server");
+        jsonschema::validator_for(&schema).expect("the schema is one")
+    }
+
     /// Opens a web socket; the error is the status of the refusal.
     pub(crate) async fn raw_socket(&self, protocol: Option<&str>) -> Result<Socket, u16> {
         let url = format!("{}/ws", self.url.replacen("http", "ws", 1));
@@ -259,7 +271,12 @@ impl Client {
             request.headers_mut().insert("sec-websocket-protocol", protocol.parse().expect("a header"));
         }
         match tokio_tungstenite::connect_async(request).await {
-            Ok((stream, _)) => Ok(Socket { stream }),
+            Ok((stream, answer)) => {
+                let selected = answer.headers().get("sec-websocket-protocol");
+                let selected = selected.map(|value| value.to_str().expect("a word").to_owned());
+                let schema = if selected.is_some() { Some(self.frames().await) } else { None };
+                Ok(Socket { stream, selected, schema })
+            }
             Err(tokio_tungstenite::tungstenite::Error::Http(answer)) => Err(answer.status().as_u16()),
             Err(error) => panic!("the socket does not open: {error}"),
         }
@@ -268,6 +285,10 @@ impl Client {
 
 pub(crate) struct Socket {
     stream: tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>,
+    /// The subprotocol the server chose.
+    pub(crate) selected: Option<String>,
+    /// What a frame of the server's looks like; the plain form has none.
+    schema: Option<jsonschema::Validator>,
 }
 
 impl Socket {
@@ -298,7 +319,13 @@ impl Socket {
             let message =
                 tokio::time::timeout(Duration::from_secs(20), self.stream.next()).await.expect("a frame in time");
             match message {
-                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).expect("JSON")),
+                Some(Ok(Message::Text(text))) => {
+                    let frame: Value = serde_json::from_str(&text).expect("JSON");
+                    if let Some(error) = self.schema.as_ref().and_then(|schema| schema.validate(&frame).err()) {
+                        panic!("a frame is not as described: {error} in {frame}");
+                    }
+                    return Ok(frame);
+                }
                 Some(Ok(Message::Close(frame))) => return Err(frame),
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return Err(None),

@@ -1,0 +1,135 @@
+//! One stream that a connection reads: the right to it, the place in it, and what comes next.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::super::Api;
+use crate::bus::{Inbox, Live, PassingKind, Subscription};
+use crate::identity::Caller;
+use crate::identity::permission::{Object, Verb, authorize};
+use crate::model::event::{Stream, Subject};
+use crate::model::{Error, Result};
+use crate::store::Store;
+
+/// Frames sent from one stream before the others get their turn.
+const PAGE: i64 = 100;
+
+/// `after` of a reader that wants nothing but what comes from now on.
+pub(super) const FROM_NOW_ON: i64 = i64::MAX;
+
+/// What a client wants to read.
+pub(super) struct Wish {
+    pub(super) stream: String,
+    pub(super) after: i64,
+    pub(super) epoch: Option<String>,
+    pub(super) limit: i64,
+    /// Kinds of frames that are sent only to who asks for them.
+    pub(super) want: Vec<String>,
+}
+
+/// A stream this connection reads.
+pub(super) struct Reading {
+    pub(super) subscription: Subscription,
+    /// The last `seq` that was sent.
+    pub(super) position: i64,
+    /// The head at the time of the subscription, until it is reached and said.
+    pub(super) catching_up: Option<i64>,
+    /// The last frame that passed by and was sent, by its number on the bus.
+    passed: u64,
+    wants_typing: bool,
+}
+
+/// A subscription that was allowed, not yet announced.
+pub(super) struct Opened {
+    pub(super) reading: Reading,
+    pub(super) head: i64,
+    pub(super) recovered: bool,
+    pub(super) limited: bool,
+}
+
+/// What a stream has for its reader.
+pub(super) struct Batch {
+    /// Frames of the log, in their order.
+    pub(super) frames: Vec<(i64, Bytes)>,
+    /// The place at which the reader has caught up just now.
+    pub(super) caught_up: Option<i64>,
+    /// Frames without a place.
+    pub(super) passing: Vec<Bytes>,
+}
+
+/// Checks the right to a stream and finds the place to read from. Attached to the live end first, so that nothing can
+/// come between the log and what follows.
+pub(super) async fn open(api: &Api, caller: &Caller, inbox: &Arc<Inbox>, slot: u64, wish: Wish) -> Result<Opened> {
+    let stream = Stream::parse(&wish.stream).ok_or_else(|| {
+        Error::invalid("a stream is conv:, exec: or user: and an id").details(json!({ "field": "stream" }))
+    })?;
+    may_read(api, caller, &stream).await?;
+    let subscription = api.engine.bus().subscribe(&stream, inbox, slot);
+    let passed = subscription.newest_passing();
+    let store = api.engine.store();
+    let head = store.head(&stream).await?;
+    let same_epoch = wish.epoch.as_deref().is_none_or(|epoch| epoch == store.epoch());
+    let from_now_on = wish.after == FROM_NOW_ON;
+    let recovered = from_now_on || (same_epoch && wish.after >= 0 && wish.after <= head);
+    let after = if recovered { wish.after.min(head) } else { 0 };
+    let limit = wish.limit.clamp(1, 1000);
+    let limited = head - after > limit;
+    let position = if limited { head - limit } else { after };
+    let wants_typing = wish.want.iter().any(|kind| kind == "typing");
+    let reading = Reading { subscription, position, catching_up: Some(head), passed, wants_typing };
+    Ok(Opened { reading, head, recovered, limited })
+}
+
+async fn may_read(api: &Api, caller: &Caller, stream: &Stream) -> Result<()> {
+    let principal = &caller.principal;
+    match stream.subject() {
+        Subject::Conversation(id) => api.hub.conversation(principal, id, Verb::View).await.map(|_| ()),
+        Subject::Execution(id) => {
+            let unknown = || Error::not_found("there is no such execution");
+            let execution = api.engine.store().execution(id).await?.ok_or_else(unknown)?;
+            authorize(principal, Verb::View, Object::Execution(&execution.principal))
+        }
+        Subject::User(id) if id == principal.id => Ok(()),
+        Subject::User(_) => Err(Error::not_found("there is no such user")),
+    }
+}
+
+impl Reading {
+    /// The same without a word when it has caught up.
+    pub(super) fn silent(mut self) -> Self {
+        self.catching_up = None;
+        self
+    }
+
+    /// Takes what comes next, at most a page; a stream that holds more is marked again.
+    pub(super) async fn next(&mut self, store: &Store) -> Result<Batch> {
+        let replaying = self.catching_up.is_some_and(|head| self.position < head);
+        let live = if replaying { Live::Behind } else { self.subscription.read(self.position) };
+        let frames = match live {
+            Live::Nothing => Vec::new(),
+            Live::Frames(frames) => frames,
+            Live::Behind => {
+                let stream = self.subscription.stream();
+                store.events_after(stream, self.position, PAGE).await?.frames(stream).collect()
+            }
+        };
+        if let Some((seq, _)) = frames.last() {
+            self.position = *seq;
+            self.subscription.poke();
+        }
+        let caught_up = self.catching_up.take_if(|head| self.position >= *head);
+        Ok(Batch { frames, caught_up, passing: self.passing() })
+    }
+
+    fn passing(&mut self) -> Vec<Bytes> {
+        let (newest, frames) = self.subscription.passing(self.passed);
+        self.passed = newest;
+        let wanted = frames.into_iter().filter(|(kind, _)| match kind {
+            PassingKind::Typing => self.wants_typing,
+            PassingKind::Read | PassingKind::Activity => true,
+        });
+        wanted.map(|(_, bytes)| bytes).collect()
+    }
+}
