@@ -203,16 +203,26 @@ test("everything can be done by keyboard", async () => {
 test("a conversation elsewhere is marked unread until it is looked at", async () => {
   await page.getByRole("link", { name: "Parlour" }).click();
   await page.getByRole("heading", { name: /^Hello,/ }).waitFor();
+  const link = page.getByRole("navigation").getByRole("link", { name: /Nobody/ });
+  const place = await link.getAttribute("href");
+  const write = async (name) => {
+    const data = { content: `${INTENT} parameter_name_1=${name}` };
+    const answer = await page.request.post(`${url}/api/session/${place.split("/").pop()}/messages`, { data, headers: { origin: url } });
+    assert.equal(answer.status(), 201);
+  };
+  await write("Writer");
+  await page.getByRole("link", { name: /Hello Writer.*2 unread/ }).waitFor();
+  // Looked at on one device, it is read on all of them.
   const other = await person.elsewhere(browser);
   const tab = await other.context.newPage();
-  await tab.goto(url);
-  await tab.getByRole("navigation").getByRole("link", { name: /Nobody/ }).click();
-  await say(`${INTENT} parameter_name_1=Reader`, tab);
-  await read("Hello Reader", tab);
+  await tab.goto(url + place);
+  await read("Hello Writer", tab);
+  await page.getByRole("link", { name: /unread/ }).waitFor({ state: "detached" });
+  await other.close();
+  await write("Reader");
   await page.getByRole("link", { name: /Hello Reader.*2 unread/ }).click();
   await page.locator(".rule.new").waitFor();
   await page.getByRole("link", { name: /unread/ }).waitFor({ state: "detached" });
-  await other.close();
 });
 
 test("a closed conversation leaves every tab, and its link says so", async () => {

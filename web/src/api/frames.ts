@@ -54,11 +54,27 @@ export interface SessionUpdate extends DurableFrame {
   data: { status: "active" | "closed"; bot_id: string };
 }
 
-/** Something was appended to a conversation this socket does not follow. */
+/** Something was appended to one of the user's conversations, followed here or not. */
 export interface Activity {
   type: "activity";
   session_id: string;
-  head: number;
+  head_seq: number;
+}
+
+/** The user has read that far, on whichever device. */
+export interface ReadMark {
+  type: "read";
+  session_id: string;
+  read_seq: number;
+}
+
+/** A message got other words, or was taken back. */
+export interface MessageChange extends DurableFrame {
+  type: "message_update" | "message_delete";
+  message_id: string;
+  content?: string;
+  edited_at?: string;
+  deleted_at?: string;
 }
 
 export type ServerFrame =
@@ -68,6 +84,7 @@ export type ServerFrame =
   | Refusal
   | Bye
   | Activity
+  | ReadMark
   | { type: "caught_up"; stream: string; seq: number }
   | { type: "pong"; timestamp: number }
   | { type: "event"; event: DurableFrame };
@@ -76,6 +93,7 @@ export type ClientFrame =
   | { type: "message"; id: string; session_id: string; content: string }
   | { type: "subscribe"; id: string; stream: string; after: number; epoch?: string; limit: number }
   | { type: "unsubscribe"; stream: string }
+  | { type: "read"; session_id: string; read_seq: number }
   | { type: "ping"; timestamp: number };
 
 const CONTROL = new Set([
@@ -85,6 +103,7 @@ const CONTROL = new Set([
   "error",
   "bye",
   "activity",
+  "read",
   "caught_up",
   "pong",
 ]);
@@ -111,6 +130,10 @@ export function readFrame(text: string): ServerFrame | null {
 
 export function isMessage(event: DurableFrame): event is Message {
   return event.type === "message";
+}
+
+export function isMessageChange(event: DurableFrame): event is MessageChange {
+  return event.type === "message_update" || event.type === "message_delete";
 }
 
 export function isSessionUpdate(event: DurableFrame): event is SessionUpdate {

@@ -65,6 +65,8 @@ export interface ConversationSummary {
   status: "active" | "closed";
   stream: string;
   head_seq: number;
+  /** How far the user has read it; 0 when it was never marked. */
+  read_seq?: number;
   created_at: string;
   updated_at?: string;
   last_message?: { seq: number; sender: Sender; text: string; ts: string } | null;
@@ -100,6 +102,9 @@ export interface Message {
   parts?: Part[] | null;
   suggestions?: string[] | null;
   ts: string;
+  /** When its words were last changed, and when it was taken back. */
+  edited_at?: string | null;
+  deleted_at?: string | null;
 }
 
 /** A piece of an intent: a word as it stands, or a slot to be filled. */

@@ -134,7 +134,9 @@ export class Parlour {
       (session, seq): boolean => conversations.holds(session, seq) || (this.current?.id === session && this.current.holds(seq)),
       this.storage,
     );
-    const marks = new ReadMarks(login.user_id, this.storage);
+    const marks = new ReadMarks(login.user_id, this.storage, (session, seq) =>
+      send({ type: "read", session_id: session, read_seq: seq }),
+    );
     const conversations: Conversations = new Conversations({ user: login.user_id, rest: this.rest, streams, outbox, marks });
     const connection: Connection = new Connection({
       hello: (hello) => {
@@ -146,7 +148,8 @@ export class Parlour {
         if (streams.frame(frame)) return;
         if (frame.type === "ack") outbox.acked(frame);
         else if (frame.type === "error") outbox.refused(frame);
-        else if (frame.type === "activity") conversations.noticed(frame.session_id, frame.head);
+        else if (frame.type === "activity") conversations.noticed(frame.session_id, frame.head_seq);
+        else if (frame.type === "read") conversations.readElsewhere(frame.session_id, frame.read_seq);
       },
       lost: (code) => {
         streams.lost();

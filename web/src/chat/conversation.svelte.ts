@@ -1,4 +1,4 @@
-import { isMessage } from "../api/frames";
+import { isMessage, isMessageChange, type MessageChange } from "../api/frames";
 import { reason, type Rest } from "../api/rest";
 import type { ConversationSummary, DurableFrame, Message, Sender, WireError } from "../api/types";
 import { Batch } from "../live/batch";
@@ -62,14 +62,16 @@ export class Conversation implements Follower {
 
   constructor(
     summary: ConversationSummary,
-    private readonly around: Surroundings,
+    readonly around: Surroundings,
   ) {
     this.id = summary.session_id;
     this.stream = summary.stream;
     this.#end = summary.head_seq;
     this.first = summary.head_seq + 1;
     this.head = summary.head_seq;
-    this.readSeq = Math.min(around.marks.read(this.id) ?? this.head, this.head);
+    // A conversation that was marked nowhere counts as read: its owner may have held it with a program.
+    const marked = Math.max(around.marks.read(this.id) ?? 0, summary.read_seq ?? 0);
+    this.readSeq = Math.min(marked > 0 ? marked : this.head, this.head);
     this.refresh(summary);
   }
 
@@ -175,6 +177,7 @@ export class Conversation implements Follower {
   #append(events: DurableFrame[]): void {
     this.#end = events.at(-1)?.seq ?? this.#end;
     this.head = Math.max(this.head, this.#end);
+    for (const event of events) if (isMessageChange(event)) this.#change(event);
     const arrived = events.filter(isMessage);
     const last = arrived.at(-1);
     if (!last) return;
@@ -183,6 +186,15 @@ export class Conversation implements Follower {
     this.lastLine = lineOf(last);
     this.activeAt = Math.max(this.activeAt, Date.parse(last.ts));
     for (const message of arrived) this.around.outbox.delivered(message);
+  }
+
+  /** A replayed message already has its newest words; one on the page gets them here. */
+  #change({ message_id, content, edited_at, deleted_at }: MessageChange): void {
+    this.messages = this.messages.map((message) =>
+      message.message_id === message_id
+        ? { ...message, content: content ?? "", edited_at: edited_at ?? null, deleted_at: deleted_at ?? null }
+        : message,
+    );
   }
 
   /** Own words say that all before was seen; other words in a hidden page are new to its reader. */

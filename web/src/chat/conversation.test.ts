@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Rest } from "../api/rest";
-import type { ConversationSummary, EventPage, Message } from "../api/types";
+import type { ConversationSummary, DurableFrame, EventPage, Message } from "../api/types";
 import type { Outbox } from "../live/outbox.svelte";
 import { Streams } from "../live/streams";
 import { Conversation } from "./conversation.svelte";
@@ -35,12 +35,14 @@ describe("Conversation", () => {
   let log: Message[];
   let marks: ReadMarks;
   let delivered: number[];
+  let told: [string, number][];
   let hold: Promise<void>;
 
   beforeEach(() => {
     localStorage.clear();
     log = Array.from({ length: 200 }, (_, index) => message(index + 1));
-    marks = new ReadMarks("u1", localStorage);
+    told = [];
+    marks = new ReadMarks("u1", localStorage, (session, seq) => told.push([session, seq]));
     delivered = [];
     hold = Promise.resolve();
   });
@@ -109,10 +111,29 @@ describe("Conversation", () => {
     conversation.markRead();
     expect(conversation.unread).toBe(0);
     expect(marks.read("s")).toBe(200);
+    expect(told.at(-1)).toEqual(["s", 200]);
   });
 
   it("counts a conversation seen for the first time as read", () => {
     expect(open().unread).toBe(0);
+  });
+
+  it("takes the mark of another device over its own older one", () => {
+    marks.mark("s", 150);
+    const conversation = new Conversation({ ...summary(200), read_seq: 180 }, open().around);
+    expect(conversation.unread).toBe(20);
+  });
+
+  it.each([
+    ["message_update", { content: "better", edited_at: "2026-11-23T04:00:00.000Z" }],
+    ["message_delete", { content: "", deleted_at: "2026-11-23T04:00:00.000Z" }],
+  ])("changes the message on the page at a %s", async (type, change) => {
+    const conversation = open();
+    await conversation.load();
+    const event = { type, stream: "conv:s", seq: 201, session_id: "s", message_id: "m200", ...change };
+    conversation.event(event as DurableFrame);
+    expect(conversation.messages.at(-1)).toMatchObject({ message_id: "m200", ...change });
+    expect(conversation.messages).toHaveLength(80);
   });
 
   it("takes away the new line when its reader answers", async () => {

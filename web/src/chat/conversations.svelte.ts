@@ -79,7 +79,9 @@ export class Conversations implements Follower {
 
   noticed(session: string, head: number): void {
     const conversation = this.find(session);
-    if (conversation) conversation.noticed(head);
+    // What is followed arrives by itself.
+    if (conversation && this.around.streams.follows(conversation.stream)) return;
+    conversation?.noticed(head);
     void this.refresh();
   }
 

@@ -1,12 +1,13 @@
 import { keep } from "../live/storage";
 
-/** How far each conversation has been looked at in this browser, shared by its tabs. */
+/** How far each conversation has been looked at: kept in this browser for its tabs, told to the server for other devices. */
 export class ReadMarks {
   readonly #prefix: string;
 
   constructor(
     user: string,
     private readonly storage: Storage,
+    private readonly tell: (session: string, seq: number) => void,
   ) {
     this.#prefix = `parlour.${user}.read.`;
   }
@@ -18,6 +19,7 @@ export class ReadMarks {
 
   mark(session: string, seq: number): void {
     keep(this.storage, this.#prefix + session, String(seq));
+    this.tell(session, seq);
   }
 
   forget(session: string): void {
