@@ -144,14 +144,51 @@ impl<W: Work> Job for Waiting<W> {
     }
 
     fn settle(self: Box<Self>, commit: Result<(), Arc<Failure>>) {
+        let again = |why: &str| Error::unavailable(format!("{why}; try again"));
         let outcome = match (self.outcome, commit) {
-            // A refusal is true whether or not the others' commit went through.
-            (Some(Err(error)), _) => Err(error),
+            // A refusal is true whether or not the others' commit went through; a collision is none, it only asks to be
+            // tried again, and the last try may have met a database that was gone.
+            (Some(Err(error)), _) if error.code != COLLISION => Err(error),
             (Some(Ok(output)), Ok(())) => Ok(output),
-            (_, Err(error)) => Err(Error::unavailable("the write was not committed; try again").caused_by(error)),
-            (None, Ok(())) => Err(Error::unavailable("the write was not tried; try again")),
+            (_, Err(error)) => Err(again("the write was not committed").caused_by(error)),
+            (Some(Err(error)), Ok(())) => Err(again("the write kept meeting others").caused_by(error)),
+            (None, Ok(())) => Err(again("the write was not tried")),
         };
         // Nobody waits any more when the caller has gone; the write stands all the same.
         let _ = self.waiter.send(outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Work for Nothing {
+        type Output = ();
+
+        async fn run(&self, _: &mut Transaction<'_>) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    fn settled(outcome: Option<Result<()>>, commit: Result<(), Arc<Failure>>) -> Result<()> {
+        let (waiter, mut receiver) = oneshot::channel();
+        Box::new(Waiting { work: Nothing, outcome, waiter }).settle(commit);
+        receiver.try_recv().expect("the waiter is answered")
+    }
+
+    #[test]
+    fn a_collision_is_never_told_as_a_refusal() {
+        let collision = || Some(Err(Error::new(Kind::Conflict, COLLISION, "two writes collided")));
+        let gone = || Err(Arc::new(Failure::Sqlx(sqlx::Error::PoolClosed)));
+        for (outcome, commit) in [(collision(), gone()), (collision(), Ok(())), (None, gone()), (Some(Ok(())), gone())]
+        {
+            assert_eq!(settled(outcome, commit).unwrap_err().kind, Kind::Unavailable);
+        }
+        let refusal = || Some(Err(Error::conflict("SESSION_CLOSED", "closed")));
+        assert_eq!(settled(refusal(), gone()).unwrap_err().code, "SESSION_CLOSED");
+        assert!(settled(Some(Ok(())), Ok(())).is_ok());
     }
 }
