@@ -19,9 +19,9 @@ use crate::model::command::{Command, Effect};
 use crate::model::parameter::{Parameter, ParameterType};
 use crate::model::principal::Principal;
 
-/// A bot the caller may use.
+/// What every view of a bot begins with.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct BotSummary {
+pub(super) struct BotProfile {
     id: String,
     display_name: String,
     description: String,
@@ -30,23 +30,41 @@ pub(super) struct BotSummary {
     status: &'static str,
     /// What is wrong, for administrators.
     status_detail: Option<String>,
-    /// How many commands the caller may run.
-    commands: usize,
     /// Things to say.
     examples: Vec<String>,
+}
+
+impl BotProfile {
+    /// `commands` are those that the caller may run.
+    fn of(principal: &Principal, loaded: &LoadedBot, status: &BotStatus, commands: &[&Command]) -> Self {
+        let examples = commands.iter().filter_map(|command| command.examples.first());
+        Self {
+            id: loaded.bot.name.clone(),
+            display_name: loaded.bot.display_name.clone(),
+            description: loaded.bot.description.clone(),
+            avatar: loaded.bot.avatar.clone(),
+            status: status.word(),
+            status_detail: status.detail().filter(|_| principal.is_admin()).map(str::to_owned),
+            examples: examples.map(|example| example.say.clone()).take(3).collect(),
+        }
+    }
+}
+
+/// A bot the caller may use.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct BotSummary {
+    #[serde(flatten)]
+    profile: BotProfile,
+    /// How many commands the caller may run.
+    commands: usize,
 }
 
 /// A bot with all that it can do.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct BotDetail {
-    id: String,
-    display_name: String,
-    description: String,
-    avatar: String,
-    status: &'static str,
-    status_detail: Option<String>,
+    #[serde(flatten)]
+    profile: BotProfile,
     commands: Vec<CommandView>,
-    examples: Vec<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -111,30 +129,14 @@ fn allowed<'b>(principal: &Principal, loaded: &'b LoadedBot) -> Vec<&'b Command>
     loaded.bot.commands.iter().map(AsRef::as_ref).filter(may).collect()
 }
 
-fn first_examples(commands: &[&Command]) -> Vec<String> {
-    commands.iter().filter_map(|command| command.examples.first()).map(|example| example.say.clone()).take(3).collect()
-}
-
-fn status_detail(principal: &Principal, status: &BotStatus) -> Option<String> {
-    status.detail().filter(|_| principal.is_admin()).map(str::to_owned)
-}
-
 /// The bots the caller may use.
 #[utoipa::path(get, path = "/api/bots", tag = "bots", responses((status = 200, body = Vec<BotSummary>), (status = 401)))]
 pub(super) async fn list(State(api): State<Api>, caller: Caller) -> Answer<Vec<BotSummary>> {
     let snapshot = api.engine.registry().snapshot();
     let summary = |(loaded, status): (std::sync::Arc<LoadedBot>, BotStatus)| {
         let commands = allowed(&caller.principal, &loaded);
-        BotSummary {
-            id: loaded.bot.name.clone(),
-            display_name: loaded.bot.display_name.clone(),
-            description: loaded.bot.description.clone(),
-            avatar: loaded.bot.avatar.clone(),
-            status: status.word(),
-            status_detail: status_detail(&caller.principal, &status),
-            commands: commands.len(),
-            examples: first_examples(&commands),
-        }
+        let profile = BotProfile::of(&caller.principal, &loaded, &status, &commands);
+        BotSummary { profile, commands: commands.len() }
     };
     Answer(snapshot.visible_bots(&caller.principal).into_iter().map(summary).collect())
 }
@@ -160,16 +162,8 @@ pub(super) async fn get(
         examples: command.examples.iter().map(|example| example.say.clone()).collect(),
         effect: effect(command.effect),
     };
-    Ok(Answer(BotDetail {
-        id: loaded.bot.name.clone(),
-        display_name: loaded.bot.display_name.clone(),
-        description: loaded.bot.description.clone(),
-        avatar: loaded.bot.avatar.clone(),
-        status: status.word(),
-        status_detail: status_detail(&caller.principal, &status),
-        commands: commands.iter().map(view).collect(),
-        examples: first_examples(&commands),
-    }))
+    let profile = BotProfile::of(&caller.principal, loaded, &status, &commands);
+    Ok(Answer(BotDetail { profile, commands: commands.iter().map(view).collect() }))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -265,32 +265,16 @@ fn slot_kind(source: &str, at: Range<usize>, parameter: &Parameter) -> Result<Sl
         }
         return Ok(SlotKind::Written(ParameterType::Choice { choices }));
     }
-    let kind = match written {
-        "rest" => return Ok(SlotKind::Rest),
-        "string" => ParameterType::String,
-        "text" => ParameterType::Text,
-        "int" | "integer" => ParameterType::Integer,
-        "number" => ParameterType::Number,
-        "bool" | "boolean" => ParameterType::Boolean,
-        "date" => ParameterType::Date,
-        "datetime" => ParameterType::Datetime,
-        "duration" => ParameterType::Duration,
-        "email" => ParameterType::Email,
-        "url" => ParameterType::Url,
-        "user" => ParameterType::User,
-        "channel" => ParameterType::Channel,
-        "credential" => ParameterType::Credential,
-        "file" => ParameterType::File,
-        "json" => ParameterType::Json,
-        "list" => ParameterType::List,
-        "choice" => match &parameter.kind {
-            choice @ ParameterType::Choice { .. } => choice.clone(),
-            _ => return Err(Fault::new(at, "a choice needs its values: \"choice(a,b)\"")),
-        },
-        _ => {
+    let kind = match (written, &parameter.kind) {
+        ("rest", _) => return Ok(SlotKind::Rest),
+        ("int", _) => ParameterType::Integer,
+        ("bool", _) => ParameterType::Boolean,
+        ("choice", choice @ ParameterType::Choice { .. }) => choice.clone(),
+        ("choice", _) => return Err(Fault::new(at, "a choice needs its values: \"choice(a,b)\"")),
+        _ => ParameterType::named(written).ok_or_else(|| {
             let known = ParameterType::NAMES.into_iter().chain(["rest", "int", "bool"]);
-            return Err(Fault::new(at, format!("unknown type \"{written}\"")).suggest(nearest(written, known)));
-        }
+            Fault::new(at, format!("unknown type \"{written}\"")).suggest(nearest(written, known))
+        })?,
     };
     Ok(SlotKind::Written(kind))
 }

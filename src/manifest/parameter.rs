@@ -120,34 +120,16 @@ fn line(sheet: &mut Sheet, parameter: &Node, key: &str) -> Option<String> {
 
 fn kind(sheet: &mut Sheet, node: &Node, choices: Option<&Node>) -> Option<ParameterType> {
     let name = sheet.text(node, "\"type\"")?;
-    let kind = match name {
-        "string" => ParameterType::String,
-        "text" => ParameterType::Text,
-        "integer" => ParameterType::Integer,
-        "number" => ParameterType::Number,
-        "boolean" => ParameterType::Boolean,
-        "choice" => match choices {
-            Some(choices) => return Some(ParameterType::Choice { choices: read_choices(sheet, choices) }),
-            None => {
-                sheet.error(node.at, "a choice needs \"choices\"");
-                return None;
-            }
-        },
-        "date" => ParameterType::Date,
-        "datetime" => ParameterType::Datetime,
-        "duration" => ParameterType::Duration,
-        "email" => ParameterType::Email,
-        "url" => ParameterType::Url,
-        "user" => ParameterType::User,
-        "channel" => ParameterType::Channel,
-        "credential" => ParameterType::Credential,
-        "file" => ParameterType::File,
-        "json" => ParameterType::Json,
-        "list" => ParameterType::List,
-        unknown => {
-            sheet.error_near(node.at, format!("unknown type \"{unknown}\""), nearest(unknown, ParameterType::NAMES));
+    if name == "choice" {
+        let Some(choices) = choices else {
+            sheet.error(node.at, "a choice needs \"choices\"");
             return None;
-        }
+        };
+        return Some(ParameterType::Choice { choices: read_choices(sheet, choices) });
+    }
+    let Some(kind) = ParameterType::named(name) else {
+        sheet.error_near(node.at, format!("unknown type \"{name}\""), nearest(name, ParameterType::NAMES));
+        return None;
     };
     if let Some(choices) = choices {
         sheet.error(choices.at, format!("\"choices\" belong to the type choice, not to {name}"));

@@ -54,6 +54,29 @@ impl ParameterType {
         "list",
     ];
 
+    /// The type of that name; none for `choice`, which needs its choices, and for names that are no type.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "string" => Self::String,
+            "text" => Self::Text,
+            "integer" => Self::Integer,
+            "number" => Self::Number,
+            "boolean" => Self::Boolean,
+            "date" => Self::Date,
+            "datetime" => Self::Datetime,
+            "duration" => Self::Duration,
+            "email" => Self::Email,
+            "url" => Self::Url,
+            "user" => Self::User,
+            "channel" => Self::Channel,
+            "credential" => Self::Credential,
+            "file" => Self::File,
+            "json" => Self::Json,
+            "list" => Self::List,
+            _ => return None,
+        })
+    }
+
     pub fn name(&self) -> &'static str {
         match self {
             Self::String => "string",
@@ -299,6 +322,17 @@ mod tests {
         for (kind, given, kept) in cases {
             assert_eq!(parameter(kind.clone()).check(given, "c").ok().as_deref(), *kept, "{kind:?} {given}");
         }
+    }
+
+    #[test]
+    fn every_name_is_a_type_and_every_type_has_its_name() {
+        for name in ParameterType::NAMES {
+            match ParameterType::named(name) {
+                Some(kind) => assert_eq!(kind.name(), name),
+                None => assert_eq!(name, "choice"),
+            }
+        }
+        assert!(ParameterType::named("strng").is_none());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use rusqlite::types::{ToSqlOutput, Value as SqliteValue, ValueRef};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Arguments as _, AssertSqlSafe, PgConnection, Row as _, SqlStr, SqliteConnection};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _, SqlStr, SqliteConnection};
 
 /// A connection to either database, borrowed for one statement or one transaction.
 pub(super) enum Connection<'c> {
@@ -164,6 +164,21 @@ pub(super) fn placeholders(rows: usize, columns: usize) -> String {
     text
 }
 
+/// The values as one driver's arguments; the drivers share the method, not a trait that could be named here.
+macro_rules! arguments {
+    ($values:expr) => {{
+        let mut arguments = Default::default();
+        for value in $values {
+            match value {
+                Value::Text(value) => sqlx::Arguments::add(&mut arguments, value),
+                Value::Integer(value) => sqlx::Arguments::add(&mut arguments, value),
+            }
+            .map_err(sqlx::Error::Encode)?;
+        }
+        arguments
+    }};
+}
+
 impl Query {
     pub(super) fn bind(mut self, value: impl Into<Value>) -> Self {
         self.values.push(value.into());
@@ -182,30 +197,6 @@ impl Query {
         Ok(())
     }
 
-    fn sqlite_arguments(&self) -> Result<SqliteArguments, sqlx::Error> {
-        let mut arguments = SqliteArguments::default();
-        for value in &self.values {
-            match value.clone() {
-                Value::Text(value) => arguments.add(value),
-                Value::Integer(value) => arguments.add(value),
-            }
-            .map_err(sqlx::Error::Encode)?;
-        }
-        Ok(arguments)
-    }
-
-    fn postgres_arguments(&self) -> Result<PgArguments, sqlx::Error> {
-        let mut arguments = PgArguments::default();
-        for value in &self.values {
-            match value.clone() {
-                Value::Text(value) => arguments.add(value),
-                Value::Integer(value) => arguments.add(value),
-            }
-            .map_err(sqlx::Error::Encode)?;
-        }
-        Ok(arguments)
-    }
-
     /// Runs it; answers how many rows it touched.
     pub(super) async fn execute(self, connection: &mut Connection<'_>) -> Result<u64, Failure> {
         match connection {
@@ -215,12 +206,12 @@ impl Query {
                 Ok(statement.raw_execute()? as u64)
             }
             Connection::Sqlite(connection) => {
-                let arguments = self.sqlite_arguments()?;
+                let arguments: SqliteArguments = arguments!(self.values);
                 let done = sqlx::query_with(self.text, arguments).execute(&mut **connection).await?;
                 Ok(done.rows_affected())
             }
             Connection::Postgres(connection) => {
-                let arguments = self.postgres_arguments()?;
+                let arguments: PgArguments = arguments!(self.values);
                 let done = sqlx::query_with(self.text, arguments).execute(&mut **connection).await?;
                 Ok(done.rows_affected())
             }
@@ -239,12 +230,12 @@ impl Query {
                 Ok(rows.collect::<Result<_, _>>()?)
             }
             Connection::Sqlite(connection) => {
-                let arguments = self.sqlite_arguments()?;
+                let arguments: SqliteArguments = arguments!(self.values);
                 let rows = sqlx::query_with(self.text, arguments).fetch_all(&mut **connection).await?;
                 Ok(rows.into_iter().map(Row::Sqlite).collect())
             }
             Connection::Postgres(connection) => {
-                let arguments = self.postgres_arguments()?;
+                let arguments: PgArguments = arguments!(self.values);
                 let rows = sqlx::query_with(self.text, arguments).fetch_all(&mut **connection).await?;
                 Ok(rows.into_iter().map(Row::Postgres).collect())
             }
