@@ -338,6 +338,10 @@ fn attachment(part: &Part) -> Option<Value> {
         }
         Part::Image { url, alt } => json!({ "fallback": alt, "image_url": url }),
         Part::Context { texts } => json!({ "fallback": texts.join(" · "), "footer": texts.join(" · ") }),
+        Part::Collapsible { title, text } => {
+            json!({ "fallback": title, "title": title, "text": text, "mrkdwn_in": ["text"] })
+        }
+        Part::Progress { label, step, total, .. } => text(format!("{label} ({step}/{total})")),
         Part::Divider => return None,
     })
 }

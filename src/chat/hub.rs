@@ -132,7 +132,7 @@ impl Hub {
             ..Source::default()
         };
         let answer = match meaning::of(&snapshot, principal, &conversation.bot, &said.content, source) {
-            Meaning::Say(message) => message,
+            Meaning::Say(message) => *message,
             Meaning::Run(request) => {
                 let id = conversation.id.clone();
                 let owner = conversation.owner.clone();
@@ -202,6 +202,9 @@ fn said_event(principal: &Principal, said: &Said, at: Millis) -> Result<NewEvent
         tone: None,
         parts: Vec::new(),
         suggestions: Vec::new(),
+        actions: Vec::new(),
+        form: None,
+        files: Vec::new(),
         ts: rfc3339(at),
         edited_at: None,
         edits: Vec::new(),

@@ -9,10 +9,10 @@ use crate::model::principal::Principal;
 
 /// What to do with a text.
 pub(super) enum Meaning {
-    /// Run this; boxed, it is the larger of the two.
+    /// Run this.
     Run(Box<Request>),
     /// Say this.
-    Say(Message),
+    Say(Box<Message>),
 }
 
 /// Reads a text said to `bot`. `@name …` addresses another bot for this one message.
@@ -32,7 +32,7 @@ pub(super) fn of(snapshot: &Snapshot, principal: &Principal, bot: &str, text: &s
             Meaning::Run(Box::new(request))
         }
         Resolution::Ambiguous(candidates) => ask_which(snapshot, principal, candidates, text, source),
-        Resolution::Nothing => Meaning::Say(suggest(snapshot, principal, &scope, text)),
+        Resolution::Nothing => Meaning::Say(Box::new(suggest(snapshot, principal, &scope, text))),
     }
 }
 
@@ -74,7 +74,8 @@ fn ask_which(
         decide(principal, Verb::Invoke, object).allowed
     });
     let Some(first) = allowed.next() else {
-        return Meaning::Say(Message::text("You may not use the commands that this would mean.").tone(Tone::Warning));
+        let refusal = Message::text("You may not use the commands that this would mean.").tone(Tone::Warning);
+        return Meaning::Say(Box::new(refusal));
     };
     let others: Vec<Match> = allowed.collect();
     if others.is_empty() {
@@ -82,9 +83,8 @@ fn ask_which(
     }
     let say = |candidate: &Match| format!("@{} {}", candidate.command.bot, text.trim());
     let suggestions = std::iter::once(&first).chain(&others).map(say).take(5).collect();
-    Meaning::Say(
-        Message::text("More than one bot answers to that. Which one?").tone(Tone::Question).suggest(suggestions),
-    )
+    let question = Message::text("More than one bot answers to that. Which one?").tone(Tone::Question);
+    Meaning::Say(Box::new(question.suggest(suggestions)))
 }
 
 fn suggest(snapshot: &Snapshot, principal: &Principal, scope: &Scope<'_>, text: &str) -> Message {

@@ -7,22 +7,36 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum ExecutionStatus {
     Pending,
+    /// It waits for values that a person was asked for.
+    AwaitingInput,
     Running,
     Completed,
     Failed,
     Cancelled,
+    /// Nobody answered in time.
+    Expired,
 }
 
 impl ExecutionStatus {
-    pub const ALL: [Self; 5] = [Self::Pending, Self::Running, Self::Completed, Self::Failed, Self::Cancelled];
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::AwaitingInput,
+        Self::Running,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Expired,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
+            Self::AwaitingInput => "awaiting_input",
             Self::Running => "running",
             Self::Completed => "completed",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
         }
     }
 
@@ -34,15 +48,17 @@ impl ExecutionStatus {
     pub fn phase(self) -> &'static str {
         match self {
             Self::Pending => "PENDING",
+            Self::AwaitingInput => "AWAITING_INPUT",
             Self::Running => "RUNNING",
             Self::Completed => "SUCCESS",
             Self::Failed => "FAILURE",
             Self::Cancelled => "CANCELLED",
+            Self::Expired => "EXPIRED",
         }
     }
 
     /// Whether nothing more will happen to it.
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled | Self::Expired)
     }
 }

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::action::{Action, Form};
+use super::file::File;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Tone {
@@ -16,15 +19,55 @@ pub enum Tone {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case", tag = "type")]
 pub enum Part {
-    Markdown { text: String },
-    Fields { fields: Vec<Field> },
-    Table { columns: Vec<String>, rows: Vec<Vec<String>> },
-    Code { lang: String, text: String },
-    List { items: Vec<String> },
-    Quote { text: String },
-    Image { url: String, alt: String },
-    Context { texts: Vec<String> },
+    Markdown {
+        text: String,
+    },
+    Fields {
+        fields: Vec<Field>,
+    },
+    Table {
+        columns: Vec<String>,
+        rows: Vec<Vec<String>>,
+    },
+    Code {
+        lang: String,
+        text: String,
+    },
+    List {
+        items: Vec<String>,
+    },
+    Quote {
+        text: String,
+    },
+    Image {
+        url: String,
+        alt: String,
+    },
+    Context {
+        texts: Vec<String>,
+    },
+    /// Markdown behind a title that opens it.
+    Collapsible {
+        title: String,
+        text: String,
+    },
+    /// How far something has come: `step` of `total`.
+    Progress {
+        label: String,
+        step: u32,
+        total: u32,
+        state: ProgressState,
+    },
     Divider,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProgressState {
+    #[default]
+    Running,
+    Done,
+    Failed,
 }
 
 impl Part {
@@ -36,6 +79,8 @@ impl Part {
             Self::Table { columns, rows } => columns.iter().chain(rows.iter().flatten()).map(String::as_str).collect(),
             Self::List { items: texts } | Self::Context { texts } => texts.iter().map(String::as_str).collect(),
             Self::Image { alt, .. } => vec![alt],
+            Self::Collapsible { title, text } => vec![title, text],
+            Self::Progress { label, .. } => vec![label],
             Self::Divider => Vec::new(),
         }
     }
@@ -63,6 +108,12 @@ pub struct Message {
     /// Things the reader could say next; choosing one says exactly that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suggestions: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<Action>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<Form>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<File>,
 }
 
 impl Message {
@@ -87,7 +138,7 @@ impl Message {
 
     /// Whether the text alone says everything (then old readers get it as `text/plain`).
     pub fn is_plain(&self) -> bool {
-        self.title.is_none() && self.parts.is_empty()
+        self.title.is_none() && self.parts.is_empty() && self.form.is_none()
     }
 }
 
@@ -134,6 +185,12 @@ pub struct Post {
     pub parts: Vec<Part>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suggestions: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<Action>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<Form>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<File>,
     /// RFC 3339.
     pub ts: String,
     /// When its text was replaced last; `content` is the text that counts now.

@@ -3,12 +3,14 @@
 //! Start reading at [`bot`] and [`command`] for what can be said, [`message`] for what is answered,
 //! [`event`] for how both are kept, and [`error`] for how anything fails.
 
+pub mod action;
 pub mod bot;
 pub mod command;
 pub mod conversation;
 pub mod error;
 pub mod event;
 pub mod execution;
+pub mod file;
 pub mod id;
 pub mod message;
 pub mod name;

@@ -36,7 +36,7 @@ impl Renderer<'_> {
             }
         }
         let suggestions = self.items(&reply.suggestions, str::to_owned)?;
-        Ok(Message { text, title, tone, parts, suggestions })
+        Ok(Message { text, title, tone, parts, suggestions, ..Message::default() })
     }
 
     fn tone(&mut self, template: &Template) -> Rendered<Option<Tone>> {
@@ -177,7 +177,8 @@ fn is_empty(part: &Part) -> bool {
         Part::Fields { fields } => fields.is_empty(),
         Part::Table { rows, .. } => rows.is_empty(),
         Part::List { items } | Part::Context { texts: items } => items.is_empty(),
-        Part::Image { .. } | Part::Divider => false,
+        Part::Collapsible { text, .. } => text.trim().is_empty(),
+        Part::Image { .. } | Part::Progress { .. } | Part::Divider => false,
     }
 }
 

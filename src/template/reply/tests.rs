@@ -65,6 +65,7 @@ fn every_part_becomes_what_it_says_in_the_order_written() {
             Part::Markdown { text: "and more".into() },
         ],
         suggestions: vec!["status of a*b".into()],
+        ..Message::default()
     };
     assert_eq!(message, expected);
 }
