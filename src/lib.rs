@@ -7,6 +7,7 @@ pub mod chat;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod crash_point;
 pub mod engine;
 pub mod identity;
 pub mod intent;

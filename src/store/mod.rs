@@ -160,6 +160,7 @@ impl Store {
         let queue = self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let (job, outcome) = Waiting::queued(work);
         queue.ok_or_else(closed)?.send(job).await.map_err(|_| closed())?;
+        crate::crash_point::reached("store.queued");
         outcome.await.map_err(|_| closed())?
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, mpsc};
 use super::query::{Connection, Failure};
 use super::transaction::{Job, Ran, Transaction};
 use crate::bus::Bus;
+use crate::crash_point;
 
 /// Writes under way at the same time.
 pub(super) const WRITERS: u32 = 8;
@@ -49,7 +50,10 @@ pub(super) async fn write_one_by_one(pool: PgPool, queue: Arc<Mutex<mpsc::Receiv
             outcome = try_job(&pool, &bus, job.as_mut()).await;
         }
         match outcome {
-            Ok(_) => job.settle(Ok(())),
+            Ok(_) => {
+                job.settle(Ok(()));
+                crash_point::reached("store.answered");
+            }
             Err(error) => {
                 tracing::error!(%error, "failed to commit");
                 job.settle(Err(Arc::new(error)));
@@ -60,12 +64,16 @@ pub(super) async fn write_one_by_one(pool: PgPool, queue: Arc<Mutex<mpsc::Receiv
 
 async fn try_job(pool: &PgPool, bus: &Bus, job: &mut dyn Job) -> Result<Ran, Failure> {
     let mut begun = pool.begin().await?;
+    crash_point::reached("store.begun");
     let mut transaction = Transaction::new(Connection::Postgres(&mut begun));
     let ran = job.run(&mut transaction).await;
     let frames = transaction.into_frames();
     if ran == Ran::Succeeded {
+        crash_point::reached("store.worked");
         begun.commit().await?;
+        crash_point::reached("store.committed");
         bus.publish(frames);
+        crash_point::reached("store.published");
     } else {
         begun.rollback().await?;
     }

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::query::{Connection, Failure};
 use super::transaction::{Job, Ran, Transaction};
 use crate::bus::Bus;
+use crate::crash_point;
 
 /// Below this version a crash between two connections' checkpoints can corrupt a WAL database.
 const OLDEST_VERSION: (u32, u32, u32) = (3, 51, 3);
@@ -111,7 +112,10 @@ pub(super) fn write_in_groups(
 /// later dissolves the group, and each member is then tried in a transaction of its own.
 fn commit_group(connection: &mut rusqlite::Connection, bus: &Bus, mut jobs: Vec<Box<dyn Job>>) {
     match try_group(connection, bus, &mut jobs) {
-        Outcome::Committed => jobs.into_iter().for_each(|job| job.settle(Ok(()))),
+        Outcome::Committed => {
+            jobs.into_iter().for_each(|job| job.settle(Ok(())));
+            crash_point::reached("store.answered");
+        }
         Outcome::Failed(error) => fail(jobs, error),
         Outcome::Dissolved => {
             for job in jobs {
@@ -146,6 +150,7 @@ fn try_group(connection: &mut rusqlite::Connection, bus: &Bus, jobs: &mut [Box<d
     if let Err(error) = run(connection, "BEGIN IMMEDIATE") {
         return Outcome::Failed(error);
     }
+    crash_point::reached("store.begun");
     let mut transaction = Transaction::new(Connection::Direct(connection));
     for job in jobs.iter_mut() {
         let frames = transaction.frames();
@@ -160,12 +165,15 @@ fn try_group(connection: &mut rusqlite::Connection, bus: &Bus, jobs: &mut [Box<d
         }
     }
     let frames = transaction.into_frames();
+    crash_point::reached("store.worked");
     if let Err(error) = run(connection, "COMMIT") {
         // A failed COMMIT may leave the transaction open; nothing of it was acknowledged.
         let _ = run(connection, "ROLLBACK");
         return Outcome::Failed(error);
     }
+    crash_point::reached("store.committed");
     bus.publish(frames);
+    crash_point::reached("store.published");
     Outcome::Committed
 }
 

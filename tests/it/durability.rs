@@ -1,57 +1,13 @@
 //! What was acknowledged survives the death of the process.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use serde_json::json;
 
 use crate::support::postgres;
+use crate::support::process::{Process, key, whole_log};
 use crate::support::server::Client;
-
-/// The real program as a process of its own.
-struct Process {
-    child: Child,
-    url: String,
-    link: String,
-}
-
-impl Process {
-    fn start(data: &Path, database: Option<&str>) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_parlour"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
-        command.args(database.map(|url| format!("--database={url}")));
-        command.stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("the program starts");
-        let lines = BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok);
-        let mut address = lines.filter_map(|line| line.split(' ').next_back().map(str::to_owned));
-        let url = address.next().expect("it says its address");
-        let link = address.next().expect("it says its sign-in link");
-        Self { child, url, link }
-    }
-
-    /// `kill -9`
-    fn kill(&mut self) {
-        self.child.kill().expect("it is killed");
-        self.child.wait().expect("it is gone");
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn key(data: &Path, database: Option<&str>) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_parlour"));
-    command.args(["key", "create", "--name", "ledger", "--role", "user", "--data"]).arg(data);
-    command.args(database.map(|url| format!("--database={url}")));
-    let output = command.output().expect("a key is made");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("text").trim().to_owned()
-}
 
 /// Says things through a socket and is killed right after the last acknowledgement, several times over.
 async fn acknowledged_survives(data: &Path, database: Option<&str>) {
@@ -81,15 +37,7 @@ async fn acknowledged_survives(data: &Path, database: Option<&str>) {
     }
     let process = Process::start(data, database);
     let program = Client::with_key(&process.url, &key);
-    let mut events = Vec::new();
-    loop {
-        let page =
-            program.get(&format!("/api/session/{session}/events?after={}&limit=500", events.len())).await.expect(200);
-        events.extend(page["events"].as_array().unwrap().iter().cloned());
-        if page["limited"] == false {
-            break;
-        }
-    }
+    let events = whole_log(&program, &session).await;
     assert!(events.iter().enumerate().all(|(n, event)| event["seq"].as_u64() == Some(n as u64 + 1)), "gapless");
     for (id, seq) in &acknowledged {
         let event = events.iter().find(|event| event["seq"] == *seq).unwrap_or_else(|| panic!("{id} was lost"));

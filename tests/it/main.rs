@@ -9,6 +9,7 @@ mod attention;
 mod bots;
 mod changes;
 mod commands;
+mod crashes;
 mod doors;
 mod durability;
 mod floors;

@@ -19,6 +19,7 @@ use super::request::{Asker, check_id};
 use super::{MAX_FRAME, PROTOCOL};
 use crate::bus::Inbox;
 use crate::chat::Said;
+use crate::crash_point;
 use crate::identity::Caller;
 use crate::model::conversation::Millis;
 use crate::model::event::Stream;
@@ -174,6 +175,7 @@ impl Connection {
             if let Err(end) = flush(socket).await {
                 return end;
             }
+            crash_point::reached("socket.sent");
             while doing.is_none()
                 && let Some(frame) = self.waiting.pop_front()
             {
@@ -251,6 +253,7 @@ impl Connection {
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
             Some(Ok(Message::Close(_))) => return Err(End::Gone),
         };
+        crash_point::reached("socket.received");
         match frame::parse(&text) {
             // Answered at once, whatever else waits.
             Ok(ClientFrame::Ping { timestamp }) => {
@@ -374,6 +377,7 @@ impl Connection {
                     Ok(receipt) => frame::ack(id.as_deref(), &session, &receipt.place.event_id, &receipt),
                     Err(error) => self.refusal(id.as_deref(), &error),
                 };
+                crash_point::reached("socket.acknowledging");
                 send(socket, answer).await?;
                 if self.plain {
                     self.poke(&Stream::conversation(&session))

@@ -1,0 +1,44 @@
+//! Floor 1: named places at which a test lets the process die.
+//!
+//! Only debug builds can: there `PARLOUR_CRASH_POINT=store.committed:3` ends the process, without unwinding or
+//! destructors, when it comes to that place for the third time. In a release build a crash point is nothing.
+
+/// Every place, in the order in which a message passes them.
+pub const POINTS: [&str; 9] = [
+    "socket.received",
+    "store.queued",
+    "store.begun",
+    "store.worked",
+    "store.committed",
+    "store.published",
+    "store.answered",
+    "socket.acknowledging",
+    "socket.sent",
+];
+
+/// The process is at this place.
+#[cfg(not(debug_assertions))]
+pub fn reached(_: &'static str) {}
+
+/// The process is at this place, and may end here.
+#[cfg(debug_assertions)]
+pub fn reached(point: &'static str) {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// Where to die, and how often that place is passed before.
+    static WANTED: OnceLock<Option<(String, AtomicU32)>> = OnceLock::new();
+
+    let wanted = WANTED.get_or_init(|| {
+        #[expect(clippy::disallowed_methods, reason = "no setting: it exists in debug builds only")]
+        let text = std::env::var("PARLOUR_CRASH_POINT").ok()?;
+        let (point, times) = text.split_once(':')?;
+        Some((point.to_owned(), AtomicU32::new(times.parse().ok()?)))
+    });
+    if let Some((wanted, left)) = wanted
+        && wanted == point
+        && left.fetch_sub(1, Ordering::SeqCst) == 1
+    {
+        std::process::abort();
+    }
+}
