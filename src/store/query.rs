@@ -33,6 +33,17 @@ impl Failure {
         }
     }
 
+    /// The primary result code of SQLite, without what the extended one adds.
+    pub(super) fn sqlite_code(&self) -> Option<i32> {
+        match self {
+            Self::Sqlx(error) => {
+                let error = error.as_database_error()?.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
+                sqlx::error::DatabaseError::code(error)?.parse::<i32>().ok().map(|code| code & 0xff)
+            }
+            Self::Direct(error) => error.sqlite_error().map(|error| error.extended_code & 0xff),
+        }
+    }
+
     /// Whether the database could not be reached at all.
     pub(super) fn is_unreachable(&self) -> bool {
         matches!(self, Self::Sqlx(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed))

@@ -100,8 +100,14 @@ pub(super) fn write_in_groups(
     bus: &Bus,
 ) {
     let mut group = Vec::with_capacity(LARGEST_GROUP);
+    let mut trusted = true;
     while queue.blocking_recv_many(&mut group, LARGEST_GROUP) > 0 {
-        commit_group(&mut connection, bus, std::mem::take(&mut group));
+        let jobs = std::mem::take(&mut group);
+        if !trusted && let Err(error) = start_log_afresh(&connection) {
+            fail(jobs, error);
+            continue;
+        }
+        trusted = commit_group(&mut connection, bus, jobs);
     }
     if let Err((_, error)) = connection.close() {
         tracing::warn!(%error, "failed to close the database");
@@ -109,25 +115,54 @@ pub(super) fn write_in_groups(
 }
 
 /// One transaction for the whole group. Work that fails before it wrote does not disturb the others; work that fails
-/// later dissolves the group, and each member is then tried in a transaction of its own.
-fn commit_group(connection: &mut rusqlite::Connection, bus: &Bus, mut jobs: Vec<Box<dyn Job>>) {
+/// later dissolves the group, and each member is then tried in a transaction of its own. Answers whether the write-ahead
+/// log can still be trusted.
+fn commit_group(connection: &mut rusqlite::Connection, bus: &Bus, mut jobs: Vec<Box<dyn Job>>) -> bool {
+    let mut trusted = true;
     match try_group(connection, bus, &mut jobs) {
         Outcome::Committed => {
             jobs.into_iter().for_each(|job| job.settle(Ok(())));
             crash_point::reached("store.answered");
         }
-        Outcome::Failed(error) => fail(jobs, error),
+        Outcome::Failed(error) => {
+            trusted = !is_file_fault(&error);
+            fail(jobs, error);
+        }
         Outcome::Dissolved => {
             for job in jobs {
                 let mut alone = vec![job];
                 match try_group(connection, bus, &mut alone) {
                     // Rolled back alone: the work itself knows why.
                     Outcome::Committed | Outcome::Dissolved => alone.into_iter().for_each(|job| job.settle(Ok(()))),
-                    Outcome::Failed(error) => fail(alone, error),
+                    Outcome::Failed(error) => {
+                        trusted &= !is_file_fault(&error);
+                        fail(alone, error);
+                    }
                 }
             }
         }
     }
+    trusted
+}
+
+/// Whether reading or writing the file failed, and not only what was asked of it.
+fn is_file_fault(error: &Failure) -> bool {
+    error.sqlite_code() == Some(rusqlite::ffi::SQLITE_IOERR)
+}
+
+/// After a failed sync the system may count pages as written that never reached the disk, and a later sync would say
+/// nothing of them. So what was committed is copied into the database, which writes and syncs all of it anew, and the log
+/// begins again from nothing. Until that has worked nothing is written.
+fn start_log_afresh(connection: &rusqlite::Connection) -> Result<(), Failure> {
+    let unfinished: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
+    if unfinished {
+        return Err(Failure::Direct(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
+            Some("a reader holds the write-ahead log".to_owned()),
+        )));
+    }
+    tracing::info!("the write-ahead log was started afresh after a fault of the file");
+    Ok(())
 }
 
 fn fail(jobs: Vec<Box<dyn Job>>, error: Failure) {

@@ -86,12 +86,20 @@ pub(super) fn failed(error: impl Into<Failure>) -> Error {
         Some("23505" | "40001" | "40P01") => {
             Error::new(Kind::Conflict, COLLISION, "two writes collided").caused_by(error)
         }
-        // SQLite: full, PostgreSQL: disk full.
-        Some("13" | "53100") => Error::unavailable("the database has no room left").caused_by(error),
-        _ if error.is_unreachable() => Error::unavailable("the database does not answer").caused_by(error),
-        _ => Error::internal("use the database", error),
+        // PostgreSQL: disk full.
+        Some("53100") => Error::unavailable(NO_ROOM).caused_by(error),
+        _ => match error.sqlite_code() {
+            Some(rusqlite::ffi::SQLITE_FULL) => Error::unavailable(NO_ROOM).caused_by(error),
+            Some(rusqlite::ffi::SQLITE_IOERR | rusqlite::ffi::SQLITE_READONLY | rusqlite::ffi::SQLITE_BUSY) => {
+                Error::unavailable("the database's file cannot be used").caused_by(error)
+            }
+            _ if error.is_unreachable() => Error::unavailable("the database does not answer").caused_by(error),
+            _ => Error::internal("use the database", error),
+        },
     }
 }
+
+const NO_ROOM: &str = "the database has no room left";
 
 /// The code of [`failed`] for a write that may succeed when it is run again.
 pub(super) const COLLISION: &str = "COLLISION";

@@ -123,6 +123,10 @@ impl Ledger {
         *self.book().refusals.entry(code.to_owned()).or_default() += 1;
     }
 
+    pub(crate) fn refusals(&self) -> u64 {
+        self.book().refusals.values().sum()
+    }
+
     pub(crate) fn server_went_away(&self) {
         self.book().away = Some(Instant::now());
     }

@@ -9,6 +9,8 @@
 )]
 
 mod chance;
+mod crowd;
+mod faults;
 mod kills;
 mod ledger;
 mod people;

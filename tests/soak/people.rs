@@ -41,6 +41,13 @@ pub(crate) struct Stage {
     pub(crate) lengths: watch::Sender<Option<Vec<usize>>>,
 }
 
+/// How an attempt to read ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    Answered,
+    Failed,
+}
+
 #[derive(Deserialize)]
 struct Page {
     limited: bool,
@@ -105,6 +112,14 @@ impl Stage {
         let answer = self.http.get(address).bearer_auth(&self.key).send().await.ok()?;
         let page: Page = answer.error_for_status().ok()?.json().await.ok()?;
         Some((page.events, page.limited))
+    }
+
+    /// Reads something of a session once.
+    pub(crate) async fn read_once(&self, session: usize) -> Read {
+        match self.page(session, 0, 0).await {
+            Some(_) => Read::Answered,
+            None => Read::Failed,
+        }
     }
 
     /// A session's whole log, of a server that runs.

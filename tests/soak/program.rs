@@ -57,6 +57,12 @@ impl Program {
         self.child = Some((child, output));
     }
 
+    /// Waits until it has died by itself, in a way that is no end in order.
+    pub(crate) fn died(&mut self) {
+        let (mut child, _) = self.child.take().expect("it runs");
+        assert!(!child.wait().expect("it is gone").success());
+    }
+
     /// `kill -9`
     pub(crate) fn kill(&mut self) {
         if let Some((mut child, _)) = self.child.take() {
