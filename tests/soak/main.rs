@@ -17,6 +17,7 @@ mod people;
 #[path = "../it/support/postgres.rs"]
 mod postgres;
 mod program;
+mod slow;
 mod trace;
 
 /// A number of `make soak`'s environment, such as `PARLOUR_SOAK_KILLS=1000`.

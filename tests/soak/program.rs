@@ -57,6 +57,10 @@ impl Program {
         self.child = Some((child, output));
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").0.id()
+    }
+
     /// Waits until it has died by itself, in a way that is no end in order.
     pub(crate) fn died(&mut self) {
         let (mut child, _) = self.child.take().expect("it runs");
