@@ -71,10 +71,10 @@ fmt: ## format the Rust code
 	cargo fmt
 
 .PHONY: bench
-bench: tools $(WEB) ## run the benchmarks, about four minutes; benches/README.md tells what they mean
+bench: tools $(WEB) benches/load/hubot/node_modules/.installed ## run the benchmarks, about four minutes; benches/README.md tells what they mean
 	cargo bench --locked --bench '*'
 
-# PARLOUR_SOAK_KILLS (200), PARLOUR_SOAK_POSTGRES_KILLS (50), PARLOUR_SOAK_CRASHES (20) and PARLOUR_SOAK_SEED change it.
+# PARLOUR_SOAK_KILLS (200), PARLOUR_SOAK_SLOW_SECONDS (300) and more change it: tests/README.md.
 .PHONY: soak
 soak: debug test-tools ## kill the server and PostgreSQL again and again under traffic, and check what they kept
 	@scripts/need strace

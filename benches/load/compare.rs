@@ -1,4 +1,4 @@
-//! Both servers in turn, in short rounds, so that what else the machine does meets both alike.
+//! All servers in turn, in short rounds, so that what else the machine does meets them alike.
 
 use std::net::TcpListener;
 use std::time::Instant;
@@ -38,43 +38,63 @@ fn median(figures: &[f64]) -> f64 {
 }
 
 fn spread(figures: &[f64]) -> String {
+    if figures.is_empty() {
+        return "–".to_owned();
+    }
     let (least, most) = figures.iter().fold((f64::MAX, f64::MIN), |(least, most), f| (least.min(*f), most.max(*f)));
     let digits = if most < 100.0 { 2 } else { 0 };
     format!("{:.digits$} ({least:.digits$} … {most:.digits$})", median(figures))
 }
 
-/// Prints a line: both medians with least and most, and the median of the rounds' ratios.
-fn tell(what: &str, parlour: &Figures, bare: &Figures) {
-    let ratios: Vec<f64> = parlour.iter().zip(bare).map(|(parlour, bare)| parlour / bare).collect();
-    println!("| {what:<42} | {:<26} | {:<26} | {:>5.2} |", spread(parlour), spread(bare), median(&ratios));
+/// The median of the rounds' own ratios.
+fn ratio(parlour: &Figures, other: &Figures) -> String {
+    let ratios: Vec<f64> = parlour.iter().zip(other).map(|(parlour, other)| parlour / other).collect();
+    if ratios.is_empty() { "–".to_owned() } else { format!("{:.2}", median(&ratios)) }
+}
+
+/// Prints a line: each server's median with least and most, and how Parlour, the first, stands to each other one.
+fn tell(what: &str, figures: &[Figures]) {
+    let spreads: Vec<String> = figures.iter().map(|figures| format!("{:<26}", spread(figures))).collect();
+    let ratios: Vec<String> =
+        figures.iter().skip(1).map(|other| format!("{:>13}", ratio(&figures[0], other))).collect();
+    println!("| {what:<42} | {} | {} |", spreads.join(" | "), ratios.join(" | "));
 }
 
 pub(crate) fn run(extent: &Extent) -> anyhow::Result<()> {
     let folders = (tempfile::tempdir()?, tempfile::tempdir()?);
-    let kinds = [Kind::parlour(folders.0.path())?, Kind::Bare { folder: folders.1.path() }];
-    println!("{} rounds of {} s; median (least … most); the ratio is Parlour / bare\n", extent.rounds, extent.seconds);
-    println!("| {:<42} | {:<26} | {:<26} | ratio |", "figure", "Parlour", "bare server");
-    println!("|{:-<44}|{:-<28}|{:-<28}|------:|", "", "", "");
+    let mut kinds = vec![Kind::parlour(folders.0.path())?, Kind::Bare { folder: folders.1.path() }];
+    match Kind::hubot() {
+        Some(hubot) => kinds.push(hubot),
+        None => {
+            println!("Hubot is left out: `npm ci` in benches/load/hubot installs it, `make bench` does so itself\n")
+        }
+    }
+    println!("{} rounds of {} s; median (least … most)\n", extent.rounds, extent.seconds);
+    let names: Vec<String> = kinds.iter().map(|kind| format!("{:<26}", kind.name())).collect();
+    let ratios: Vec<String> =
+        kinds.iter().skip(1).map(|kind| format!("{:>13}", format!("/ {}", kind.name()))).collect();
+    println!("| {:<42} | {} | {} |", "figure", names.join(" | "), ratios.join(" | "));
+    let rules = (format!("|{:-<28}", "").repeat(kinds.len()), format!("|{:->14}:", "").repeat(kinds.len() - 1));
+    println!("|{:-<44}{}{}|", "", rules.0, rules.1);
+
     let servers = start(&kinds)?;
     for connections in ["100", "1000"] {
-        let job = ["talk", "--connections", connections];
-        let [parlour, bare] = rounds(extent, &kinds, &servers, &job)?;
-        tell(&format!("round trips/s, {connections} sockets"), &rate(&parlour), &rate(&bare));
-        tell(&format!("processor time each, µs, {connections} sockets"), &cpu(&parlour), &cpu(&bare));
-        tell(&format!("p99 when saturated, ms, {connections} sockets"), &p99(&parlour), &p99(&bare));
+        let rounds = rounds(extent, &kinds, &servers, &["talk", "--connections", connections])?;
+        tell(&format!("round trips/s, {connections} sockets"), &each(&rounds, |round| round.rate));
+        tell(&format!("processor time each, µs, {connections} sockets"), &each(&rounds, |round| round.cpu));
+        tell(&format!("p99 when saturated, ms, {connections} sockets"), &each(&rounds, |round| round.p99));
     }
-    let [parlour, bare] = rounds(extent, &kinds, &servers, &["paced", "--connections", "100", "--rate", "500"])?;
-    let p50 = |rounds: &[Round]| rounds.iter().map(|round| round.p50).collect();
-    tell("p50 at 500/s, ms", &p50(&parlour), &p50(&bare));
-    tell("p99 at 500/s, ms", &p99(&parlour), &p99(&bare));
-    let [parlour, bare] = rounds(extent, &kinds, &servers, &["command", "--connections", "100"])?;
-    tell("POST /command/s, 100 connections", &rate(&parlour), &rate(&bare));
-    tell("processor time each, µs", &cpu(&parlour), &cpu(&bare));
+    let paced = rounds(extent, &kinds, &servers, &["paced", "--connections", "100", "--rate", "500"])?;
+    tell("p50 at 500/s, ms", &each(&paced, |round| round.p50));
+    tell("p99 at 500/s, ms", &each(&paced, |round| round.p99));
+    let commands = rounds(extent, &kinds, &servers, &["command", "--connections", "100"])?;
+    tell("POST /command/s, 100 connections", &each(&commands, |round| round.rate));
+    tell("processor time each, µs", &each(&commands, |round| round.cpu));
     drop(servers);
 
-    let [starts, rest] = starts(extent, &kinds)?;
-    tell("start to first reply, ms", &starts[0], &starts[1]);
-    tell("memory at rest, MiB", &rest[0], &rest[1]);
+    let (times, rest) = starts(extent, &kinds)?;
+    tell("start to first reply, ms", &times);
+    tell("memory at rest, MiB", &rest);
     let sockets = extent.sockets.to_string();
     for (what, job) in [
         ("memory of an idle socket, KiB", &["idle", "--connections", &sockets][..]),
@@ -82,40 +102,28 @@ pub(crate) fn run(extent: &Extent) -> anyhow::Result<()> {
     ] {
         let servers = start(&kinds)?;
         let extent = Extent { rounds: 1, ..*extent };
-        let [parlour, bare] = rounds(&extent, &kinds, &servers, job)?;
-        let memory = |rounds: &[Round]| rounds.iter().map(|round| round.memory).collect();
-        tell(what, &memory(&parlour), &memory(&bare));
+        tell(what, &each(&rounds(&extent, &kinds, &servers, job)?, |round| round.memory));
     }
     Ok(())
 }
 
-fn rate(rounds: &[Round]) -> Figures {
-    rounds.iter().map(|round| round.rate).collect()
+/// One figure of every round of every server.
+fn each(rounds: &[Vec<Round>], figure: impl Fn(&Round) -> f64) -> Vec<Figures> {
+    rounds.iter().map(|rounds| rounds.iter().map(&figure).collect()).collect()
 }
 
-fn cpu(rounds: &[Round]) -> Figures {
-    rounds.iter().map(|round| round.cpu).collect()
+fn start(kinds: &[Kind<'_>]) -> anyhow::Result<Vec<Server>> {
+    kinds.iter().map(Kind::start).collect()
 }
 
-fn p99(rounds: &[Round]) -> Figures {
-    rounds.iter().map(|round| round.p99).collect()
-}
-
-fn start(kinds: &[Kind<'_>; 2]) -> anyhow::Result<[Server; 2]> {
-    Ok([kinds[0].start()?, kinds[1].start()?])
-}
-
-/// Rounds of one job against both servers, in turn.
-fn rounds(
-    extent: &Extent,
-    kinds: &[Kind<'_>; 2],
-    servers: &[Server; 2],
-    job: &[&str],
-) -> anyhow::Result<[Vec<Round>; 2]> {
-    let mut rounds = [Vec::new(), Vec::new()];
+/// Rounds of one job against all servers, in turn; none for a server that has no such door.
+fn rounds(extent: &Extent, kinds: &[Kind<'_>], servers: &[Server], job: &[&str]) -> anyhow::Result<Vec<Vec<Round>>> {
+    let mut rounds: Vec<Vec<Round>> = kinds.iter().map(|_| Vec::new()).collect();
     for _ in 0..extent.rounds {
         for (of_one, (kind, server)) in rounds.iter_mut().zip(kinds.iter().zip(servers)) {
-            of_one.push(generate(extent, kind, server, job)?);
+            if job[0] != "command" || kind.takes_commands() {
+                of_one.push(generate(extent, kind, server, job)?);
+            }
         }
     }
     Ok(rounds)
@@ -133,13 +141,18 @@ fn generate(extent: &Extent, kind: &Kind<'_>, server: &Server, job: &[&str]) -> 
         generator.arg("--plain");
     }
     let output = generator.output()?;
-    ensure!(output.status.success(), "the generator failed: {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "the generator failed against {}: {}",
+        kind.name(),
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).context("what the generator said")
 }
 
 /// Milliseconds from the start to the first reply with the database of the rounds before, and MiB at rest after it.
-fn starts(extent: &Extent, kinds: &[Kind<'_>; 2]) -> anyhow::Result<[[Figures; 2]; 2]> {
-    let (mut times, mut rest) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+fn starts(extent: &Extent, kinds: &[Kind<'_>]) -> anyhow::Result<(Vec<Figures>, Vec<Figures>)> {
+    let (mut times, mut rest) = (vec![Vec::new(); kinds.len()], vec![Vec::new(); kinds.len()]);
     for _ in 0..extent.rounds.max(3) {
         for (place, kind) in kinds.iter().enumerate() {
             let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
@@ -150,5 +163,5 @@ fn starts(extent: &Extent, kinds: &[Kind<'_>; 2]) -> anyhow::Result<[[Figures; 2
             rest[place].push(resident(server.pid())? as f64 / 1024.0);
         }
     }
-    Ok([times, rest])
+    Ok((times, rest))
 }

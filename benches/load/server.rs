@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -40,6 +40,7 @@ pub(crate) fn pinned(core: usize, program: &Path) -> Command {
 pub(crate) enum Kind<'a> {
     Bare { folder: &'a Path },
     Parlour { folder: &'a Path, key: String },
+    Hubot { folder: PathBuf },
 }
 
 impl<'a> Kind<'a> {
@@ -63,9 +64,28 @@ impl<'a> Kind<'a> {
         Ok(Self::Parlour { folder, key: String::from_utf8(output.stdout)?.trim().to_owned() })
     }
 
+    /// Hubot, when its packages are installed.
+    pub(crate) fn hubot() -> Option<Self> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/load/hubot");
+        folder.join("node_modules/hubot").is_dir().then_some(Self::Hubot { folder })
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Bare { .. } => "bare server",
+            Self::Parlour { .. } => "Parlour",
+            Self::Hubot { .. } => "Hubot",
+        }
+    }
+
+    /// Whether it has a door for commands beside the web socket.
+    pub(crate) fn takes_commands(&self) -> bool {
+        !matches!(self, Self::Hubot { .. })
+    }
+
     pub(crate) fn key(&self) -> Option<&str> {
         match self {
-            Self::Bare { .. } => None,
+            Self::Bare { .. } | Self::Hubot { .. } => None,
             Self::Parlour { key, .. } => Some(key),
         }
     }
@@ -75,6 +95,11 @@ impl<'a> Kind<'a> {
             Self::Bare { folder } => {
                 let mut command = pinned(0, &std::env::current_exe()?);
                 command.args(["bare", "--listen", listen, "--database"]).arg(folder.join("bare.db"));
+                command
+            }
+            Self::Hubot { folder } => {
+                let mut command = pinned(0, Path::new("node"));
+                command.arg(folder.join("hubot.mjs")).arg(listen);
                 command
             }
             Self::Parlour { folder, .. } => {
