@@ -1,7 +1,7 @@
 //! The web socket: the same log as every other door, live.
 //!
-//! `frame` is what travels, `socket` is one connection, `reading` its place in one stream, `request` what its frames ask for,
-//! `schema` their description, and `ticket` a way to open one. There is no queue per connection: a connection owns its place in
+//! `frame` is what travels, `socket` is one connection, `sending` its other half, `ending` how it ends, `reading` its place in
+//! one stream, `request` what its frames ask for, `schema` their description, and `ticket` a way to open one. There is no queue per connection: a connection owns its place in
 //! each stream it reads, and what it has not sent yet is in the log.
 
 use std::collections::HashMap;
@@ -17,10 +17,12 @@ use super::Api;
 use super::error::ApiResult;
 use crate::model::{Error, Kind};
 
+mod ending;
 mod frame;
 mod reading;
 mod request;
 pub(super) mod schema;
+mod sending;
 mod socket;
 pub(super) mod ticket;
 

@@ -1,4 +1,4 @@
-//! One connection: reads frames, does what they ask in their order, and sends what its streams hold.
+//! One connection: reads frames and does what they ask in their order; `sending` has its other half.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -6,17 +6,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
-use futures_util::SinkExt as _;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::super::Api;
+use super::ending::End;
 use super::frame::{self, ClientFrame};
 use super::reading::{FROM_NOW_ON, Opened, Reading, Wish, open};
 use super::request::{Asker, check_id};
-use super::{MAX_FRAME, PROTOCOL};
+use super::sending::{Done, flush, send, send_raw};
 use crate::bus::Inbox;
 use crate::chat::Said;
 use crate::crash_point;
@@ -24,17 +24,14 @@ use crate::identity::Caller;
 use crate::model::conversation::Millis;
 use crate::model::event::Stream;
 use crate::model::{Error, Kind, Result};
-use crate::store::log::Receipt;
 
 /// Frames read from a client that may wait for their turn; reading stops there.
-const MAX_IN_FLIGHT: usize = 32;
+pub(super) const MAX_IN_FLIGHT: usize = 32;
 /// Streams one connection may read.
 const MAX_SUBSCRIPTIONS: usize = 256;
-/// A client that takes nothing for this long is sent away.
-const SEND_LIMIT: Duration = Duration::from_secs(30);
-const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 /// A client that says nothing for this long is gone.
-const IDLE_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// How often the credential behind a connection is looked at again.
 const RENEW: Duration = Duration::from_secs(60);
 /// Frames that cannot be read before a client is sent away.
@@ -42,65 +39,16 @@ const MAX_BAD_FRAMES: u32 = 20;
 /// Who goes on typing says so to the others this often, whatever their client sends.
 const TYPING_STEP: Millis = 2000;
 
-/// Why a connection ends, by the code of its close frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// The client closed, or is gone.
-    Gone,
-    TooBig,
-    Restart,
-    Fault,
-    BadFrames,
-    NotText,
-    Silent,
-    Revoked,
-    Expired,
-}
-
-impl End {
-    /// Close code, reason, and whether coming back makes sense.
-    fn notice(self) -> Option<(u16, &'static str, bool)> {
-        Some(match self {
-            Self::Gone => return None,
-            Self::TooBig => (1009, "frame too big", false),
-            Self::NotText => (1003, "only text frames are read here", false),
-            Self::Restart => (1012, "the server restarts", true),
-            Self::Fault => (1011, "server fault", true),
-            Self::BadFrames => (4400, "too many bad frames", false),
-            Self::Silent => (4408, "nothing was heard for too long", true),
-            Self::Revoked => (4410, "signed out", false),
-            Self::Expired => (4440, "the session has expired", false),
-        })
-    }
-}
-
-enum Done {
-    Said {
-        id: Option<String>,
-        session: String,
-        outcome: Result<Receipt>,
-        opened: Option<Opened>,
-    },
-    Subscribed {
-        id: Option<String>,
-        outcome: Result<Opened>,
-    },
-    /// Anything else: with the frame that answers it, if any.
-    Asked {
-        id: Option<String>,
-        outcome: Result<Option<String>>,
-    },
-}
-
 type Doing = Pin<Box<dyn Future<Output = Done> + Send>>;
 
-struct Connection {
-    api: Api,
-    caller: Arc<Caller>,
+/// One socket and what it reads.
+pub(super) struct Connection {
+    pub(super) api: Api,
+    pub(super) caller: Arc<Caller>,
     /// Without the subprotocol: only what the plain form knows.
-    plain: bool,
+    pub(super) plain: bool,
     inbox: Arc<Inbox>,
-    readings: HashMap<u64, Reading>,
+    pub(super) readings: HashMap<u64, Reading>,
     next_slot: u64,
     waiting: VecDeque<ClientFrame>,
     bad_frames: u32,
@@ -135,22 +83,7 @@ pub(super) async fn serve(api: Api, caller: Caller, mut socket: WebSocket, plain
         () = revoked.cancelled() => End::Revoked,
         end = connection.run(&mut socket) => end,
     };
-    if let Some((code, reason, reconnect)) = end.notice() {
-        let bye = frame::text(&json!({
-            "type": "bye", "code": code, "reason": reason, "reconnect": reconnect,
-            // Spread, so that everybody does not come back in the same moment.
-            "retry_after_ms": reconnect.then(|| 250 + now.unsigned_abs() % 1500),
-        }));
-        let close = Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }));
-        let goodbye = async {
-            socket.send(Message::Text(bye.into())).await?;
-            socket.send(close).await?;
-            // Reading on until the client has closed too lets the goodbye arrive instead of a reset.
-            while let Some(Ok(_)) = socket.recv().await {}
-            Ok::<_, axum::Error>(())
-        };
-        let _ = tokio::time::timeout(Duration::from_secs(2), goodbye).await;
-    }
+    end.say(&mut socket, now).await;
     drop(present);
     api.sockets.forget(&credential);
     tracing::debug!(?end, "socket closed");
@@ -209,22 +142,6 @@ impl Connection {
                 return end;
             }
         }
-    }
-
-    fn hello(&self) -> String {
-        let principal = &self.caller.principal;
-        frame::text(&json!({
-            "type": "hello",
-            "protocol": PROTOCOL,
-            "connection_id": crate::model::id::new_id(),
-            "epoch": self.api.engine.store().epoch(),
-            "user": { "id": principal.id, "name": principal.name, "roles": principal.roles },
-            "heartbeat_ms": millis(HEARTBEAT),
-            "idle_timeout_ms": millis(IDLE_LIMIT),
-            "max_frame": MAX_FRAME,
-            "max_in_flight": MAX_IN_FLIGHT,
-            "server_time": self.api.engine.clock().now(),
-        }))
     }
 
     /// Looks at the credential again: it may have been revoked or have expired by another door.
@@ -365,86 +282,6 @@ impl Connection {
             open(&api, &caller, &inbox, slot, wish).await
         }
     }
-
-    async fn finish(&mut self, socket: &mut WebSocket, done: Done) -> Result<(), End> {
-        match done {
-            Done::Said { id, session, outcome, opened } => {
-                if let Some(opened) = opened {
-                    let reading = opened.reading.silent();
-                    self.readings.insert(reading.subscription.slot(), reading);
-                }
-                let answer = match outcome {
-                    Ok(receipt) => frame::ack(id.as_deref(), &session, &receipt.place.event_id, &receipt),
-                    Err(error) => self.refusal(id.as_deref(), &error),
-                };
-                crash_point::reached("socket.acknowledging");
-                send(socket, answer).await?;
-                if self.plain {
-                    self.poke(&Stream::conversation(&session))
-                }
-                Ok(())
-            }
-            Done::Asked { outcome: Ok(None), .. } => Ok(()),
-            Done::Asked { outcome: Ok(Some(answer)), .. } => send(socket, answer).await,
-            Done::Asked { id, outcome: Err(error) } => send(socket, self.refusal(id.as_deref(), &error)).await,
-            Done::Subscribed { id, outcome: Err(error) } => send(socket, self.refusal(id.as_deref(), &error)).await,
-            Done::Subscribed { id, outcome: Ok(opened) } => self.announce(socket, id, opened).await,
-        }
-    }
-
-    fn refusal(&self, id: Option<&str>, error: &Error) -> String {
-        if matches!(error.kind, Kind::Internal | Kind::Unavailable) {
-            let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-            tracing::error!(code = %error.code, source, "{error}");
-        }
-        frame::error(id, error)
-    }
-
-    async fn announce(&mut self, socket: &mut WebSocket, id: Option<String>, opened: Opened) -> Result<(), End> {
-        let Opened { reading, head, recovered, limited } = opened;
-        let stream = reading.subscription.stream().clone();
-        // A second subscription to a stream replaces the first.
-        self.readings.retain(|_, known| known.subscription.stream() != &stream);
-        let subscribed = frame::text(&json!({
-            "type": "subscribed", "id": id, "stream": stream.as_str(), "epoch": self.api.engine.store().epoch(),
-            "recovered": recovered, "head": head, "first_seq": reading.position + 1, "limited": limited,
-        }));
-        send(socket, subscribed).await?;
-        let slot = reading.subscription.slot();
-        self.readings.insert(slot, reading);
-        self.pump(socket, vec![slot]).await
-    }
-
-    fn poke(&self, stream: &Stream) {
-        self.readings
-            .values()
-            .filter(|reading| reading.subscription.stream() == stream)
-            .for_each(|r| r.subscription.poke());
-    }
-
-    /// Sends what the marked streams hold, at most a page of each.
-    async fn pump(&mut self, socket: &mut WebSocket, slots: Vec<u64>) -> Result<(), End> {
-        for slot in slots {
-            let Some(reading) = self.readings.get_mut(&slot) else { continue };
-            let batch = reading.next(self.api.engine.store()).await.map_err(|error| {
-                tracing::error!(%error, "failed to read the log for a socket");
-                End::Fault
-            })?;
-            let plain = self.plain;
-            let shown = batch.frames.into_iter().filter_map(|(_, bytes)| match plain {
-                true => frame::plain(&bytes).map(Utf8Bytes::from),
-                false => Utf8Bytes::try_from(bytes).ok(),
-            });
-            let stream = reading.subscription.stream().as_str();
-            let caught_up = batch
-                .caught_up
-                .map(|seq| Utf8Bytes::from(frame::text(&json!({ "type": "caught_up", "stream": stream, "seq": seq }))));
-            let passing = batch.passing.into_iter().filter(|_| !plain);
-            let texts = shown.chain(caught_up).chain(passing.filter_map(|bytes| Utf8Bytes::try_from(bytes).ok()));
-            send_frames(socket, texts).await?;
-        }
-        Ok(())
-    }
 }
 
 /// Does what a frame asks for, after a look at its id.
@@ -468,40 +305,8 @@ async fn poll_doing(doing: &mut Option<Doing>) -> Done {
     }
 }
 
-fn millis(duration: Duration) -> Value {
-    json!(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
-}
-
 fn is_too_big(error: &axum::Error) -> bool {
     // axum boxes tungstenite's error; its text is the only thing that both versions share.
     let text = error.to_string();
     text.contains("too long") || text.contains("too big") || text.contains("Space limit exceeded")
-}
-
-async fn send(socket: &mut WebSocket, text: String) -> Result<(), End> {
-    send_raw(socket, Message::Text(text.into())).await
-}
-
-async fn send_raw(socket: &mut WebSocket, message: Message) -> Result<(), End> {
-    in_time(socket.feed(message)).await
-}
-
-async fn flush(socket: &mut WebSocket) -> Result<(), End> {
-    in_time(socket.flush()).await
-}
-
-async fn in_time(sending: impl Future<Output = Result<(), axum::Error>>) -> Result<(), End> {
-    match tokio::time::timeout(SEND_LIMIT, sending).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) => Err(End::Gone),
-        Err(_) => Err(End::Silent),
-    }
-}
-
-/// Hands frames to the socket.
-async fn send_frames(socket: &mut WebSocket, texts: impl Iterator<Item = Utf8Bytes>) -> Result<(), End> {
-    for text in texts {
-        send_raw(socket, Message::Text(text)).await?;
-    }
-    Ok(())
 }
