@@ -1,5 +1,6 @@
 //! The sending half of a connection: greetings, answers, and what its streams hold.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
@@ -11,13 +12,12 @@ use super::frame;
 use super::reading::Opened;
 use super::socket::{Connection, HEARTBEAT, IDLE_LIMIT, MAX_IN_FLIGHT};
 use super::{MAX_FRAME, PROTOCOL};
+use crate::clock::rfc3339;
 use crate::crash_point;
+use crate::identity::Caller;
 use crate::model::event::Stream;
 use crate::model::{Error, Kind, Result};
 use crate::store::log::Receipt;
-
-/// A client that takes nothing for this long is sent away.
-const SEND_LIMIT: Duration = Duration::from_secs(30);
 
 /// What came of a frame.
 pub(super) enum Done {
@@ -31,6 +31,11 @@ pub(super) enum Done {
         id: Option<String>,
         outcome: Result<Opened>,
     },
+    /// Another token for the same socket.
+    Authenticated {
+        id: Option<String>,
+        outcome: Result<Caller>,
+    },
     /// Anything else: with the frame that answers it, if any.
     Asked {
         id: Option<String>,
@@ -40,7 +45,7 @@ pub(super) enum Done {
 
 impl Connection {
     pub(super) fn hello(&self) -> String {
-        let principal = &self.caller.principal;
+        let (principal, limits) = (&self.caller.principal, &self.api.sockets.limits);
         frame::text(&json!({
             "type": "hello",
             "protocol": PROTOCOL,
@@ -51,11 +56,15 @@ impl Connection {
             "idle_timeout_ms": millis(IDLE_LIMIT),
             "max_frame": MAX_FRAME,
             "max_in_flight": MAX_IN_FLIGHT,
+            "max_subscriptions": (limits.subscriptions > 0).then_some(limits.subscriptions),
+            "pace": (limits.frames_per_second > 0).then(|| json!({
+                "per_second": limits.frames_per_second, "burst": limits.frames_burst,
+            })),
             "server_time": self.api.engine.clock().now(),
         }))
     }
 
-    pub(super) async fn finish(&mut self, socket: &mut WebSocket, done: Done) -> Result<(), End> {
+    pub(super) async fn finish(&mut self, socket: &mut Wire, done: Done) -> Result<(), End> {
         match done {
             Done::Said { id, session, outcome, opened } => {
                 if let Some(opened) = opened {
@@ -77,6 +86,8 @@ impl Connection {
             Done::Asked { outcome: Ok(Some(answer)), .. } => send(socket, answer).await,
             Done::Asked { id, outcome: Err(error) } => send(socket, self.refusal(id.as_deref(), &error)).await,
             Done::Subscribed { id, outcome: Err(error) } => send(socket, self.refusal(id.as_deref(), &error)).await,
+            Done::Authenticated { id, outcome: Err(error) } => send(socket, self.refusal(id.as_deref(), &error)).await,
+            Done::Authenticated { id, outcome: Ok(caller) } => self.go_on_as(socket, id, caller).await,
             Done::Subscribed { id, outcome: Ok(opened) } => self.announce(socket, id, opened).await,
         }
     }
@@ -89,7 +100,19 @@ impl Connection {
         frame::error(id, error)
     }
 
-    async fn announce(&mut self, socket: &mut WebSocket, id: Option<String>, opened: Opened) -> Result<(), End> {
+    async fn go_on_as(&mut self, socket: &mut Wire, id: Option<String>, caller: Caller) -> Result<(), End> {
+        if caller.principal.id != self.caller.principal.id {
+            return Err(End::Foreign);
+        }
+        self.watch.follow(&caller.credential_id);
+        self.caller = Arc::new(caller);
+        // It may have been revoked before it was followed.
+        self.renew().await?;
+        let expires_at = self.caller.expires_at.map(rfc3339);
+        send(socket, frame::text(&json!({ "type": "authenticated", "id": id, "expires_at": expires_at }))).await
+    }
+
+    async fn announce(&mut self, socket: &mut Wire, id: Option<String>, opened: Opened) -> Result<(), End> {
         let Opened { reading, head, recovered, limited } = opened;
         let stream = reading.subscription.stream().clone();
         // A second subscription to a stream replaces the first.
@@ -99,6 +122,9 @@ impl Connection {
             "recovered": recovered, "head": head, "first_seq": reading.position + 1, "limited": limited,
         }));
         send(socket, subscribed).await?;
+        for frame in reading.who_is_there(self.api.engine.bus()) {
+            send_frames(socket, Utf8Bytes::try_from(frame).ok().into_iter()).await?;
+        }
         let slot = reading.subscription.slot();
         self.readings.insert(slot, reading);
         self.pump(socket, vec![slot]).await
@@ -112,7 +138,7 @@ impl Connection {
     }
 
     /// Sends what the marked streams hold, at most a page of each.
-    pub(super) async fn pump(&mut self, socket: &mut WebSocket, slots: Vec<u64>) -> Result<(), End> {
+    pub(super) async fn pump(&mut self, socket: &mut Wire, slots: Vec<u64>) -> Result<(), End> {
         for slot in slots {
             let Some(reading) = self.readings.get_mut(&slot) else { continue };
             let batch = reading.next(self.api.engine.store()).await.map_err(|error| {
@@ -140,30 +166,39 @@ fn millis(duration: Duration) -> Value {
     json!(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
-pub(super) async fn send(socket: &mut WebSocket, text: String) -> Result<(), End> {
-    send_raw(socket, Message::Text(text.into())).await
+/// A web socket, and how long its client may leave untaken what is sent.
+pub(super) struct Wire {
+    pub(super) socket: WebSocket,
+    pub(super) stalled_after: Duration,
 }
 
-pub(super) async fn send_raw(socket: &mut WebSocket, message: Message) -> Result<(), End> {
-    in_time(socket.feed(message)).await
-}
-
-pub(super) async fn flush(socket: &mut WebSocket) -> Result<(), End> {
-    in_time(socket.flush()).await
-}
-
-async fn in_time(sending: impl Future<Output = Result<(), axum::Error>>) -> Result<(), End> {
-    match tokio::time::timeout(SEND_LIMIT, sending).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) => Err(End::Gone),
-        Err(_) => Err(End::Silent),
+impl Wire {
+    async fn in_time(limit: Duration, sending: impl Future<Output = Result<(), axum::Error>>) -> Result<(), End> {
+        match tokio::time::timeout(limit, sending).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(End::Gone),
+            Err(_) => Err(End::Stalled),
+        }
     }
 }
 
+pub(super) async fn send(wire: &mut Wire, text: String) -> Result<(), End> {
+    send_raw(wire, Message::Text(text.into())).await
+}
+
+/// Waits while the few KiB that a socket holds back are full; beyond them nothing is kept for a client.
+pub(super) async fn send_raw(wire: &mut Wire, message: Message) -> Result<(), End> {
+    Wire::in_time(wire.stalled_after, wire.socket.feed(message)).await
+}
+
+pub(super) async fn flush(wire: &mut Wire) -> Result<(), End> {
+    Wire::in_time(wire.stalled_after, wire.socket.flush()).await
+}
+
 /// Hands frames to the socket.
-async fn send_frames(socket: &mut WebSocket, texts: impl Iterator<Item = Utf8Bytes>) -> Result<(), End> {
+async fn send_frames(wire: &mut Wire, texts: impl Iterator<Item = Utf8Bytes>) -> Result<(), End> {
     for text in texts {
-        send_raw(socket, Message::Text(text)).await?;
+        send_raw(wire, Message::Text(text)).await?;
     }
     Ok(())
 }

@@ -12,12 +12,16 @@ use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::super::Api;
+use super::Manner;
 use super::ending::End;
-use super::frame::{self, ClientFrame};
-use super::reading::{FROM_NOW_ON, Opened, Reading, Wish, open};
+use super::frame::{self, ClientFrame, Looking};
+use super::limits::{Pace, TooFast};
+use super::reading::{FROM_NOW_ON, Opened, Place, Reading, Wish, open};
 use super::request::{Asker, check_id};
-use super::sending::{Done, flush, send, send_raw};
+use super::sending::{Done, Wire, flush, send, send_raw};
+use super::sockets::{Seat, Watch};
 use crate::bus::Inbox;
+use crate::bus::presence::Connected;
 use crate::chat::Said;
 use crate::crash_point;
 use crate::identity::Caller;
@@ -27,8 +31,6 @@ use crate::model::{Error, Kind, Result};
 
 /// Frames read from a client that may wait for their turn; reading stops there.
 pub(super) const MAX_IN_FLIGHT: usize = 32;
-/// Streams one connection may read.
-const MAX_SUBSCRIPTIONS: usize = 256;
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 /// A client that says nothing for this long is gone.
 pub(super) const IDLE_LIMIT: Duration = Duration::from_secs(60);
@@ -43,6 +45,8 @@ type Doing = Pin<Box<dyn Future<Output = Done> + Send>>;
 
 /// One socket and what it reads.
 pub(super) struct Connection {
+    /// Given back before anybody hears that the connection is gone.
+    _seat: Seat,
     pub(super) api: Api,
     pub(super) caller: Arc<Caller>,
     /// Without the subprotocol: only what the plain form knows.
@@ -50,6 +54,10 @@ pub(super) struct Connection {
     inbox: Arc<Inbox>,
     pub(super) readings: HashMap<u64, Reading>,
     next_slot: u64,
+    /// How it hears that its credential was revoked.
+    pub(super) watch: Watch,
+    connected: Arc<Connected>,
+    pace: Pace,
     waiting: VecDeque<ClientFrame>,
     bad_frames: u32,
     /// When the client last said that it is typing, by conversation; what is older than a step is forgotten.
@@ -59,38 +67,42 @@ pub(super) struct Connection {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve(api: Api, caller: Caller, mut socket: WebSocket, plain: bool) {
-    let credential = caller.credential_id.clone();
-    let revoked = api.sockets.register(&credential);
+pub(super) async fn serve(api: Api, caller: Caller, socket: WebSocket, Manner { plain, seat }: Manner) {
     let now = api.engine.clock().now();
-    let present = api.engine.bus().join(&caller.principal.id, &caller.principal.name, now);
+    let watch = api.sockets.watch(&caller.credential_id);
+    let revoked = watch.ended().clone();
+    let mut wire = Wire { socket, stalled_after: api.sockets.stalled_after() };
     let stop = api.tasks.stop_token().clone();
     let mut connection = Connection {
-        api: api.clone(),
-        caller: Arc::new(caller),
+        _seat: seat,
         plain,
         inbox: Inbox::new(),
         readings: HashMap::new(),
         next_slot: 0,
+        watch,
+        connected: api.engine.bus().join(&caller.principal.id, &caller.principal.name, now),
+        pace: api.sockets.pace(),
         waiting: VecDeque::new(),
         bad_frames: 0,
         typing: HashMap::new(),
         used: false,
+        caller: Arc::new(caller),
+        api,
     };
     let end = tokio::select! {
         biased;
         () = stop.cancelled() => End::Restart,
         () = revoked.cancelled() => End::Revoked,
-        end = connection.run(&mut socket) => end,
+        end = connection.run(&mut wire) => end,
     };
-    end.say(&mut socket, now).await;
-    drop(present);
-    api.sockets.forget(&credential);
+    // Gone for everybody else, whatever the good-bye takes.
+    drop(connection);
+    end.say(&mut wire.socket, now).await;
     tracing::debug!(?end, "socket closed");
 }
 
 impl Connection {
-    async fn run(&mut self, socket: &mut WebSocket) -> End {
+    async fn run(&mut self, socket: &mut Wire) -> End {
         if let Err(end) = send(socket, self.hello()).await {
             return end;
         }
@@ -121,14 +133,18 @@ impl Connection {
                     self.finish(socket, done).await
                 }
                 slots = inbox.grown() => self.pump(socket, slots).await,
-                received = socket.recv(), if self.waiting.len() < MAX_IN_FLIGHT => {
+                received = socket.socket.recv(), if self.waiting.len() < MAX_IN_FLIGHT => {
                     heard = Instant::now();
                     self.receive(socket, received).await
                 }
                 _ = heartbeat.tick() => {
+                    if self.waiting.len() >= MAX_IN_FLIGHT {
+                        // Not heard because nobody listened.
+                        heard = Instant::now();
+                    }
                     if heard.elapsed() >= IDLE_LIMIT {
                         Err(End::Silent)
-                    } else if renewed.elapsed() >= RENEW {
+                    } else if renewed.elapsed() >= RENEW || self.is_expired() {
                         renewed = Instant::now();
                         self.renew().await
                     } else if heard.elapsed() >= HEARTBEAT {
@@ -145,7 +161,7 @@ impl Connection {
     }
 
     /// Looks at the credential again: it may have been revoked or have expired by another door.
-    async fn renew(&mut self) -> Result<(), End> {
+    pub(super) async fn renew(&mut self) -> Result<(), End> {
         match self.api.identity.renew(&self.caller, std::mem::take(&mut self.used)).await {
             Ok(caller) => {
                 self.caller = Arc::new(caller);
@@ -157,19 +173,28 @@ impl Connection {
         }
     }
 
-    async fn receive(
-        &mut self,
-        socket: &mut WebSocket,
-        received: Option<Result<Message, axum::Error>>,
-    ) -> Result<(), End> {
+    fn is_expired(&self) -> bool {
+        self.caller.expires_at.is_some_and(|at| at <= self.api.engine.clock().now())
+    }
+
+    async fn receive(&mut self, socket: &mut Wire, received: Option<Result<Message, axum::Error>>) -> Result<(), End> {
         let text = match received {
             None => return Err(End::Gone),
             Some(Err(error)) => return Err(if is_too_big(&error) { End::TooBig } else { End::Gone }),
-            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Text(text))) => Some(text),
             Some(Ok(Message::Binary(_))) => return Err(End::NotText),
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
+            // A ping of the transport is answered there, and counts here.
+            Some(Ok(Message::Ping(_))) => None,
+            Some(Ok(Message::Pong(_))) => return Ok(()),
             Some(Ok(Message::Close(_))) => return Err(End::Gone),
         };
+        if let Err(too_fast) = self.pace.count(self.api.engine.clock().now()) {
+            return slow_down(socket, text.as_deref(), too_fast).await;
+        }
+        if self.is_expired() {
+            self.renew().await?;
+        }
+        let Some(text) = text else { return Ok(()) };
         crash_point::reached("socket.received");
         match frame::parse(&text) {
             // Answered at once, whatever else waits.
@@ -221,6 +246,20 @@ impl Connection {
                 Some(asked(id, move |id| async move { asker.read(id, &session_id, read_seq).await }))
             }
             ClientFrame::Typing { session_id } => self.start_typing(session_id),
+            ClientFrame::Presence { state } => {
+                self.connected.is_away(state == Looking::Away);
+                None
+            }
+            ClientFrame::Received { stream, seq } => {
+                let outcome = self.received(&stream, seq).map(|()| None);
+                Some(Box::pin(std::future::ready(Done::Asked { id: None, outcome })))
+            }
+            ClientFrame::Auth { id, token } => {
+                let api = self.api.clone();
+                Some(Box::pin(
+                    async move { Done::Authenticated { id, outcome: api.identity.authenticate(&token).await } },
+                ))
+            }
             // Answered when it was read.
             ClientFrame::Ping { .. } => None,
         }
@@ -269,17 +308,32 @@ impl Connection {
         Some(Box::pin(async move { Done::Asked { id: None, outcome: asker.typing(&session).await } }))
     }
 
+    /// Tells the others what has arrived here, at most what was sent.
+    fn received(&mut self, stream: &str, seq: i64) -> Result<()> {
+        let reading = self.readings.values_mut().find(|reading| reading.subscription.stream().as_str() == stream);
+        let reading = reading.ok_or_else(|| {
+            Error::invalid("this socket does not read that stream").details(json!({ "field": "stream" }))
+        })?;
+        if let Some(passing) = reading.received(&self.caller.principal.id, seq) {
+            self.api.engine.bus().pass(passing);
+        }
+        Ok(())
+    }
+
     fn open(&mut self, wish: Wish) -> impl Future<Output = Result<Opened>> + Send + use<> {
         let slot = self.next_slot;
         self.next_slot += 1;
-        let full = self.readings.len() >= MAX_SUBSCRIPTIONS;
-        let (Asker { api, caller }, inbox) = (self.asker(), self.inbox.clone());
+        let most = self.api.sockets.limits.subscriptions;
+        // One that is read already is only replaced.
+        let others = self.readings.values().filter(|reading| reading.subscription.stream().as_str() != wish.stream);
+        let full = most > 0 && others.count() >= most;
+        let (Asker { api, caller }, inbox, connected) = (self.asker(), self.inbox.clone(), self.connected.clone());
         async move {
             if full {
-                let message = format!("one connection reads at most {MAX_SUBSCRIPTIONS} streams");
+                let message = format!("one socket reads at most {most} streams");
                 return Err(Error::new(Kind::RateLimited, "TOO_MANY_SUBSCRIPTIONS", message));
             }
-            open(&api, &caller, &inbox, slot, wish).await
+            open(&api, &caller, Place { inbox: &inbox, slot, connected: &connected }, wish).await
         }
     }
 }
@@ -302,6 +356,17 @@ async fn poll_doing(doing: &mut Option<Doing>) -> Done {
     match doing {
         Some(doing) => doing.await,
         None => std::future::pending().await,
+    }
+}
+
+/// Refuses a frame that came too early, or its client.
+async fn slow_down(socket: &mut Wire, text: Option<&str>, too_fast: TooFast) -> Result<(), End> {
+    match too_fast {
+        TooFast::Wait(wait) => {
+            let error = Error::new(Kind::RateLimited, "RATE_LIMITED", "frames come too fast").retry_after(wait);
+            send(socket, frame::error(text.and_then(frame::id_of).as_deref(), &error)).await
+        }
+        TooFast::Enough(wait) => Err(End::TooFast(wait)),
     }
 }
 
