@@ -167,6 +167,7 @@ async fn bad_input_gets_an_error_and_harms_nobody(server: Arc<Server>) {
     for (text, code) in [
         ("{\"type\":\"dance\",\"id\":\"x\"}", "UNKNOWN_TYPE"),
         ("{\"type\":\"message\",", "INVALID_JSON"),
+        ("", "INVALID_JSON"),
         ("{\"type\":\"message\",\"id\":\"x\"}", "INVALID_FRAME"),
         ("{\"type\":\"message\",\"session_id\":\"nobody\",\"content\":\"x\"}", "NOT_FOUND"),
         ("{\"type\":\"subscribe\",\"stream\":\"room:1\"}", "INVALID_REQUEST"),

@@ -172,27 +172,25 @@ pub(super) struct Wire {
     pub(super) stalled_after: Duration,
 }
 
-impl Wire {
-    async fn in_time(limit: Duration, sending: impl Future<Output = Result<(), axum::Error>>) -> Result<(), End> {
-        match tokio::time::timeout(limit, sending).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(End::Gone),
-            Err(_) => Err(End::Stalled),
-        }
-    }
-}
-
 pub(super) async fn send(wire: &mut Wire, text: String) -> Result<(), End> {
     send_raw(wire, Message::Text(text.into())).await
 }
 
 /// Waits while the few KiB that a socket holds back are full; beyond them nothing is kept for a client.
 pub(super) async fn send_raw(wire: &mut Wire, message: Message) -> Result<(), End> {
-    Wire::in_time(wire.stalled_after, wire.socket.feed(message)).await
+    in_time(wire.stalled_after, wire.socket.feed(message)).await
 }
 
 pub(super) async fn flush(wire: &mut Wire) -> Result<(), End> {
-    Wire::in_time(wire.stalled_after, wire.socket.flush()).await
+    in_time(wire.stalled_after, wire.socket.flush()).await
+}
+
+async fn in_time(limit: Duration, sending: impl Future<Output = Result<(), axum::Error>>) -> Result<(), End> {
+    match tokio::time::timeout(limit, sending).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(End::Gone),
+        Err(_) => Err(End::Stalled),
+    }
 }
 
 /// Hands frames to the socket.
