@@ -66,8 +66,9 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let engine = Engine::new(registry, store.clone(), clock);
     let hub = Hub::new(engine.clone());
     let reached = Address::new(&config.public_url, address);
-    let api = Api::new(engine.clone(), hub, identity.clone(), tasks.clone(), &reached);
-    let router = api::router(api);
+    let api = Api::new(engine.clone(), hub, identity.clone(), tasks.clone(), &reached, config.ws.clone());
+    // Every door may ask who is at the other end.
+    let router = api::router(api).into_make_service_with_connect_info::<SocketAddr>();
     // An acknowledgement and the reply are two small writes; the second would wait up to 40 ms for the client's system to
     // confirm the first.
     let listener = listener.tap_io(|connection| {

@@ -6,16 +6,16 @@
 //!
 //! Beside the log there are frames that pass by ([`Passing`]): who is not there does not miss them.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::model::conversation::Millis;
 use crate::model::event::Stream;
 
 mod passing;
+pub mod presence;
 
 pub use passing::{Passing, PassingKind};
 
@@ -38,8 +38,7 @@ pub enum Frame {
 #[derive(Debug, Default)]
 pub struct Bus {
     tails: Mutex<HashMap<Stream, Arc<Tail>>>,
-    presence: Mutex<BTreeMap<u64, Present>>,
-    next_presence: std::sync::atomic::AtomicU64,
+    presence: Mutex<presence::Register>,
 }
 
 /// The newest frames of one stream that has readers.
@@ -129,55 +128,6 @@ impl Bus {
         let tail = tails.entry(stream.clone()).or_insert_with(|| Arc::new(Tail { state: Mutex::default() })).clone();
         lock(&tail.state).readers.push((slot, Arc::downgrade(inbox)));
         Subscription { bus: Arc::downgrade(self), stream: stream.clone(), tail, inbox: inbox.clone(), slot }
-    }
-
-    /// Notes that somebody is connected, for as long as the guard lives.
-    pub fn join(self: &Arc<Self>, principal: &str, name: &str, since: Millis) -> PresenceGuard {
-        let number = self.next_presence.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let present = Present { principal: principal.to_owned(), name: name.to_owned(), since };
-        lock(&self.presence).insert(number, present);
-        PresenceGuard { bus: Arc::downgrade(self), number }
-    }
-
-    /// Everybody with at least one connection, each once with the oldest, by name.
-    pub fn present(&self) -> Vec<Present> {
-        let mut by_principal: BTreeMap<String, Present> = BTreeMap::new();
-        for present in lock(&self.presence).values() {
-            by_principal
-                .entry(present.principal.clone())
-                .and_modify(|known| known.since = known.since.min(present.since))
-                .or_insert_with(|| present.clone());
-        }
-        let mut all: Vec<_> = by_principal.into_values().collect();
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        all
-    }
-
-    /// How many connections are open.
-    pub fn connections(&self) -> usize {
-        lock(&self.presence).len()
-    }
-}
-
-/// Somebody who is connected.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Present {
-    pub principal: String,
-    pub name: String,
-    pub since: Millis,
-}
-
-#[derive(Debug)]
-pub struct PresenceGuard {
-    bus: Weak<Bus>,
-    number: u64,
-}
-
-impl Drop for PresenceGuard {
-    fn drop(&mut self) {
-        if let Some(bus) = self.bus.upgrade() {
-            lock(&bus.presence).remove(&self.number);
-        }
     }
 }
 
@@ -352,9 +302,5 @@ mod tests {
         drop(bus.subscribe(&stream, &inbox, 1));
         bus.publish(vec![frame(&stream, 1)]);
         assert!(lock(&bus.tails).is_empty());
-        let guard = bus.join("u", "Ann", 5);
-        assert_eq!(bus.present().len(), 1);
-        drop(guard);
-        assert!(bus.present().is_empty());
     }
 }

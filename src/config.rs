@@ -23,6 +23,7 @@ pub struct Config {
     pub bots: Vec<PathBuf>,
     pub log: Log,
     pub session: Session,
+    pub ws: Ws,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -44,6 +45,22 @@ pub enum LogFormat {
 pub struct Session {
     pub idle: SignedDuration,
     pub absolute: SignedDuration,
+}
+
+/// Limits of the web socket; a limit of 0 is none.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ws {
+    pub frames_per_second: u32,
+    pub frames_burst: u32,
+    pub subscriptions: usize,
+    pub sockets_per_user: usize,
+    pub refused_per_second: u32,
+    pub refused_burst: u32,
+    pub spare_loopback: bool,
+    pub stalled_after: SignedDuration,
+    /// Origins as browsers write them: scheme, host and a port that is not the scheme's own.
+    pub allowed_origins: Vec<String>,
 }
 
 /// What the command line says; only what was given overrides.
@@ -88,6 +105,7 @@ impl Config {
         for (name, value) in [("idle", self.session.idle), ("absolute", self.session.absolute)] {
             anyhow::ensure!(value > SignedDuration::ZERO, "session.{name} must be longer than nothing");
         }
+        self.ws.validate()?;
         Ok(self)
     }
 
@@ -101,11 +119,41 @@ impl Config {
     }
 }
 
+impl Ws {
+    fn validate(&self) -> anyhow::Result<()> {
+        for (name, rate, burst) in [
+            ("frames", self.frames_per_second, self.frames_burst),
+            ("refused", self.refused_per_second, self.refused_burst),
+        ] {
+            anyhow::ensure!(
+                rate == 0 || burst > 0,
+                "ws.{name}_burst must be at least 1 while ws.{name}_per_second counts"
+            );
+        }
+        anyhow::ensure!(self.stalled_after > SignedDuration::ZERO, "ws.stalled_after must be longer than nothing");
+        for written in &self.allowed_origins {
+            let origin = origin(written);
+            anyhow::ensure!(
+                origin.as_deref() == Some(written),
+                "ws.allowed_origins: {written:?} is no origin; write it as browsers do, such as {:?}",
+                origin.as_deref().unwrap_or("https://chat.example.com")
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The origin of an address as browsers write it: in lower case, without the scheme's own port. `None` for what has none.
+pub fn origin(address: &str) -> Option<String> {
+    let origin = url::Url::parse(address).ok()?.origin();
+    origin.is_tuple().then(|| origin.ascii_serialization())
+}
+
 /// The environment also holds variables that begin like ours but are not settings (of tests, of build tools): only what
 /// names a section or key of the default counts, and a wrong key inside a section is still an error.
 fn is_setting(key: &str) -> bool {
     let first = key.split("__").next().unwrap_or_default();
-    ["listen", "public_url", "data", "database", "bots", "log", "session"]
+    ["listen", "public_url", "data", "database", "bots", "log", "session", "ws"]
         .iter()
         .any(|known| first.eq_ignore_ascii_case(known))
 }
@@ -144,10 +192,43 @@ mod tests {
             ("lisen = \"x\"", "lisen"),
             ("[log]\nformat = \"xml\"", "log.format"),
             ("[session]\nidle = \"soon\"", "session.idle"),
+            ("[ws]\nframes_per_second = -1", "ws.frames_per_second"),
         ] {
             std::fs::write(&file, text).unwrap();
             let error = Config::load(Some(&file), &Overrides::default()).unwrap_err().to_string();
             assert!(error.contains(part) && error.contains("parlour.toml"), "{error}");
+        }
+    }
+
+    #[test]
+    fn limits_that_cannot_be_meant_are_refused() {
+        let ws = Config::load(None, &Overrides::default()).unwrap().ws;
+        let wrong = |change: fn(&mut Ws)| {
+            let mut ws = ws.clone();
+            change(&mut ws);
+            ws.validate().unwrap_err().to_string()
+        };
+        assert!(wrong(|ws| ws.frames_burst = 0).contains("ws.frames_burst"));
+        assert!(wrong(|ws| ws.stalled_after = SignedDuration::ZERO).contains("ws.stalled_after"));
+        for origin in ["*", "null", "chat.example.com", "https://chat.example.com/", "https://Chat.example.com"] {
+            let mut ws = ws.clone();
+            ws.allowed_origins = vec![origin.to_owned()];
+            assert!(ws.validate().unwrap_err().to_string().contains("https://chat.example.com"), "{origin}");
+        }
+        let mut off = ws.clone();
+        (off.frames_per_second, off.frames_burst) = (0, 0);
+        off.allowed_origins = vec!["http://localhost:5173".to_owned()];
+        assert!(off.validate().is_ok());
+    }
+
+    #[test]
+    fn an_origin_is_what_a_browser_sends() {
+        for (address, expected) in [
+            ("https://Parlour.Example.com:443/chat/", Some("https://parlour.example.com")),
+            ("http://[::1]:7710", Some("http://[::1]:7710")),
+            ("file:///tmp", None),
+        ] {
+            assert_eq!(origin(address).as_deref(), expected);
         }
     }
 }

@@ -106,6 +106,8 @@ impl<'a> Kind<'a> {
                 let mut command = pinned(0, Path::new(env!("CARGO_BIN_EXE_parlour")));
                 command.args(["serve", "--listen", listen, "--data"]).arg(folder).env("PARLOUR_LOG__LEVEL", "warn");
                 command.arg("--bots").arg(folder.join("bots"));
+                // All of the load comes with one key, as fast as it is answered.
+                command.env("PARLOUR_WS__FRAMES_PER_SECOND", "0").env("PARLOUR_WS__SOCKETS_PER_USER", "0");
                 command
             }
         })

@@ -58,7 +58,8 @@ impl IntoResponse for ApiError {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if matches!(error.kind, Kind::Unavailable | Kind::RateLimited) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            let seconds = error.retry_after.map_or(1, |millis| millis.max(1).unsigned_abs().div_ceil(1000));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         let failure = Failure { code: error.code.to_owned(), message: error.message, details: *error.details };
         response.extensions_mut().insert(failure);

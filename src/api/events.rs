@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event as Sse, KeepAlive};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
@@ -18,11 +18,12 @@ use super::Api;
 use super::error::ApiResult;
 use super::extract::Query;
 use super::session::within;
+use super::ws::Watch;
 use crate::bus::{Inbox, Live, Subscription};
 use crate::identity::Caller;
 use crate::identity::permission::Verb;
 use crate::model::event::Stream;
-use crate::model::{Error, Result};
+use crate::model::{Error, Kind, Result};
 use crate::store::Store;
 
 /// The longest a poll waits, in seconds.
@@ -30,6 +31,12 @@ pub(super) const LONGEST_WAIT: i64 = 60;
 
 /// Events read from the log at a time.
 const PAGE: i64 = 100;
+
+/// How often the credential behind a stream is looked at again.
+const RENEW: Duration = Duration::from_secs(60);
+
+/// How long a reader of server-sent events waits before it comes back.
+const RETRY: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Deserialize, IntoParams)]
 pub(super) struct EventsQuery {
@@ -94,7 +101,7 @@ pub(super) async fn read(
     });
     if streaming {
         let after = last_event_id(&headers)?.or(query.after).unwrap_or_default();
-        return Ok(server_sent(&api, &stream, after));
+        return Ok(server_sent(&api, caller, &stream, after));
     }
     let store = api.engine.store();
     let page = match query.before {
@@ -199,30 +206,70 @@ impl Follower {
     }
 }
 
-fn server_sent(api: &Api, stream: &Stream, after: i64) -> Response {
-    let follower = Follower::new(api.engine.store().clone(), stream, after);
-    let stop = api.tasks.stop_token().clone();
-    let batches = stream::unfold((follower, stop), |(mut follower, stop)| async move {
+/// A stream of server-sent events, and whose it is.
+struct Broadcast {
+    api: Api,
+    caller: Caller,
+    /// How it hears that its credential was revoked.
+    watch: Watch,
+    follower: Follower,
+}
+
+impl Broadcast {
+    /// The frames that follow; `None` when the stream ends. Its reader comes back with `Last-Event-ID`.
+    async fn next(&mut self) -> Option<Vec<(i64, Bytes)>> {
+        let ended = self.watch.ended().clone();
         loop {
-            if stop.is_cancelled() {
-                return None;
-            }
-            match follower.next(PAGE, Duration::from_secs(3600), &stop).await {
-                Ok(frames) if frames.is_empty() => {}
-                Ok(frames) => return Some((frames, (follower, stop))),
+            let frames = tokio::select! {
+                () = ended.cancelled() => return None,
+                frames = self.follower.next(PAGE, RENEW, self.api.tasks.stop_token()) => frames,
+            };
+            match frames {
+                _ if self.api.tasks.stop_token().is_cancelled() => return None,
+                Ok(frames) if frames.is_empty() => self.renew().await?,
+                Ok(frames) => {
+                    if self.caller.expires_at.is_some_and(|at| at <= self.api.engine.clock().now()) {
+                        self.renew().await?;
+                    }
+                    return Some(frames);
+                }
                 Err(error) => {
-                    // The stream ends; the reader comes back with Last-Event-ID.
                     tracing::warn!(%error, "a stream of server-sent events ended");
                     return None;
                 }
             }
         }
+    }
+
+    /// Looks at the credential again; `None` when it does not count any longer.
+    async fn renew(&mut self) -> Option<()> {
+        match self.api.identity.renew(&self.caller, false).await {
+            Ok(caller) => self.caller = caller,
+            Err(error) if error.kind == Kind::Unauthenticated => return None,
+            // The database is away for a moment; the next look decides.
+            Err(_) => {}
+        }
+        Some(())
+    }
+}
+
+fn server_sent(api: &Api, caller: Caller, stream: &Stream, after: i64) -> Response {
+    let broadcast = Broadcast {
+        watch: api.sockets.watch(&caller.credential_id),
+        follower: Follower::new(api.engine.store().clone(), stream, after),
+        api: api.clone(),
+        caller,
+    };
+    let batches = stream::unfold(broadcast, |mut broadcast| async move {
+        let frames = broadcast.next().await?;
+        Some((frames, broadcast))
     });
-    use futures_util::StreamExt as _;
     let events = batches.flat_map(|frames| {
         stream::iter(frames.into_iter().map(|(seq, bytes)| {
             Ok::<_, Infallible>(Sse::default().id(seq.to_string()).data(String::from_utf8_lossy(&bytes)))
         }))
     });
+    let how_to_return = stream::once(std::future::ready(Ok(Sse::default().retry(RETRY))));
+    let events = how_to_return.chain(events);
     axum::response::Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
 }

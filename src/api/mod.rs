@@ -19,6 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::chat::Hub;
+use crate::config;
 use crate::engine::Engine;
 use crate::identity::Identity;
 use crate::tasks::Tasks;
@@ -64,7 +65,14 @@ pub struct Api {
 }
 
 impl Api {
-    pub fn new(engine: Arc<Engine>, hub: Arc<Hub>, identity: Arc<Identity>, tasks: Tasks, address: &Address) -> Self {
+    pub fn new(
+        engine: Arc<Engine>,
+        hub: Arc<Hub>,
+        identity: Arc<Identity>,
+        tasks: Tasks,
+        address: &Address,
+        ws: config::Ws,
+    ) -> Self {
         Self {
             engine,
             hub,
@@ -72,7 +80,7 @@ impl Api {
             tasks,
             public_url: address.public_url.as_str().into(),
             origins: address.origins.clone().into(),
-            sockets: Arc::default(),
+            sockets: Arc::new(ws::Sockets::new(ws)),
         }
     }
 
@@ -93,8 +101,8 @@ impl Address {
     /// From the setting, or, when that is empty, from the address listened on.
     pub fn new(public_url: &str, listening: std::net::SocketAddr) -> Self {
         if !public_url.is_empty() {
-            let origin = public_url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
-            return Self { public_url: public_url.to_owned(), origins: vec![origin] };
+            let origins = crate::config::origin(public_url).into_iter().collect();
+            return Self { public_url: public_url.to_owned(), origins };
         }
         let port = listening.port();
         let mut origins: Vec<String> =
@@ -137,6 +145,7 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(admin::bots))
         .routes(routes!(ws::connect))
         .routes(routes!(ws::schema::serve))
+        .routes(routes!(ws::asyncapi::serve))
         .routes(routes!(ws::ticket::issue))
         .routes(routes!(openapi::serve))
 }
@@ -152,6 +161,7 @@ pub fn router(api: Api) -> Router {
     let router = router
         .merge(swagger)
         .layer(axum::Extension(openapi::Document::new(&document)))
+        .layer(axum::Extension(ws::asyncapi::Document::new(&api.public_url)))
         .fallback(site::serve)
         .method_not_allowed_fallback(async || {
             error::refuse(

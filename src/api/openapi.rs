@@ -9,6 +9,9 @@ use utoipa::openapi::{InfoBuilder, OpenApi, SecurityRequirement};
 
 use super::COOKIE_PLAIN;
 
+const DESCRIPTION: &str = "Conversations with bots and the commands behind them.\n\n\
+    The web socket at `/ws` is described as [AsyncAPI](/ws/asyncapi.json) and its frames as [JSON Schema](/ws/schema).";
+
 /// The serialised document.
 #[derive(Clone)]
 pub(super) struct Document(Bytes);
@@ -21,11 +24,8 @@ impl Document {
 
 /// Says what this is and how callers prove who they are: by default every door asks for it.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
-    document.info = InfoBuilder::new()
-        .title("Parlour")
-        .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("Conversations with bots and the commands behind them."))
-        .build();
+    document.info =
+        InfoBuilder::new().title("Parlour").version(env!("CARGO_PKG_VERSION")).description(Some(DESCRIPTION)).build();
     let components = document.components.get_or_insert_default();
     let key = |value| SecurityScheme::ApiKey(value);
     components.add_security_scheme(

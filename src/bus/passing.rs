@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::model::event::Stream;
+use super::presence::State;
+use crate::model::event::{Stream, Subject};
 use crate::model::message::Sender;
 
 /// How many things are remembered at once for one stream.
@@ -23,6 +24,10 @@ pub enum PassingKind {
     Read,
     /// A conversation of a principal has grown.
     Activity,
+    /// Somebody came, went, or looks elsewhere.
+    Presence,
+    /// Somebody's client has what was sent up to a place.
+    Delivered,
 }
 
 /// One frame, already serialised.
@@ -54,6 +59,24 @@ impl Passing {
             "read_seq": read_seq,
         });
         Self { stream, kind: PassingKind::Read, about: conversation.to_owned(), bytes: Bytes::from(frame.to_string()) }
+    }
+
+    /// How present a principal is in a conversation; `None` for any other stream.
+    pub fn presence(stream: &Stream, principal: &str, state: State) -> Option<Self> {
+        let Subject::Conversation(conversation) = stream.subject() else { return None };
+        let frame = json!({
+            "type": "presence", "stream": stream.as_str(), "session_id": conversation, "user_id": principal,
+            "state": state.word(),
+        });
+        let (about, bytes) = (principal.to_owned(), Bytes::from(frame.to_string()));
+        Some(Self { stream: stream.clone(), kind: PassingKind::Presence, about, bytes })
+    }
+
+    /// A client of a principal has what was sent of a stream up to `seq`.
+    pub fn delivered(stream: &Stream, principal: &str, seq: i64) -> Self {
+        let frame = json!({ "type": "delivered", "stream": stream.as_str(), "user_id": principal, "seq": seq });
+        let (about, bytes) = (principal.to_owned(), Bytes::from(frame.to_string()));
+        Self { stream: stream.clone(), kind: PassingKind::Delivered, about, bytes }
     }
 
     /// A conversation of a principal has grown to `head` by something said at `ts`.

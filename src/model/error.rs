@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::conversation::Millis;
+
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What sort of failure it is; each door maps it to its own codes.
@@ -41,12 +43,14 @@ pub struct Error {
     pub message: String,
     /// More for the caller, `Null` when there is nothing to add.
     pub details: Box<Value>,
+    /// After how long it makes sense to try again, where that is known.
+    pub retry_after: Option<Millis>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     pub fn new(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, code, message: message.into(), details: Box::new(Value::Null), source: None }
+        Self { kind, code, message: message.into(), details: Box::new(Value::Null), retry_after: None, source: None }
     }
 
     pub fn invalid(message: impl Into<String>) -> Self {
@@ -80,12 +84,18 @@ impl Error {
             code: "SERVER_ERROR",
             message: format!("failed to {context}"),
             details: Box::new(Value::Null),
+            retry_after: None,
             source: Some(source.into()),
         }
     }
 
     pub fn details(mut self, details: Value) -> Self {
         *self.details = details;
+        self
+    }
+
+    pub fn retry_after(mut self, millis: Millis) -> Self {
+        self.retry_after = Some(millis);
         self
     }
 

@@ -93,7 +93,9 @@ async fn a_cookie_counts_only_for_our_own_pages(server: Arc<Server>) {
     let bare = browser.without("origin");
     assert_eq!(bare.post("/api/session/create", &body).await.error(403), "CROSS_ORIGIN");
     assert_eq!(bare.raw_socket(Some("parlour.v1")).await.err(), Some(403));
-    bare.with("sec-fetch-site", "same-origin").post("/api/session/create", &body).await.expect(201);
+    let same_origin = bare.with("sec-fetch-site", "same-origin");
+    same_origin.post("/api/session/create", &body).await.expect(201);
+    assert_eq!(same_origin.raw_socket(Some("parlour.v1")).await.err(), Some(403), "a socket needs the Origin itself");
     assert_eq!(server.anybody().raw_socket(None).await.err(), Some(401));
     // A key is sent on purpose: where its page comes from does not matter.
     let program = server.program(Role::User).await.with("origin", "https://elsewhere.example");
@@ -124,6 +126,13 @@ async fn every_door_is_described_and_closed(server: Arc<Server>) {
     // What is not described does not exist, and wrong methods are told.
     assert_eq!(server.anybody().get("/api/nothing").await.error(404), "NOT_FOUND");
     assert_eq!(server.anybody().delete("/health").await.error(405), "METHOD_NOT_ALLOWED");
+    let socket = server.anybody().get("/ws/asyncapi.json").await.expect(200);
+    assert_eq!(
+        (socket["asyncapi"].as_str(), &document["info"]["version"]),
+        (Some("3.0.0"), &socket["info"]["version"])
+    );
+    assert_eq!(socket["servers"]["this"]["host"], server.url.strip_prefix("http://").unwrap());
+    assert!(document["info"]["description"].as_str().unwrap().contains("(/ws/asyncapi.json)"), "linked");
     let swagger = server.anybody().get("/swagger/").await;
     assert!(swagger.status.is_success() && swagger.text.contains("swagger-ui"));
 }

@@ -13,6 +13,8 @@ mod crashes;
 mod doors;
 mod durability;
 mod floors;
+mod limits;
+mod presence;
 mod search;
 mod sessions;
 mod sockets;

@@ -122,14 +122,13 @@ async fn events_stream_and_resume(server: Arc<Server>) {
         let request = program.request(Method::GET, &events).header("accept", "text/event-stream");
         let answer = request.header("last-event-id", after).send().await.unwrap();
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        assert_eq!(answer.headers()["cache-control"], "no-cache");
         let mut stream = answer.bytes_stream();
         let mut text = String::new();
-        while text.matches("\ndata:").count() + usize::from(text.starts_with("data:")) < count
-            || !text.ends_with("\n\n")
-        {
+        while text.matches("\ndata:").count() < count || !text.ends_with("\n\n") {
             text.push_str(std::str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap());
         }
-        text
+        text.strip_prefix("retry: 2000\n\n").expect("first of all, when to come back").to_owned()
     };
     program.say(&session, "greet Ann").await;
     let text = read("0", 2).await;
@@ -140,6 +139,17 @@ async fn events_stream_and_resume(server: Arc<Server>) {
     assert_eq!(ids, ["2", "3", "4"]);
     let bad = program.with("accept", "text/event-stream").with("last-event-id", "x");
     assert_eq!(bad.get(&events).await.error(400), "INVALID_REQUEST");
+    // The stream ends with the login of who reads it.
+    let browser = server.browser().await;
+    let session = browser.open("hello").await;
+    let request = browser.request(Method::GET, &format!("/api/session/{session}/events"));
+    let mut stream = request.header("accept", "text/event-stream").send().await.unwrap().bytes_stream();
+    let mut text = String::new();
+    while !text.contains("retry:") {
+        text.push_str(std::str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap());
+    }
+    browser.post("/auth/logout", &json!({})).await.expect(200);
+    assert!(stream.next().await.is_none(), "nothing follows");
 }
 
 async fn foreign_sessions_do_not_exist(server: Arc<Server>) {

@@ -15,6 +15,9 @@ on_both_databases!(
     plain_clients_need_three_fields,
     bad_input_gets_an_error_and_harms_nobody,
     streams_are_for_those_they_belong_to,
+    a_socket_ends_with_its_session,
+    a_socket_goes_on_with_another_token,
+    what_has_arrived_is_told_to_who_wants_it,
 );
 
 async fn a_message_is_acknowledged_and_answered(server: Arc<Server>) {
@@ -164,6 +167,7 @@ async fn bad_input_gets_an_error_and_harms_nobody(server: Arc<Server>) {
     for (text, code) in [
         ("{\"type\":\"dance\",\"id\":\"x\"}", "UNKNOWN_TYPE"),
         ("{\"type\":\"message\",", "INVALID_JSON"),
+        ("", "INVALID_JSON"),
         ("{\"type\":\"message\",\"id\":\"x\"}", "INVALID_FRAME"),
         ("{\"type\":\"message\",\"session_id\":\"nobody\",\"content\":\"x\"}", "NOT_FOUND"),
         ("{\"type\":\"subscribe\",\"stream\":\"room:1\"}", "INVALID_REQUEST"),
@@ -204,4 +208,78 @@ async fn streams_are_for_those_they_belong_to(server: Arc<Server>) {
     }
     socket.send(&json!({ "type": "message", "session_id": session, "content": "greet Bob" })).await;
     assert_eq!(socket.until("error").await["error"]["code"], "NOT_FOUND");
+}
+
+async fn a_socket_ends_with_its_session(server: Arc<Server>) {
+    let hours = |hours: i64| hours * 60 * 60 * 1000;
+    let browser = server.browser().await;
+    let mut socket = browser.socket().await;
+    server.clock.advance(hours(7));
+    browser.get("/auth/validate").await.expect(200);
+    server.clock.advance(hours(2));
+    // Used by another door meanwhile: looked up again, not taken from memory.
+    socket.send(&json!({ "type": "ping", "timestamp": 1 })).await;
+    assert_eq!(socket.next().await["type"], "pong");
+    server.clock.advance(hours(9));
+    let session = "x".repeat(20);
+    socket.send(&json!({ "type": "message", "id": "m", "session_id": session, "content": "greet Ann" })).await;
+    let bye = socket.next().await;
+    assert_eq!(
+        (bye["type"].as_str(), bye["code"].as_i64(), bye["reconnect"].as_bool()),
+        (Some("bye"), Some(4440), Some(true))
+    );
+    assert_eq!(socket.closed().await, Some(4440), "before the frame was looked at");
+}
+
+async fn a_socket_goes_on_with_another_token(server: Arc<Server>) {
+    let (first, second) = (server.browser().await, server.browser().await);
+    let mut socket = first.socket().await;
+    socket.send(&json!({ "type": "auth", "id": "a1", "token": "plr_s_nonsense" })).await;
+    let refused = socket.next().await;
+    assert_eq!((refused["id"].as_str(), refused["error"]["code"].as_str()), (Some("a1"), Some("UNAUTHORIZED")));
+    server.clock.advance(60_000);
+    socket.send(&json!({ "type": "auth", "id": "a2", "token": second.token() })).await;
+    let validity = second.get("/auth/validate").await.expect(200);
+    let expected = json!({ "type": "authenticated", "id": "a2", "expires_at": validity["expires_at"] });
+    assert_eq!(socket.next().await, expected);
+    // The first login ends without it, the second does not.
+    first.post("/auth/logout", &json!({})).await.expect(200);
+    socket.send(&json!({ "type": "ping", "timestamp": 1 })).await;
+    assert_eq!(socket.next().await["type"], "pong");
+    second.post("/auth/logout", &json!({})).await.expect(200);
+    assert_eq!(socket.closed().await, Some(4410));
+    // Somebody else's token ends it.
+    let (third, fourth) = (server.browser().await, server.program(Role::User).await);
+    let mut socket = fourth.socket().await;
+    socket.send(&json!({ "type": "auth", "token": third.token() })).await;
+    let bye = socket.until("bye").await;
+    assert_eq!((bye["code"].as_i64(), bye["reconnect"].as_bool()), (Some(4403), Some(false)));
+    assert_eq!(socket.closed().await, Some(4403));
+}
+
+async fn what_has_arrived_is_told_to_who_wants_it(server: Arc<Server>) {
+    let program = server.program(Role::User).await;
+    let me = program.get("/api/session").await.expect(200)["user_id"].clone();
+    let session = program.open("hello").await;
+    let stream = format!("conv:{session}");
+    program.say(&session, "greet Ann").await;
+    let (mut phone, mut laptop) = (program.socket().await, program.socket().await);
+    laptop.send(&json!({ "type": "subscribe", "stream": stream, "after": 2, "want": ["delivered"] })).await;
+    laptop.until("caught_up").await;
+    phone.send(&json!({ "type": "received", "stream": stream, "seq": 1 })).await;
+    assert_eq!(phone.next().await["error"]["code"], "INVALID_REQUEST", "it does not read it");
+    phone.subscribe(&stream, 0).await;
+    // What was not sent cannot have arrived; the same again is no news.
+    for seq in [1, 0, 1, 1000] {
+        phone.send(&json!({ "type": "received", "stream": stream, "seq": seq })).await;
+        phone.send(&json!({ "type": "history", "session_id": session, "limit": 1 })).await;
+        assert_eq!(phone.next().await["type"], "history", "no answer, and no wish to hear of it");
+    }
+    let mut heard = laptop.next().await;
+    if heard["seq"] == 1 {
+        heard = laptop.next().await;
+    }
+    assert_eq!(heard, json!({ "type": "delivered", "stream": stream, "user_id": me, "seq": 2 }));
+    laptop.send(&json!({ "type": "ping", "timestamp": 1 })).await;
+    assert_eq!(laptop.next().await["type"], "pong", "nothing else");
 }

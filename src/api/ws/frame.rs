@@ -30,7 +30,7 @@ pub(super) enum ClientFrame {
         epoch: Option<String>,
         #[serde(default = "five_hundred")]
         limit: i64,
-        /// Frames that pass by and are sent only on wish: `typing`.
+        /// Frames that pass by and are sent only on wish: `typing`, `presence`, `delivered`.
         #[serde(default)]
         want: Vec<String>,
     },
@@ -70,11 +70,32 @@ pub(super) enum ClientFrame {
     },
     /// Somebody is writing; said again while it goes on.
     Typing { session_id: String },
+    /// Whether the user is looking, in everything this socket reads. Online at first.
+    Presence {
+        #[schema(inline)]
+        state: Looking,
+    },
+    /// Everything of a stream up to a place has arrived. Sent at will; who wants `delivered` hears of it.
+    Received { stream: String, seq: i64 },
+    /// Goes on with another token of the same user, before the one of now expires.
+    Auth {
+        #[serde(default)]
+        id: Option<String>,
+        token: String,
+    },
     /// Answered with the same timestamp.
     Ping {
         #[serde(default)]
         timestamp: Value,
     },
+}
+
+/// What a client says of its user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Looking {
+    Online,
+    Away,
 }
 
 fn five_hundred() -> i64 {
@@ -85,8 +106,20 @@ fn fifty() -> i64 {
     50
 }
 
-pub(super) const TYPES: [&str; 9] =
-    ["message", "edit", "delete", "subscribe", "unsubscribe", "history", "read", "typing", "ping"];
+pub(super) const TYPES: [&str; 12] = [
+    "message",
+    "edit",
+    "delete",
+    "subscribe",
+    "unsubscribe",
+    "history",
+    "read",
+    "typing",
+    "presence",
+    "received",
+    "auth",
+    "ping",
+];
 
 /// Why a frame could not be read, and the id to answer under.
 pub(super) struct Unreadable {
@@ -95,15 +128,17 @@ pub(super) struct Unreadable {
     pub(super) message: String,
 }
 
+/// What every frame has.
+#[derive(Deserialize)]
+struct Outline {
+    #[serde(default)]
+    id: Value,
+    #[serde(default, rename = "type")]
+    kind: Value,
+}
+
 /// Reads a frame. The error tells broken JSON, an unknown type and a wrong field apart.
 pub(super) fn parse(text: &str) -> Result<ClientFrame, Unreadable> {
-    #[derive(Deserialize)]
-    struct Outline {
-        #[serde(default)]
-        id: Value,
-        #[serde(default, rename = "type")]
-        kind: Value,
-    }
     serde_json::from_str::<ClientFrame>(text).map_err(|error| {
         let Ok(outline) = serde_json::from_str::<Outline>(text) else {
             return Unreadable {
@@ -125,6 +160,11 @@ pub(super) fn parse(text: &str) -> Result<ClientFrame, Unreadable> {
             }
         }
     })
+}
+
+/// The id of a frame that is not read any further.
+pub(super) fn id_of(text: &str) -> Option<String> {
+    serde_json::from_str::<Outline>(text).ok()?.id.as_str().map(str::to_owned)
 }
 
 /// A client's id: 1 to 64 of `A-Z a-z 0-9 _ -`.
@@ -154,7 +194,7 @@ pub(super) fn error(id: Option<&str>, error: &Error) -> String {
         "type": "error",
         "id": id,
         "error": { "code": error.code, "message": error.message, "details": error.details },
-        "retry_after_ms": null,
+        "retry_after_ms": error.retry_after,
     }))
 }
 

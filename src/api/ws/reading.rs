@@ -6,7 +6,8 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::super::Api;
-use crate::bus::{Inbox, Live, PassingKind, Subscription};
+use crate::bus::presence::{Attendance, Connected};
+use crate::bus::{Bus, Inbox, Live, Passing, PassingKind, Subscription};
 use crate::identity::Caller;
 use crate::identity::permission::{Object, Verb, authorize};
 use crate::model::event::{Stream, Subject};
@@ -38,7 +39,32 @@ pub(super) struct Reading {
     pub(super) catching_up: Option<i64>,
     /// The last frame that passed by and was sent, by its number on the bus.
     passed: u64,
-    wants_typing: bool,
+    wants: Wants,
+    /// Why the others know that somebody is there; only in conversations.
+    _attendance: Option<Attendance>,
+    /// What the client said has arrived.
+    received: i64,
+}
+
+/// Frames that pass by and are sent only on wish.
+struct Wants {
+    typing: bool,
+    presence: bool,
+    delivered: bool,
+}
+
+impl Wants {
+    fn read(want: &[String]) -> Self {
+        let wants = |name: &str| want.iter().any(|kind| kind == name);
+        Self { typing: wants("typing"), presence: wants("presence"), delivered: wants("delivered") }
+    }
+}
+
+/// Where a connection reads from the bus, and how it is seen there.
+pub(super) struct Place<'a> {
+    pub(super) inbox: &'a Arc<Inbox>,
+    pub(super) slot: u64,
+    pub(super) connected: &'a Arc<Connected>,
 }
 
 /// A subscription that was allowed, not yet announced.
@@ -61,12 +87,15 @@ pub(super) struct Batch {
 
 /// Checks the right to a stream and finds the place to read from. Attached to the live end first, so that nothing can
 /// come between the log and what follows.
-pub(super) async fn open(api: &Api, caller: &Caller, inbox: &Arc<Inbox>, slot: u64, wish: Wish) -> Result<Opened> {
+pub(super) async fn open(api: &Api, caller: &Caller, place: Place<'_>, wish: Wish) -> Result<Opened> {
     let stream = Stream::parse(&wish.stream).ok_or_else(|| {
         Error::invalid("a stream is conv:, exec: or user: and an id").details(json!({ "field": "stream" }))
     })?;
     may_read(api, caller, &stream).await?;
-    let subscription = api.engine.bus().subscribe(&stream, inbox, slot);
+    // Before it is read, so that nobody hears of their own coming.
+    let is_conversation = matches!(stream.subject(), Subject::Conversation(_));
+    let attendance = is_conversation.then(|| place.connected.attend(&stream));
+    let subscription = api.engine.bus().subscribe(&stream, place.inbox, place.slot);
     let passed = subscription.newest_passing();
     let store = api.engine.store();
     let head = store.head(&stream).await?;
@@ -77,8 +106,15 @@ pub(super) async fn open(api: &Api, caller: &Caller, inbox: &Arc<Inbox>, slot: u
     let limit = wish.limit.clamp(1, 1000);
     let limited = head - after > limit;
     let position = if limited { head - limit } else { after };
-    let wants_typing = wish.want.iter().any(|kind| kind == "typing");
-    let reading = Reading { subscription, position, catching_up: Some(head), passed, wants_typing };
+    let reading = Reading {
+        subscription,
+        position,
+        catching_up: Some(head),
+        passed,
+        wants: Wants::read(&wish.want),
+        _attendance: attendance,
+        received: 0,
+    };
     Ok(Opened { reading, head, recovered, limited })
 }
 
@@ -123,11 +159,31 @@ impl Reading {
         Ok(Batch { frames, caught_up, passing: self.passing() })
     }
 
+    /// Who is there, as frames, for a reader that wants to know.
+    pub(super) fn who_is_there(&self, bus: &Bus) -> Vec<Bytes> {
+        if !self.wants.presence {
+            return Vec::new();
+        }
+        bus.presence(self.subscription.stream()).into_iter().map(|passing| passing.bytes).collect()
+    }
+
+    /// Notes that everything up to `seq` has arrived; what to tell of it, when that is news.
+    pub(super) fn received(&mut self, principal: &str, seq: i64) -> Option<Passing> {
+        let seq = seq.min(self.position);
+        if seq <= self.received {
+            return None;
+        }
+        self.received = seq;
+        Some(Passing::delivered(self.subscription.stream(), principal, seq))
+    }
+
     fn passing(&mut self) -> Vec<Bytes> {
         let (newest, frames) = self.subscription.passing(self.passed);
         self.passed = newest;
         let wanted = frames.into_iter().filter(|(kind, _)| match kind {
-            PassingKind::Typing => self.wants_typing,
+            PassingKind::Typing => self.wants.typing,
+            PassingKind::Presence => self.wants.presence,
+            PassingKind::Delivered => self.wants.delivered,
             PassingKind::Read | PassingKind::Activity => true,
         });
         wanted.map(|(_, bytes)| bytes).collect()

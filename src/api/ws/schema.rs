@@ -22,7 +22,8 @@ pub(in crate::api) async fn serve() -> Response {
     ([(header::CONTENT_TYPE, "application/schema+json")], DOCUMENT.clone()).into_response()
 }
 
-fn document() -> Value {
+/// The two directions, and everything they are made of.
+pub(super) fn document() -> Value {
     let mut definitions: Map<String, Value> = serde_json::from_str(include_str!("frames.json")).unwrap_or_default();
     definitions.insert("client".to_owned(), json!(ClientFrame::schema()));
     let mut named: Vec<(String, RefOr<Schema>)> = vec![(Post::name().into_owned(), Post::schema())];
@@ -38,6 +39,16 @@ fn document() -> Value {
     })
 }
 
+/// The types of the server's frames, as the definitions list them.
+pub(super) fn server_types(definitions: &Value) -> Vec<String> {
+    let of = |name: &str| {
+        let branches = definitions[name]["oneOf"].as_array().into_iter().flatten();
+        branches.filter_map(|branch| branch["$ref"].as_str()?.strip_prefix("#/$defs/")).collect::<Vec<_>>()
+    };
+    let types = of("server").into_iter().flat_map(|name| if name == "event" { of("event") } else { vec![name] });
+    types.map(str::to_owned).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,7 +60,7 @@ mod tests {
         let value = |name: &str| {
             let property = &schema["properties"][name];
             match property["type"].as_str() {
-                _ if name == "type" => property["enum"][0].clone(),
+                _ if property["enum"].is_array() => property["enum"][0].clone(),
                 Some("integer") => json!(1),
                 Some("string") => json!("x"),
                 other => panic!("{name} has the type {other:?}"),

@@ -1,4 +1,4 @@
-//! One connection: reads frames, does what they ask in their order, and sends what its streams hold.
+//! One connection: reads frames and does what they ask in their order; `sending` has its other half.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -6,35 +6,34 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
-use futures_util::SinkExt as _;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::super::Api;
-use super::frame::{self, ClientFrame};
-use super::reading::{FROM_NOW_ON, Opened, Reading, Wish, open};
+use super::Manner;
+use super::ending::End;
+use super::frame::{self, ClientFrame, Looking};
+use super::limits::{Pace, TooFast};
+use super::reading::{FROM_NOW_ON, Opened, Place, Reading, Wish, open};
 use super::request::{Asker, check_id};
-use super::{MAX_FRAME, PROTOCOL};
+use super::sending::{Done, Wire, flush, send, send_raw};
+use super::sockets::{Seat, Watch};
 use crate::bus::Inbox;
+use crate::bus::presence::Connected;
 use crate::chat::Said;
 use crate::crash_point;
 use crate::identity::Caller;
 use crate::model::conversation::Millis;
 use crate::model::event::Stream;
 use crate::model::{Error, Kind, Result};
-use crate::store::log::Receipt;
 
 /// Frames read from a client that may wait for their turn; reading stops there.
-const MAX_IN_FLIGHT: usize = 32;
-/// Streams one connection may read.
-const MAX_SUBSCRIPTIONS: usize = 256;
-/// A client that takes nothing for this long is sent away.
-const SEND_LIMIT: Duration = Duration::from_secs(30);
-const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(super) const MAX_IN_FLIGHT: usize = 32;
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 /// A client that says nothing for this long is gone.
-const IDLE_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// How often the credential behind a connection is looked at again.
 const RENEW: Duration = Duration::from_secs(60);
 /// Frames that cannot be read before a client is sent away.
@@ -42,66 +41,23 @@ const MAX_BAD_FRAMES: u32 = 20;
 /// Who goes on typing says so to the others this often, whatever their client sends.
 const TYPING_STEP: Millis = 2000;
 
-/// Why a connection ends, by the code of its close frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// The client closed, or is gone.
-    Gone,
-    TooBig,
-    Restart,
-    Fault,
-    BadFrames,
-    NotText,
-    Silent,
-    Revoked,
-    Expired,
-}
-
-impl End {
-    /// Close code, reason, and whether coming back makes sense.
-    fn notice(self) -> Option<(u16, &'static str, bool)> {
-        Some(match self {
-            Self::Gone => return None,
-            Self::TooBig => (1009, "frame too big", false),
-            Self::NotText => (1003, "only text frames are read here", false),
-            Self::Restart => (1012, "the server restarts", true),
-            Self::Fault => (1011, "server fault", true),
-            Self::BadFrames => (4400, "too many bad frames", false),
-            Self::Silent => (4408, "nothing was heard for too long", true),
-            Self::Revoked => (4410, "signed out", false),
-            Self::Expired => (4440, "the session has expired", false),
-        })
-    }
-}
-
-enum Done {
-    Said {
-        id: Option<String>,
-        session: String,
-        outcome: Result<Receipt>,
-        opened: Option<Opened>,
-    },
-    Subscribed {
-        id: Option<String>,
-        outcome: Result<Opened>,
-    },
-    /// Anything else: with the frame that answers it, if any.
-    Asked {
-        id: Option<String>,
-        outcome: Result<Option<String>>,
-    },
-}
-
 type Doing = Pin<Box<dyn Future<Output = Done> + Send>>;
 
-struct Connection {
-    api: Api,
-    caller: Arc<Caller>,
+/// One socket and what it reads.
+pub(super) struct Connection {
+    /// Given back before anybody hears that the connection is gone.
+    _seat: Seat,
+    pub(super) api: Api,
+    pub(super) caller: Arc<Caller>,
     /// Without the subprotocol: only what the plain form knows.
-    plain: bool,
+    pub(super) plain: bool,
     inbox: Arc<Inbox>,
-    readings: HashMap<u64, Reading>,
+    pub(super) readings: HashMap<u64, Reading>,
     next_slot: u64,
+    /// How it hears that its credential was revoked.
+    pub(super) watch: Watch,
+    connected: Arc<Connected>,
+    pace: Pace,
     waiting: VecDeque<ClientFrame>,
     bad_frames: u32,
     /// When the client last said that it is typing, by conversation; what is older than a step is forgotten.
@@ -111,53 +67,42 @@ struct Connection {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve(api: Api, caller: Caller, mut socket: WebSocket, plain: bool) {
-    let credential = caller.credential_id.clone();
-    let revoked = api.sockets.register(&credential);
+pub(super) async fn serve(api: Api, caller: Caller, socket: WebSocket, Manner { plain, seat }: Manner) {
     let now = api.engine.clock().now();
-    let present = api.engine.bus().join(&caller.principal.id, &caller.principal.name, now);
+    let watch = api.sockets.watch(&caller.credential_id);
+    let revoked = watch.ended().clone();
+    let mut wire = Wire { socket, stalled_after: api.sockets.stalled_after() };
     let stop = api.tasks.stop_token().clone();
     let mut connection = Connection {
-        api: api.clone(),
-        caller: Arc::new(caller),
+        _seat: seat,
         plain,
         inbox: Inbox::new(),
         readings: HashMap::new(),
         next_slot: 0,
+        watch,
+        connected: api.engine.bus().join(&caller.principal.id, &caller.principal.name, now),
+        pace: api.sockets.pace(),
         waiting: VecDeque::new(),
         bad_frames: 0,
         typing: HashMap::new(),
         used: false,
+        caller: Arc::new(caller),
+        api,
     };
     let end = tokio::select! {
         biased;
         () = stop.cancelled() => End::Restart,
         () = revoked.cancelled() => End::Revoked,
-        end = connection.run(&mut socket) => end,
+        end = connection.run(&mut wire) => end,
     };
-    if let Some((code, reason, reconnect)) = end.notice() {
-        let bye = frame::text(&json!({
-            "type": "bye", "code": code, "reason": reason, "reconnect": reconnect,
-            // Spread, so that everybody does not come back in the same moment.
-            "retry_after_ms": reconnect.then(|| 250 + now.unsigned_abs() % 1500),
-        }));
-        let close = Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }));
-        let goodbye = async {
-            socket.send(Message::Text(bye.into())).await?;
-            socket.send(close).await?;
-            // Reading on until the client has closed too lets the goodbye arrive instead of a reset.
-            while let Some(Ok(_)) = socket.recv().await {}
-            Ok::<_, axum::Error>(())
-        };
-        let _ = tokio::time::timeout(Duration::from_secs(2), goodbye).await;
-    }
-    drop(present);
-    api.sockets.forget(&credential);
+    // Gone for everybody else, whatever the good-bye takes.
+    drop(connection);
+    end.say(&mut wire.socket, now).await;
     tracing::debug!(?end, "socket closed");
 }
 
 impl Connection {
-    async fn run(&mut self, socket: &mut WebSocket) -> End {
+    async fn run(&mut self, socket: &mut Wire) -> End {
         if let Err(end) = send(socket, self.hello()).await {
             return end;
         }
@@ -188,14 +133,18 @@ impl Connection {
                     self.finish(socket, done).await
                 }
                 slots = inbox.grown() => self.pump(socket, slots).await,
-                received = socket.recv(), if self.waiting.len() < MAX_IN_FLIGHT => {
+                received = socket.socket.recv(), if self.waiting.len() < MAX_IN_FLIGHT => {
                     heard = Instant::now();
                     self.receive(socket, received).await
                 }
                 _ = heartbeat.tick() => {
+                    if self.waiting.len() >= MAX_IN_FLIGHT {
+                        // Not heard because nobody listened.
+                        heard = Instant::now();
+                    }
                     if heard.elapsed() >= IDLE_LIMIT {
                         Err(End::Silent)
-                    } else if renewed.elapsed() >= RENEW {
+                    } else if renewed.elapsed() >= RENEW || self.is_expired() {
                         renewed = Instant::now();
                         self.renew().await
                     } else if heard.elapsed() >= HEARTBEAT {
@@ -211,24 +160,8 @@ impl Connection {
         }
     }
 
-    fn hello(&self) -> String {
-        let principal = &self.caller.principal;
-        frame::text(&json!({
-            "type": "hello",
-            "protocol": PROTOCOL,
-            "connection_id": crate::model::id::new_id(),
-            "epoch": self.api.engine.store().epoch(),
-            "user": { "id": principal.id, "name": principal.name, "roles": principal.roles },
-            "heartbeat_ms": millis(HEARTBEAT),
-            "idle_timeout_ms": millis(IDLE_LIMIT),
-            "max_frame": MAX_FRAME,
-            "max_in_flight": MAX_IN_FLIGHT,
-            "server_time": self.api.engine.clock().now(),
-        }))
-    }
-
     /// Looks at the credential again: it may have been revoked or have expired by another door.
-    async fn renew(&mut self) -> Result<(), End> {
+    pub(super) async fn renew(&mut self) -> Result<(), End> {
         match self.api.identity.renew(&self.caller, std::mem::take(&mut self.used)).await {
             Ok(caller) => {
                 self.caller = Arc::new(caller);
@@ -240,19 +173,28 @@ impl Connection {
         }
     }
 
-    async fn receive(
-        &mut self,
-        socket: &mut WebSocket,
-        received: Option<Result<Message, axum::Error>>,
-    ) -> Result<(), End> {
+    fn is_expired(&self) -> bool {
+        self.caller.expires_at.is_some_and(|at| at <= self.api.engine.clock().now())
+    }
+
+    async fn receive(&mut self, socket: &mut Wire, received: Option<Result<Message, axum::Error>>) -> Result<(), End> {
         let text = match received {
             None => return Err(End::Gone),
             Some(Err(error)) => return Err(if is_too_big(&error) { End::TooBig } else { End::Gone }),
-            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Text(text))) => Some(text),
             Some(Ok(Message::Binary(_))) => return Err(End::NotText),
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
+            // A ping of the transport is answered there, and counts here.
+            Some(Ok(Message::Ping(_))) => None,
+            Some(Ok(Message::Pong(_))) => return Ok(()),
             Some(Ok(Message::Close(_))) => return Err(End::Gone),
         };
+        if let Err(too_fast) = self.pace.count(self.api.engine.clock().now()) {
+            return slow_down(socket, text.as_deref(), too_fast).await;
+        }
+        if self.is_expired() {
+            self.renew().await?;
+        }
+        let Some(text) = text else { return Ok(()) };
         crash_point::reached("socket.received");
         match frame::parse(&text) {
             // Answered at once, whatever else waits.
@@ -304,6 +246,20 @@ impl Connection {
                 Some(asked(id, move |id| async move { asker.read(id, &session_id, read_seq).await }))
             }
             ClientFrame::Typing { session_id } => self.start_typing(session_id),
+            ClientFrame::Presence { state } => {
+                self.connected.is_away(state == Looking::Away);
+                None
+            }
+            ClientFrame::Received { stream, seq } => {
+                let outcome = self.received(&stream, seq).map(|()| None);
+                Some(Box::pin(std::future::ready(Done::Asked { id: None, outcome })))
+            }
+            ClientFrame::Auth { id, token } => {
+                let api = self.api.clone();
+                Some(Box::pin(
+                    async move { Done::Authenticated { id, outcome: api.identity.authenticate(&token).await } },
+                ))
+            }
             // Answered when it was read.
             ClientFrame::Ping { .. } => None,
         }
@@ -352,98 +308,33 @@ impl Connection {
         Some(Box::pin(async move { Done::Asked { id: None, outcome: asker.typing(&session).await } }))
     }
 
+    /// Tells the others what has arrived here, at most what was sent.
+    fn received(&mut self, stream: &str, seq: i64) -> Result<()> {
+        let reading = self.readings.values_mut().find(|reading| reading.subscription.stream().as_str() == stream);
+        let reading = reading.ok_or_else(|| {
+            Error::invalid("this socket does not read that stream").details(json!({ "field": "stream" }))
+        })?;
+        if let Some(passing) = reading.received(&self.caller.principal.id, seq) {
+            self.api.engine.bus().pass(passing);
+        }
+        Ok(())
+    }
+
     fn open(&mut self, wish: Wish) -> impl Future<Output = Result<Opened>> + Send + use<> {
         let slot = self.next_slot;
         self.next_slot += 1;
-        let full = self.readings.len() >= MAX_SUBSCRIPTIONS;
-        let (Asker { api, caller }, inbox) = (self.asker(), self.inbox.clone());
+        let most = self.api.sockets.limits.subscriptions;
+        // One that is read already is only replaced.
+        let others = self.readings.values().filter(|reading| reading.subscription.stream().as_str() != wish.stream);
+        let full = most > 0 && others.count() >= most;
+        let (Asker { api, caller }, inbox, connected) = (self.asker(), self.inbox.clone(), self.connected.clone());
         async move {
             if full {
-                let message = format!("one connection reads at most {MAX_SUBSCRIPTIONS} streams");
+                let message = format!("one socket reads at most {most} streams");
                 return Err(Error::new(Kind::RateLimited, "TOO_MANY_SUBSCRIPTIONS", message));
             }
-            open(&api, &caller, &inbox, slot, wish).await
+            open(&api, &caller, Place { inbox: &inbox, slot, connected: &connected }, wish).await
         }
-    }
-
-    async fn finish(&mut self, socket: &mut WebSocket, done: Done) -> Result<(), End> {
-        match done {
-            Done::Said { id, session, outcome, opened } => {
-                if let Some(opened) = opened {
-                    let reading = opened.reading.silent();
-                    self.readings.insert(reading.subscription.slot(), reading);
-                }
-                let answer = match outcome {
-                    Ok(receipt) => frame::ack(id.as_deref(), &session, &receipt.place.event_id, &receipt),
-                    Err(error) => self.refusal(id.as_deref(), &error),
-                };
-                crash_point::reached("socket.acknowledging");
-                send(socket, answer).await?;
-                if self.plain {
-                    self.poke(&Stream::conversation(&session))
-                }
-                Ok(())
-            }
-            Done::Asked { outcome: Ok(None), .. } => Ok(()),
-            Done::Asked { outcome: Ok(Some(answer)), .. } => send(socket, answer).await,
-            Done::Asked { id, outcome: Err(error) } => send(socket, self.refusal(id.as_deref(), &error)).await,
-            Done::Subscribed { id, outcome: Err(error) } => send(socket, self.refusal(id.as_deref(), &error)).await,
-            Done::Subscribed { id, outcome: Ok(opened) } => self.announce(socket, id, opened).await,
-        }
-    }
-
-    fn refusal(&self, id: Option<&str>, error: &Error) -> String {
-        if matches!(error.kind, Kind::Internal | Kind::Unavailable) {
-            let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-            tracing::error!(code = %error.code, source, "{error}");
-        }
-        frame::error(id, error)
-    }
-
-    async fn announce(&mut self, socket: &mut WebSocket, id: Option<String>, opened: Opened) -> Result<(), End> {
-        let Opened { reading, head, recovered, limited } = opened;
-        let stream = reading.subscription.stream().clone();
-        // A second subscription to a stream replaces the first.
-        self.readings.retain(|_, known| known.subscription.stream() != &stream);
-        let subscribed = frame::text(&json!({
-            "type": "subscribed", "id": id, "stream": stream.as_str(), "epoch": self.api.engine.store().epoch(),
-            "recovered": recovered, "head": head, "first_seq": reading.position + 1, "limited": limited,
-        }));
-        send(socket, subscribed).await?;
-        let slot = reading.subscription.slot();
-        self.readings.insert(slot, reading);
-        self.pump(socket, vec![slot]).await
-    }
-
-    fn poke(&self, stream: &Stream) {
-        self.readings
-            .values()
-            .filter(|reading| reading.subscription.stream() == stream)
-            .for_each(|r| r.subscription.poke());
-    }
-
-    /// Sends what the marked streams hold, at most a page of each.
-    async fn pump(&mut self, socket: &mut WebSocket, slots: Vec<u64>) -> Result<(), End> {
-        for slot in slots {
-            let Some(reading) = self.readings.get_mut(&slot) else { continue };
-            let batch = reading.next(self.api.engine.store()).await.map_err(|error| {
-                tracing::error!(%error, "failed to read the log for a socket");
-                End::Fault
-            })?;
-            let plain = self.plain;
-            let shown = batch.frames.into_iter().filter_map(|(_, bytes)| match plain {
-                true => frame::plain(&bytes).map(Utf8Bytes::from),
-                false => Utf8Bytes::try_from(bytes).ok(),
-            });
-            let stream = reading.subscription.stream().as_str();
-            let caught_up = batch
-                .caught_up
-                .map(|seq| Utf8Bytes::from(frame::text(&json!({ "type": "caught_up", "stream": stream, "seq": seq }))));
-            let passing = batch.passing.into_iter().filter(|_| !plain);
-            let texts = shown.chain(caught_up).chain(passing.filter_map(|bytes| Utf8Bytes::try_from(bytes).ok()));
-            send_frames(socket, texts).await?;
-        }
-        Ok(())
     }
 }
 
@@ -468,40 +359,19 @@ async fn poll_doing(doing: &mut Option<Doing>) -> Done {
     }
 }
 
-fn millis(duration: Duration) -> Value {
-    json!(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+/// Refuses a frame that came too early, or its client.
+async fn slow_down(socket: &mut Wire, text: Option<&str>, too_fast: TooFast) -> Result<(), End> {
+    match too_fast {
+        TooFast::Wait(wait) => {
+            let error = Error::new(Kind::RateLimited, "RATE_LIMITED", "frames come too fast").retry_after(wait);
+            send(socket, frame::error(text.and_then(frame::id_of).as_deref(), &error)).await
+        }
+        TooFast::Enough(wait) => Err(End::TooFast(wait)),
+    }
 }
 
 fn is_too_big(error: &axum::Error) -> bool {
     // axum boxes tungstenite's error; its text is the only thing that both versions share.
     let text = error.to_string();
     text.contains("too long") || text.contains("too big") || text.contains("Space limit exceeded")
-}
-
-async fn send(socket: &mut WebSocket, text: String) -> Result<(), End> {
-    send_raw(socket, Message::Text(text.into())).await
-}
-
-async fn send_raw(socket: &mut WebSocket, message: Message) -> Result<(), End> {
-    in_time(socket.feed(message)).await
-}
-
-async fn flush(socket: &mut WebSocket) -> Result<(), End> {
-    in_time(socket.flush()).await
-}
-
-async fn in_time(sending: impl Future<Output = Result<(), axum::Error>>) -> Result<(), End> {
-    match tokio::time::timeout(SEND_LIMIT, sending).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) => Err(End::Gone),
-        Err(_) => Err(End::Silent),
-    }
-}
-
-/// Hands frames to the socket.
-async fn send_frames(socket: &mut WebSocket, texts: impl Iterator<Item = Utf8Bytes>) -> Result<(), End> {
-    for text in texts {
-        send_raw(socket, Message::Text(text)).await?;
-    }
-    Ok(())
 }

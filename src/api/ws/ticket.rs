@@ -77,8 +77,17 @@ impl Tickets {
 
 /// The ticket among the subprotocols that a client offers.
 fn offered(headers: &HeaderMap) -> Option<&str> {
+    subprotocols(headers).find_map(|protocol| protocol.strip_prefix(PREFIX))
+}
+
+fn subprotocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let lists = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
-    lists.flat_map(|list| list.split(',')).find_map(|protocol| protocol.trim().strip_prefix(PREFIX))
+    lists.flat_map(|list| list.split(',')).map(str::trim).filter(|protocol| !protocol.is_empty())
+}
+
+/// Whether a client offers a subprotocol to speak, whatever else it offers.
+pub(super) fn offers_a_protocol(headers: &HeaderMap) -> bool {
+    subprotocols(headers).any(|protocol| !protocol.starts_with(PREFIX))
 }
 
 /// Who opens a socket: by a token in a header, else by a ticket, else by the cookie.

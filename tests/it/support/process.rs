@@ -24,7 +24,8 @@ impl Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_parlour"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
         command.args(database.map(|url| format!("--database={url}"))).envs(environment.iter().copied());
-        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        // Its clients are hastier than people.
+        command.env("PARLOUR_WS__FRAMES_PER_SECOND", "0").stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("the program starts");
         let lines = BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok);
         let mut addresses = lines.filter_map(|line| line.split(' ').next_back().map(str::to_owned));

@@ -66,6 +66,16 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(kind: Kind) -> Self {
+        Self::start_with(kind, |config| {
+            // The clock stands still, so what is counted by time would only ever fill.
+            config.ws.frames_per_second = 0;
+            config.ws.refused_per_second = 0;
+        })
+        .await
+    }
+
+    /// The same with other settings; the limits are the shipped ones.
+    pub(crate) async fn start_with(kind: Kind, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the server");
         let bots = folder.path().join("bots");
         copy(Path::new("bots"), &bots);
@@ -80,7 +90,8 @@ impl Server {
             database: database.as_ref().map(|database| database.url.clone()),
             bots: vec![bots.clone()],
         };
-        let config = Config::load(None, &overrides).expect("the settings are good");
+        let mut config = Config::load(None, &overrides).expect("the settings are good");
+        change(&mut config);
         let clock = Clock::fixed(1_790_000_000_000);
         let running = app::start(&config, clock.clone()).await.expect("the server starts");
         let url = running.public_url.clone();
@@ -260,8 +271,13 @@ impl Client {
         jsonschema::validator_for(&schema).expect("the schema is one")
     }
 
-    /// Opens a web socket; the error is the status of the refusal.
-    pub(crate) async fn raw_socket(&self, protocol: Option<&str>) -> Result<Socket, u16> {
+    /// The token in the cookie of a browser.
+    pub(crate) fn token(&self) -> &str {
+        let cookie = self.headers.iter().find(|(name, _)| *name == "cookie").expect("a browser");
+        cookie.1.split_once('=').expect("a cookie").1
+    }
+
+    fn socket_request(&self, protocol: Option<&str>) -> tokio_tungstenite::tungstenite::handshake::client::Request {
         let url = format!("{}/ws", self.url.replacen("http", "ws", 1));
         let mut request = url.into_client_request().expect("an address");
         for (name, value) in &self.headers {
@@ -270,7 +286,22 @@ impl Client {
         if let Some(protocol) = protocol {
             request.headers_mut().insert("sec-websocket-protocol", protocol.parse().expect("a header"));
         }
-        match tokio_tungstenite::connect_async(request).await {
+        request
+    }
+
+    /// Opens a web socket that takes in as little as the system allows.
+    pub(crate) async fn narrow_socket(&self) -> tokio_tungstenite::WebSocketStream<tokio::net::TcpStream> {
+        let narrow = tokio::net::TcpSocket::new_v4().expect("a socket");
+        narrow.set_recv_buffer_size(4096).expect("a small buffer");
+        let address = self.url.strip_prefix("http://").expect("an address").parse().expect("an address");
+        let stream = narrow.connect(address).await.expect("the server listens");
+        let request = self.socket_request(Some("parlour.v1"));
+        tokio_tungstenite::client_async(request, stream).await.expect("the socket opens").0
+    }
+
+    /// Opens a web socket; the error is the status of the refusal.
+    pub(crate) async fn raw_socket(&self, protocol: Option<&str>) -> Result<Socket, u16> {
+        match tokio_tungstenite::connect_async(self.socket_request(protocol)).await {
             Ok((stream, answer)) => {
                 let selected = answer.headers().get("sec-websocket-protocol");
                 let selected = selected.map(|value| value.to_str().expect("a word").to_owned());
