@@ -23,6 +23,7 @@ pub struct Config {
     pub bots: Vec<PathBuf>,
     pub log: Log,
     pub session: Session,
+    pub files: Files,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -44,6 +45,16 @@ pub enum LogFormat {
 pub struct Session {
     pub idle: SignedDuration,
     pub absolute: SignedDuration,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Files {
+    /// Of one file, in bytes.
+    pub max_size: u64,
+    /// Of one principal, in bytes.
+    pub quota: u64,
+    pub unused_for: SignedDuration,
 }
 
 /// What the command line says; only what was given overrides.
@@ -88,6 +99,8 @@ impl Config {
         for (name, value) in [("idle", self.session.idle), ("absolute", self.session.absolute)] {
             anyhow::ensure!(value > SignedDuration::ZERO, "session.{name} must be longer than nothing");
         }
+        anyhow::ensure!(self.files.max_size > 0, "files.max_size must be more than nothing");
+        anyhow::ensure!(self.files.unused_for > SignedDuration::ZERO, "files.unused_for must be longer than nothing");
         Ok(self)
     }
 
@@ -105,7 +118,7 @@ impl Config {
 /// names a section or key of the default counts, and a wrong key inside a section is still an error.
 fn is_setting(key: &str) -> bool {
     let first = key.split("__").next().unwrap_or_default();
-    ["listen", "public_url", "data", "database", "bots", "log", "session"]
+    ["listen", "public_url", "data", "database", "bots", "log", "session", "files"]
         .iter()
         .any(|known| first.eq_ignore_ascii_case(known))
 }
