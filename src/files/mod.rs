@@ -48,6 +48,10 @@ impl Folder {
     /// was begun with another one is used, but nothing is ever cleared away in it.
     pub fn open(root: PathBuf, database: &str) -> io::Result<Self> {
         std::fs::create_dir_all(root.join(INCOMING))?;
+        sync(&root)?;
+        if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            sync(parent)?;
+        }
         let mark = root.join(DATABASE);
         let known = match std::fs::read_to_string(&mark) {
             Ok(known) => known,
@@ -104,11 +108,9 @@ impl Folder {
         blocking(move || {
             file.set_modified(system_time(at))?;
             file.sync_all()?;
-            match std::fs::create_dir(&shelf) {
-                Ok(()) => sync(&root)?,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
+            std::fs::create_dir_all(&shelf)?;
+            // Also for a shelf that was there: whoever made it may not have come this far yet.
+            sync(&root)?;
             std::fs::rename(&passing.0, path)?;
             sync(&shelf)
         })
