@@ -59,13 +59,19 @@ pub(super) struct UploadForm {
     file: String,
 }
 
+/// A file as it is.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "it only describes the body")]
+pub(super) struct FileBytes(String);
+
 /// Takes a file in, to be sent along with a message: a form with the field `file`, or the file itself as the body.
 ///
 /// Its type is found out from its content. A file that is not sent within a day (a setting) is removed.
 #[utoipa::path(post, path = "/api/files", tag = "files",
     params(UploadQuery, ("Idempotency-Key" = Option<String>, Header, description = "The same key, name and bytes again is the same file")),
     request_body(description = "Any other type than multipart/form-data is the file itself.",
-        content((UploadForm = "multipart/form-data"), (Vec<u8> = "application/octet-stream"))),
+        content((UploadForm = "multipart/form-data"), (FileBytes = "application/octet-stream"))),
     responses((status = 201, body = Uploaded), (status = 200, body = Uploaded, description = "Taken in before"), (status = 400), (status = 401), (status = 403), (status = 409),
         (status = 413, description = "FILE_TOO_LARGE, or QUOTA_EXCEEDED with how much is left"), (status = 429)))]
 pub(super) async fn upload(
