@@ -11,11 +11,12 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::api::{self, Address, Api};
 use crate::bus::Bus;
-use crate::chat::Hub;
+use crate::chat::{Cleared, FileLimits, Files, Hub};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::registry::Registry;
+use crate::files::Folder;
 use crate::identity::Identity;
 use crate::manifest::Watcher;
 use crate::store::{Store, Target};
@@ -24,6 +25,9 @@ use crate::tasks::Tasks;
 /// How long requests and sockets have to end at a shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
 
+/// How often files that nobody wants are cleared away.
+const CLEARING: Duration = Duration::from_secs(60 * 60);
+
 /// A server that is running.
 pub struct Running {
     pub address: SocketAddr,
@@ -31,6 +35,7 @@ pub struct Running {
     pub identity: Arc<Identity>,
     pub store: Arc<Store>,
     pub engine: Arc<Engine>,
+    pub hub: Arc<Hub>,
     tasks: Tasks,
     server: tokio::task::JoinHandle<std::io::Result<()>>,
 }
@@ -64,9 +69,11 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let registry = tokio::task::spawn_blocking(move || Registry::open(folders)).await?;
     reload_on_change(&registry, watcher, changes, &tasks);
     let engine = Engine::new(registry, store.clone(), clock);
-    let hub = Hub::new(engine.clone());
+    let files = open_files(config, store.epoch())?;
+    let hub = Hub::new(engine.clone(), files);
+    clear_files(&hub, &tasks);
     let reached = Address::new(&config.public_url, address);
-    let api = Api::new(engine.clone(), hub, identity.clone(), tasks.clone(), &reached, config.ws.clone());
+    let api = Api::new(engine.clone(), hub.clone(), identity.clone(), tasks.clone(), &reached, config.ws.clone());
     // Every door may ask who is at the other end.
     let router = api::router(api).into_make_service_with_connect_info::<SocketAddr>();
     // An acknowledgement and the reply are two small writes; the second would wait up to 40 ms for the client's system to
@@ -84,7 +91,46 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let server = tokio::spawn(async move {
         axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
     });
-    Ok(Running { address, public_url: reached.public_url, identity, store, engine, tasks, server })
+    Ok(Running { address, public_url: reached.public_url, identity, store, engine, hub, tasks, server })
+}
+
+/// The folder of the files that are sent along.
+fn open_files(config: &Config, epoch: &str) -> anyhow::Result<Files> {
+    let root = config.data.join("files");
+    let place = root.display().to_string();
+    let folder = Folder::open(root, epoch).with_context(|| format!("failed to open the folder for files, {place}"))?;
+    if folder.is_foreign() {
+        let mark = folder.mark().display().to_string();
+        tracing::warn!(
+            folder = place,
+            mark,
+            "the folder for files was begun with another database; nothing is cleared away in it until the mark is removed"
+        );
+    }
+    let unused_for = i64::try_from(config.files.unused_for.as_millis()).unwrap_or(i64::MAX / 2);
+    let limits = FileLimits { max_size: config.files.max_size, quota: config.files.quota, unused_for };
+    Ok(Files::new(folder, limits))
+}
+
+/// Clears away files that nobody wants, now and from time to time.
+fn clear_files(hub: &Arc<Hub>, tasks: &Tasks) {
+    let (hub, stop) = (hub.clone(), tasks.stop_token().clone());
+    tasks.spawn("file clearing", async move {
+        loop {
+            match hub.clear_files(|| !stop.is_cancelled()).await {
+                Ok(cleared) if cleared == Cleared::default() => {}
+                Ok(cleared) => tracing::info!(unsent = cleared.unsent, orphans = cleared.orphans, "files cleared away"),
+                Err(error) => {
+                    let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                    tracing::error!(source, "failed to clear files away: {error}");
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(CLEARING) => {}
+            }
+        }
+    });
 }
 
 /// Reads the bots again whenever their files change.

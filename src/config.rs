@@ -24,6 +24,7 @@ pub struct Config {
     pub log: Log,
     pub session: Session,
     pub ws: Ws,
+    pub files: Files,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -61,6 +62,16 @@ pub struct Ws {
     pub stalled_after: SignedDuration,
     /// Origins as browsers write them: scheme, host and a port that is not the scheme's own.
     pub allowed_origins: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Files {
+    /// Of one file, in bytes.
+    pub max_size: u64,
+    /// Of one principal, in bytes.
+    pub quota: u64,
+    pub unused_for: SignedDuration,
 }
 
 /// What the command line says; only what was given overrides.
@@ -106,6 +117,8 @@ impl Config {
             anyhow::ensure!(value > SignedDuration::ZERO, "session.{name} must be longer than nothing");
         }
         self.ws.validate()?;
+        anyhow::ensure!(self.files.max_size > 0, "files.max_size must be more than nothing");
+        anyhow::ensure!(self.files.unused_for > SignedDuration::ZERO, "files.unused_for must be longer than nothing");
         Ok(self)
     }
 
@@ -153,7 +166,7 @@ pub fn origin(address: &str) -> Option<String> {
 /// names a section or key of the default counts, and a wrong key inside a section is still an error.
 fn is_setting(key: &str) -> bool {
     let first = key.split("__").next().unwrap_or_default();
-    ["listen", "public_url", "data", "database", "bots", "log", "session", "ws"]
+    ["listen", "public_url", "data", "database", "bots", "log", "session", "ws", "files"]
         .iter()
         .any(|known| first.eq_ignore_ascii_case(known))
 }

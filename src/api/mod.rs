@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderName, HeaderValue, Request, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Version, header};
 use axum::middleware;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -32,6 +32,7 @@ mod commands;
 mod error;
 mod events;
 mod extract;
+mod files;
 mod health;
 mod messages;
 mod openapi;
@@ -135,6 +136,8 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(session::delete))
         .routes(routes!(session::say))
         .routes(routes!(messages::edit, messages::delete))
+        .routes(routes!(files::upload, files::usage))
+        .routes(routes!(files::get, files::delete))
         .routes(routes!(attention::mark))
         .routes(routes!(events::read))
         .routes(routes!(bots::list))
@@ -171,11 +174,9 @@ pub fn router(api: Api) -> Router {
             )
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(
-            CompressionLayer::new()
-                .gzip(true)
-                .compress_when(DefaultPredicate::new().and(NotForContentType::const_new("text/event-stream"))),
-        )
+        .layer(CompressionLayer::new().gzip(true).compress_when(
+            DefaultPredicate::new().and(NotForContentType::const_new("text/event-stream")).and(is_no_file),
+        ))
         .layer(middleware::from_fn(error::envelope))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             tracing::error!("a handler panicked");
@@ -186,6 +187,11 @@ pub fn router(api: Api) -> Router {
         .layer(TraceLayer::new_for_http().make_span_with(span))
         .layer(SetRequestIdLayer::x_request_id(NewRequestId))
         .with_state(api)
+}
+
+/// Whether an answer is anything but a file of somebody's: a range of one counts its own bytes.
+fn is_no_file(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
+    !headers.contains_key(header::CONTENT_DISPOSITION)
 }
 
 /// The headers that keep a browser from doing more with an answer than it should.
@@ -217,6 +223,6 @@ fn span<B>(request: &Request<B>) -> tracing::Span {
 }
 
 /// The caller's user agent, for lists of sessions.
-fn user_agent(headers: &axum::http::HeaderMap) -> &str {
+fn user_agent(headers: &HeaderMap) -> &str {
     headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }

@@ -168,7 +168,7 @@ pub(super) struct ListedSession {
 pub(super) struct LastMessage {
     seq: i64,
     sender: Sender,
-    /// Its first 120 characters.
+    /// Its first 120 characters, or the names of its files when it has no words.
     text: String,
     ts: String,
 }
@@ -200,7 +200,9 @@ pub(super) fn cursor(text: &str) -> ApiResult<(i64, &str)> {
 fn listed(api: &Api, row: Listed) -> ListedSession {
     let last_message = row.last_message.and_then(|(seq, payload)| {
         let post: Post = serde_json::from_str(&payload).ok()?;
-        Some(LastMessage { seq, sender: post.sender, text: post.content.chars().take(120).collect(), ts: post.ts })
+        let files = || post.files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>().join(", ");
+        let text = if post.content.is_empty() { files() } else { post.content };
+        Some(LastMessage { seq, sender: post.sender, text: text.chars().take(120).collect(), ts: post.ts })
     });
     ListedSession {
         session: bot_session(api, row.conversation, row.head, row.read_seq),
@@ -248,11 +250,15 @@ pub(super) async fn delete(
 
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct SayBody {
-    /// What is said; at most 32 KiB.
+    /// What is said; at most 32 KiB. With attachments it may be empty.
+    #[serde(default)]
     content: String,
     /// The event it answers.
     #[serde(default)]
     reply_to: Option<String>,
+    /// Ids of files that go along, at most 10: your own, each sent once.
+    #[serde(default)]
+    attachments: Vec<String>,
 }
 
 /// Where a message ended up.
@@ -281,6 +287,7 @@ pub(super) async fn say(
         content: body.value.content,
         client_id: idempotency_key(&headers)?,
         reply_to: body.value.reply_to,
+        attachments: body.value.attachments,
     };
     let receipt = api.hub.say(&caller.principal, said).await?;
     let status = if receipt.duplicate { StatusCode::OK } else { StatusCode::CREATED };

@@ -78,7 +78,10 @@ impl Hub {
             payload: raw(&payload)?,
             created_at: now,
         };
+        let files = if matches!(new, New::Gone) { post.files } else { Vec::new() };
         let change = Change { message_id, seq, new, ts, event, body_hash: sha256_hex(wish.as_bytes()) };
-        self.store().change_message(change).await
+        let receipt = self.store().change_message(change).await?;
+        self.remove_bytes(&files).await;
+        Ok(receipt)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hashlink::LruCache;
 use serde_json::json;
 
+use super::files::Files;
 use super::meaning::{self, Meaning};
 use crate::clock::rfc3339;
 use crate::engine::Engine;
@@ -13,6 +14,7 @@ use crate::engine::runner::{Answer, Speaker, raw};
 use crate::identity::permission::{Object, Verb, authorize, unknown_bot};
 use crate::model::conversation::{Conversation, ConversationStatus, Millis};
 use crate::model::event::{NewEvent, Stream};
+use crate::model::file::File;
 use crate::model::id::{new_id, sha256_hex};
 use crate::model::message::{Message, Post, Sender, SenderKind};
 use crate::model::principal::Principal;
@@ -30,6 +32,7 @@ const REMEMBERED: usize = 16 * 1024;
 /// The conversations of one installation.
 pub struct Hub {
     pub(super) engine: Arc<Engine>,
+    pub(super) files: Files,
     /// Only what never changes of a conversation is read from here; whether it is open is asked in the turn itself.
     remembered: Mutex<LruCache<String, Arc<Conversation>>>,
 }
@@ -42,11 +45,13 @@ pub struct Said {
     /// The sender's own id for it: said again with the same id and content it is the same message.
     pub client_id: Option<String>,
     pub reply_to: Option<String>,
+    /// Ids of files that go along; with them the content may be empty.
+    pub attachments: Vec<String>,
 }
 
 impl Hub {
-    pub fn new(engine: Arc<Engine>) -> Arc<Self> {
-        Arc::new(Self { engine, remembered: Mutex::new(LruCache::new(REMEMBERED)) })
+    pub fn new(engine: Arc<Engine>, files: Files) -> Arc<Self> {
+        Arc::new(Self { engine, files, remembered: Mutex::new(LruCache::new(REMEMBERED)) })
     }
 
     pub(super) fn store(&self) -> &Arc<Store> {
@@ -111,7 +116,10 @@ impl Hub {
 
     /// Takes a message: stores it with the run it starts and the answer, and answers after the commit.
     pub async fn say(&self, principal: &Principal, said: Said) -> Result<Receipt> {
-        check_content(&said.content)?;
+        let is_wordless = said.content.is_empty() && !said.attachments.is_empty();
+        if !is_wordless {
+            check_content(&said.content)?;
+        }
         let conversation = self.speaking(principal, &said.conversation).await?;
         let snapshot = self.engine.registry().snapshot();
         if let Some(loaded) = snapshot.bot(&conversation.bot) {
@@ -119,8 +127,24 @@ impl Hub {
             authorize(principal, Verb::Chat, Object::Bot(&loaded.bot))?;
         }
         let now = self.engine.clock().now();
-        let body_hash = sha256_hex(said.content.as_bytes());
-        let event = said_event(principal, &said, now)?;
+        let body_hash = body_hash(&said);
+        let files = match self.attached(principal, &said).await {
+            Ok(files) => files,
+            // Said again after it was taken back, with its files, it is still the same message.
+            Err(error) => return self.recall(principal, &said, &body_hash).await?.ok_or(error),
+        };
+        let turn = Turn {
+            conversation: conversation.id.clone(),
+            owner: conversation.owner.clone(),
+            said: said_event(principal, &said, &files, now)?,
+            body_hash,
+            files,
+            execution: None,
+            follows: Vec::new(),
+        };
+        if is_wordless {
+            return self.store().commit_turn(turn).await;
+        }
         let source = Source {
             record: json!({
                 "api_version": "1",
@@ -134,10 +158,13 @@ impl Hub {
         let answer = match meaning::of(&snapshot, principal, &conversation.bot, &said.content, source) {
             Meaning::Say(message) => *message,
             Meaning::Run(request) => {
-                let id = conversation.id.clone();
-                let owner = conversation.owner.clone();
-                let place =
-                    Place::Conversation { id, owner, said: Box::new(event.clone()), body_hash: body_hash.clone() };
+                let place = Place::Conversation {
+                    id: turn.conversation.clone(),
+                    owner: turn.owner.clone(),
+                    said: Box::new(turn.said.clone()),
+                    body_hash: turn.body_hash.clone(),
+                    files: turn.files.clone(),
+                };
                 let (bot, command) = (request.bot.clone().unwrap_or_default(), request.command.clone());
                 match self.engine.invoke(principal, *request, place).await {
                     Ok(Invoked::Said(receipt)) => return Ok(receipt),
@@ -147,25 +174,23 @@ impl Hub {
                 }
             }
         };
-        self.reply(&conversation, event, body_hash, answer, now).await
+        self.reply(&conversation, turn, answer, now).await
+    }
+
+    async fn recall(&self, principal: &Principal, said: &Said, body_hash: &str) -> Result<Option<Receipt>> {
+        let Some(client_id) = &said.client_id else { return Ok(None) };
+        let stream = Stream::conversation(&said.conversation);
+        self.store().recall(stream, &principal.id, client_id, body_hash).await
     }
 
     /// Commits what was said with an answer that no command gave.
-    async fn reply(
-        &self,
-        conversation: &Conversation,
-        said: NewEvent,
-        body_hash: String,
-        message: Message,
-        at: Millis,
-    ) -> Result<Receipt> {
+    async fn reply(&self, conversation: &Conversation, turn: Turn, message: Message, at: Millis) -> Result<Receipt> {
         let snapshot = self.engine.registry().snapshot();
         let name = snapshot.bot(&conversation.bot).map(|loaded| loaded.bot.display_name.clone());
         let bot = Speaker { id: &conversation.bot, name: name.as_deref().unwrap_or(&conversation.bot) };
-        let answer = Answer { conversation: &conversation.id, reply_to: &said.id, message }.event(bot, None, at)?;
-        let (conversation, owner) = (conversation.id.clone(), conversation.owner.clone());
-        let turn = Turn { conversation, owner, said, body_hash, execution: None, follows: vec![answer] };
-        self.store().commit_turn(turn).await
+        let answer =
+            Answer { conversation: &conversation.id, reply_to: &turn.said.id, message }.event(bot, None, at)?;
+        self.store().commit_turn(Turn { follows: vec![answer], ..turn }).await
     }
 }
 
@@ -186,7 +211,15 @@ pub(super) fn check_content(content: &str) -> Result<()> {
     Ok(())
 }
 
-fn said_event(principal: &Principal, said: &Said, at: Millis) -> Result<NewEvent> {
+/// What makes a message the same one when it is said again.
+fn body_hash(said: &Said) -> String {
+    if said.attachments.is_empty() {
+        return sha256_hex(said.content.as_bytes());
+    }
+    sha256_hex(json!([said.content, said.attachments]).to_string().as_bytes())
+}
+
+fn said_event(principal: &Principal, said: &Said, files: &[File], at: Millis) -> Result<NewEvent> {
     let id = new_id();
     let post = Post {
         session_id: said.conversation.clone(),
@@ -204,7 +237,7 @@ fn said_event(principal: &Principal, said: &Said, at: Millis) -> Result<NewEvent
         suggestions: Vec::new(),
         actions: Vec::new(),
         form: None,
-        files: Vec::new(),
+        files: files.to_vec(),
         ts: rfc3339(at),
         edited_at: None,
         edits: Vec::new(),

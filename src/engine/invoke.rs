@@ -10,6 +10,7 @@ use super::{Engine, runner};
 use crate::identity::permission::{Object, Verb, authorize, unknown_bot};
 use crate::model::command::Command;
 use crate::model::event::NewEvent;
+use crate::model::file::File;
 use crate::model::message::Message;
 use crate::model::name::fold;
 use crate::model::parameter::Parameter;
@@ -64,7 +65,7 @@ pub enum Place {
     /// A caller that polls.
     Poll { idempotency_key: Option<String>, body_hash: Option<String> },
     /// A conversation: what was said there is part of the same transaction.
-    Conversation { id: String, owner: String, said: Box<NewEvent>, body_hash: String },
+    Conversation { id: String, owner: String, said: Box<NewEvent>, body_hash: String, files: Vec<File> },
 }
 
 /// What an invocation came to.

@@ -69,13 +69,13 @@ pub(super) async fn run(engine: &Engine, principal: &Principal, prepared: Prepar
             let execution = NewExecution { idempotency_key, body_hash, ..execution };
             engine.store().start_execution(execution, vec![update]).await.map(Invoked::Polled)
         }
-        Place::Conversation { id: conversation, owner, said, body_hash } => {
+        Place::Conversation { id: conversation, owner, said, body_hash, files } => {
             let bot = Speaker { id: &prepared.bot.bot.name, name: &prepared.bot.bot.display_name };
             let answer = Answer { conversation: &conversation, reply_to: &said.id, message };
             let reply = answer.event(bot, Some((&id, &prepared.command.name)), finished)?;
             // Nothing more will happen in this run, and its answer stands in the conversation: no stream of its own.
             let follows = vec![reply];
-            let turn = Turn { conversation, owner, said: *said, body_hash, execution: Some(execution), follows };
+            let turn = Turn { conversation, owner, said: *said, body_hash, files, execution: Some(execution), follows };
             engine.store().commit_turn(turn).await.map(Invoked::Said)
         }
     }

@@ -37,6 +37,12 @@ pub enum Object<'a> {
         conversation: &'a Conversation,
         author: &'a str,
     },
+    /// A file, by who uploaded it, and the conversation it was sent in.
+    File {
+        id: &'a str,
+        owner: &'a str,
+        conversation: Option<&'a Conversation>,
+    },
     /// A run, by the principal that started it.
     Execution(&'a str),
     /// Settings, health details, manifests.
@@ -92,6 +98,15 @@ pub fn decide(principal: &Principal, verb: Verb, object: Object<'_>) -> Decision
             }
             _ => allow("it is your conversation"),
         },
+        Object::File { owner, .. } if owner == principal.id => match verb {
+            Verb::View => allow("it is your file"),
+            _ if has_any(principal, &[Role::User, Role::Executor]) => allow("it is your file"),
+            _ => deny("role readonly may look, not send"),
+        },
+        Object::File { conversation: Some(conversation), .. } if verb == Verb::View => {
+            decide(principal, verb, Object::Conversation(conversation))
+        }
+        Object::File { .. } => deny("a file belongs to who uploaded it"),
         Object::Execution(starter) if starter == principal.id => allow("you started it"),
         Object::Execution(_) => deny("a run is shown to who started it"),
         Object::Installation => deny("needs role admin"),
@@ -110,13 +125,14 @@ pub fn authorize(principal: &Principal, verb: Verb, object: Object<'_>) -> Resul
         {
             crate::store::conversation::unknown(&conversation.id)
         }
+        Object::File { id, owner, .. } if owner != principal.id => crate::store::file::unknown(id),
         Object::Execution(_) => Error::not_found("there is no such execution"),
         Object::Bot(bot) if verb == Verb::View => unknown_bot(&bot.name),
         Object::Bot(bot) => Error::forbidden(format!("you may not use bot '{}': {}", bot.name, decision.rule)),
         Object::Command { command, .. } => {
             Error::forbidden(format!("you may not use command '{}': {}", command.name, decision.rule))
         }
-        Object::Conversation(_) | Object::Message { .. } | Object::Installation => {
+        Object::Conversation(_) | Object::Message { .. } | Object::File { .. } | Object::Installation => {
             Error::forbidden(format!("Access denied: {}", decision.rule))
         }
     })

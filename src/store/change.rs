@@ -92,6 +92,8 @@ impl Work for Change {
                     });
                     self.rewrite(transaction, seq, empty.to_string()).await?;
                 }
+                let files = std::mem::take(&mut post.files);
+                transaction.forget_sent_files(&files, &self.message_id).await?;
                 post.content.clear();
                 post.edited_at = None;
                 post.deleted_at = Some(self.ts.clone());

@@ -128,6 +128,24 @@ impl Transaction<'_> {
     }
 }
 
+/// Looks for something said before.
+struct Recall {
+    stream: Stream,
+    principal: String,
+    client_id: String,
+    body_hash: String,
+}
+
+impl Work for Recall {
+    type Output = Option<Receipt>;
+
+    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<Option<Receipt>> {
+        let Self { stream, principal, client_id, body_hash } = self;
+        let place = transaction.said_before(&Identity { stream, principal, client_id, body_hash }).await?;
+        Ok(place.map(|place| Receipt { place, duplicate: true }))
+    }
+}
+
 struct Append {
     events: Vec<NewEvent>,
 }
@@ -144,6 +162,18 @@ impl Store {
     /// Appends events that have no client id.
     pub async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Place>> {
         self.write(Append { events }).await
+    }
+
+    /// The receipt of what a principal said before with this client id and body. Another body is a conflict.
+    pub async fn recall(
+        &self,
+        stream: Stream,
+        principal: &str,
+        client_id: &str,
+        body_hash: &str,
+    ) -> Result<Option<Receipt>> {
+        let (principal, client_id, body_hash) = (principal.to_owned(), client_id.to_owned(), body_hash.to_owned());
+        self.write(Recall { stream, principal, client_id, body_hash }).await
     }
 
     /// The newest `seq` of a stream; 0 when nothing was ever appended.

@@ -24,6 +24,7 @@ pub mod api_key;
 pub mod change;
 pub mod conversation;
 pub mod execution;
+pub mod file;
 pub mod log;
 mod postgres;
 mod query;
@@ -172,6 +173,7 @@ fn migrator() -> Migrator {
     let files = [
         (1, "foundation", include_str!("../../migrations/0001_foundation.sql")),
         (2, "read marks", include_str!("../../migrations/0002_read_marks.sql")),
+        (4, "files", include_str!("../../migrations/0004_files.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)

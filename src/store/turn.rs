@@ -2,11 +2,13 @@
 
 use super::Store;
 use super::execution::NewExecution;
+use super::file::Sent;
 use super::log::{Identity, Receipt};
 use super::transaction::{Transaction, Work};
 use crate::bus::{Frame, Passing};
 use crate::clock::rfc3339;
 use crate::model::event::NewEvent;
+use crate::model::file::File;
 use crate::model::{Error, Result};
 
 /// A message into a conversation, with the run it started and the answers to it.
@@ -20,6 +22,8 @@ pub struct Turn {
     pub said: NewEvent,
     /// SHA-256 of what was said, hex.
     pub body_hash: String,
+    /// What is sent along; the turn is refused when one of them is not free any more.
+    pub files: Vec<File>,
     /// The run, already finished when its whole body was a pure reply.
     pub execution: Option<NewExecution>,
     /// Answers and notices, appended after what was said.
@@ -39,6 +43,10 @@ impl Work for Turn {
         }
         if !transaction.touch_conversation(&self.conversation, self.said.created_at).await? {
             return Err(Error::conflict("SESSION_CLOSED", "this conversation is closed; start another one"));
+        }
+        if let Some(owner) = &self.said.principal {
+            let sent = Sent { conversation: &self.conversation, message_id: &self.said.id, at: self.said.created_at };
+            transaction.send_files(&self.files, owner, &sent).await?;
         }
         if let Some(execution) = &self.execution {
             transaction.insert_execution(execution).await?;

@@ -12,6 +12,7 @@ mod commands;
 mod crashes;
 mod doors;
 mod durability;
+mod files;
 mod floors;
 mod limits;
 mod presence;

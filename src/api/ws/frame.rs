@@ -15,9 +15,14 @@ pub(super) enum ClientFrame {
         #[serde(default)]
         id: Option<String>,
         session_id: String,
+        /// With attachments it may be empty.
+        #[serde(default)]
         content: String,
         #[serde(default)]
         reply_to: Option<String>,
+        /// Ids of files that go along.
+        #[serde(default)]
+        attachments: Vec<String>,
     },
     /// Read a stream from a place on, then live.
     Subscribe {

@@ -218,8 +218,9 @@ impl Connection {
     /// Begins what a frame asks for. One at a time: what a client sends takes effect in the order it was sent.
     fn start(&mut self, frame: ClientFrame) -> Option<Doing> {
         match frame {
-            ClientFrame::Message { id, session_id, content, reply_to } => {
-                Some(self.start_say(id, session_id, content, reply_to))
+            ClientFrame::Message { id, session_id, content, reply_to, attachments } => {
+                let said = Said { conversation: session_id, content, client_id: id, reply_to, attachments };
+                Some(self.start_say(said))
             }
             ClientFrame::Subscribe { id, stream, after, epoch, limit, want } => {
                 let opening = self.open(Wish { stream, after, epoch, limit, want });
@@ -265,7 +266,8 @@ impl Connection {
         }
     }
 
-    fn start_say(&mut self, id: Option<String>, session: String, content: String, reply_to: Option<String>) -> Doing {
+    fn start_say(&mut self, said: Said) -> Doing {
+        let (id, session) = (said.client_id.clone(), said.conversation.clone());
         let (hub, caller) = (self.api.hub.clone(), self.caller.clone());
         // A plain client never subscribes; it hears the answers in the conversations it speaks in.
         let opening = (self.plain && !self.reads(&Stream::conversation(&session))).then(|| {
@@ -283,7 +285,6 @@ impl Connection {
             if let Err(error) = check_id(id.as_deref()) {
                 return Done::Said { id: None, session, outcome: Err(error), opened };
             }
-            let said = Said { conversation: session.clone(), content, client_id: id.clone(), reply_to };
             let outcome = hub.say(&caller.principal, said).await;
             Done::Said { id, session, outcome, opened }
         })

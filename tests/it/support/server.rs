@@ -60,7 +60,8 @@ pub(crate) struct Server {
     /// A copy of the shipped bots, to be changed at will.
     pub(crate) bots: PathBuf,
     pub(crate) clock: Clock,
-    _folder: tempfile::TempDir,
+    config: Config,
+    folder: tempfile::TempDir,
     _database: Option<postgres::Database>,
 }
 
@@ -92,10 +93,31 @@ impl Server {
         };
         let mut config = Config::load(None, &overrides).expect("the settings are good");
         change(&mut config);
+        // Small enough for a test to reach them.
+        config.files.max_size = 1024 * 1024;
+        config.files.quota = 3 * 1024 * 1024;
         let clock = Clock::fixed(1_790_000_000_000);
         let running = app::start(&config, clock.clone()).await.expect("the server starts");
         let url = running.public_url.clone();
-        Self { running, url, bots, clock, _folder: folder, _database: database }
+        Self { running, url, bots, clock, config, folder, _database: database }
+    }
+
+    /// Stops the server and starts it again with what it kept. It has another address.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { running, config, clock, .. } = self;
+        running.stop().await;
+        let running = app::start(&config, clock.clone()).await.expect("the server starts again");
+        let url = running.public_url.clone();
+        Self { running, url, config, clock, ..self }
+    }
+
+    /// The folder with everything it keeps.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub(crate) fn hub(&self) -> &parlour::chat::Hub {
+        &self.running.hub
     }
 
     /// Stops the server; a run that has not ended is a fault of the test or of the server.
@@ -193,6 +215,11 @@ impl Client {
     pub(crate) fn with_key(url: &str, key: &str) -> Self {
         let http = reqwest::Client::builder().build().expect("a client");
         Self { http, url: url.to_owned(), headers: vec![("authorization", format!("Bearer {key}"))] }
+    }
+
+    /// The same, speaking to a server that has started again.
+    pub(crate) fn at(&self, server: &Server) -> Self {
+        Self { url: server.url.clone(), ..self.clone() }
     }
 
     /// The same with another header.
