@@ -6,6 +6,7 @@ import type { Conversation } from "../chat/conversation.svelte";
 import { Conversations, notFound } from "../chat/conversations.svelte";
 import { ReadMarks } from "../chat/read_marks";
 import { Drafts } from "../compose/drafts";
+import { setServerTime } from "../live/clock";
 import { Connection } from "../live/connection.svelte";
 import { Outbox } from "../live/outbox.svelte";
 import { browserStorage, forget, keep } from "../live/storage";
@@ -140,6 +141,7 @@ export class Parlour {
     const conversations: Conversations = new Conversations({ user: login.user_id, rest: this.rest, streams, outbox, marks });
     const connection: Connection = new Connection({
       hello: (hello) => {
+        setServerTime(hello.server_time);
         streams.hello();
         outbox.hello(hello);
         void this.#readBots();
