@@ -1,4 +1,6 @@
 import { createContext } from "svelte";
+import { Desk } from "../act/desk";
+import { FormDrafts } from "../act/form_drafts";
 import type { ClientFrame, ServerFrame } from "../api/frames";
 import { reason, RequestError, Rest } from "../api/rest";
 import type { Bot, BotDetail, Login } from "../api/types";
@@ -25,6 +27,7 @@ export interface House {
   outbox: Outbox;
   connection: Connection;
   drafts: Drafts;
+  desk: Desk;
 }
 
 export type Phase = "starting" | "ready" | "signed_out" | "unreachable";
@@ -162,7 +165,9 @@ export class Parlour {
       refused: () => void this.rest.login().catch(() => undefined),
     });
     streams.follow(`user:${login.user_id}`, 0, conversations, 1);
-    this.house = { login, conversations, outbox, connection, drafts: new Drafts(login.user_id, this.storage) };
+    const drafts = new Drafts(login.user_id, this.storage);
+    const desk = new Desk(outbox, new FormDrafts(login.user_id, this.storage));
+    this.house = { login, conversations, outbox, connection, drafts, desk };
     this.phase = "ready";
 
     connection.start();
