@@ -16,6 +16,8 @@ import { StreamedReplies, type StreamedReply } from "./streamed";
 
 const PAGE = 80;
 const LAST_LINE_CHARACTERS = 120;
+/** The replies that are being written follow right behind the log; by then they have come. */
+const REPLIES_FOLLOW_MS = 1000;
 
 /** What a conversation is made from. */
 export interface Surroundings {
@@ -70,6 +72,7 @@ export class Conversation implements Follower {
   #end: number;
   readonly #arriving = new Batch<DurableFrame>((events) => this.#append(events));
   readonly #streaming = new StreamedReplies();
+  #settling: ReturnType<typeof setTimeout> | undefined;
   readonly #growing = new Batch<true>(() => (this.streamed = this.#streaming.all));
   /** Counts restarts, so that a page asked for before one is not taken after it. */
   #generation = 0;
@@ -193,11 +196,15 @@ export class Conversation implements Follower {
   }
 
   asked(): void {
+    clearTimeout(this.#settling);
     this.#streaming.asked();
   }
 
   caughtUp(): void {
-    if (this.#streaming.answered()) this.#growing.push(true);
+    clearTimeout(this.#settling);
+    this.#settling = setTimeout(() => {
+      if (this.#streaming.answered()) this.#growing.push(true);
+    }, REPLIES_FOLLOW_MS);
   }
 
   refused(error: WireError): void {

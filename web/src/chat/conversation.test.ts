@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Rest } from "../api/rest";
 import type { ConversationSummary, DurableFrame, EventPage, Message } from "../api/types";
 import type { Outbox } from "../live/outbox.svelte";
@@ -47,6 +47,10 @@ describe("Conversation", () => {
     delivered = [];
     settled = [];
     hold = Promise.resolve();
+  });
+
+  afterEach(() => {
+    vi.useRealTimers();
   });
 
   function open(head = log.length): Conversation {
@@ -181,13 +185,17 @@ describe("Conversation", () => {
     expect(seqs(conversation)).toEqual([201]);
   });
 
-  it("lets go of a reply that nobody writes any more", async () => {
+  it("lets go of a reply that nobody writes any more, once the server had time to speak of it", () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const conversation = open();
     const place = { stream: "conv:s", session_id: "s", message_id: "m201", sender: message(201).sender };
     conversation.passing({ type: "chunk", ...place, offset: 0, delta: "text" });
     conversation.asked();
     conversation.caughtUp();
-    await vi.waitFor(() => expect(conversation.streamed).toEqual([]));
+    vi.advanceTimersByTime(500);
+    expect(conversation.streamed).toHaveLength(1);
+    vi.advanceTimersByTime(600);
+    expect(conversation.streamed).toEqual([]);
   });
 
   it("takes away the new line when its reader answers", async () => {

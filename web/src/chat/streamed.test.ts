@@ -55,14 +55,17 @@ describe("StreamedReplies", () => {
     replies.take(partial("abc"));
     expect(replies.take(chunk(3, "def"))).toBe("grown");
     expect(contents()).toEqual(["abcdef"]);
+    replies.answered();
+    expect(replies.take(chunk(9, "jkl"))).toBe("gap");
   });
 
-  it("keeps what overtook the whole, and takes a whole that reads otherwise", () => {
+  it("takes the whole for what it is, also when it began anew", () => {
     replies.take(chunk(0, "abcdef"));
-    expect(replies.take(partial("abc"))).toBe("same");
-    expect(contents()).toEqual(["abcdef"]);
-    expect(replies.take(partial("xyz"))).toBe("grown");
-    expect(replies.all).toMatchObject([{ content: "xyz", length: 3 }]);
+    expect(replies.take(partial("abcdef"))).toBe("same");
+    expect(replies.take(partial(""))).toBe("grown");
+    expect(replies.all).toMatchObject([{ content: "", length: 0 }]);
+    expect(replies.take(chunk(0, "xyz"))).toBe("grown");
+    expect(contents()).toEqual(["xyz"]);
   });
 
   it("forgets replies the server does not speak of any more", () => {
@@ -78,6 +81,7 @@ describe("StreamedReplies", () => {
   it("asks once for the beginning of a reply nobody has any more", () => {
     expect(replies.take(chunk(3, "def"))).toBe("gap");
     replies.asked();
+    expect(replies.take(chunk(6, "ghi"))).toBe("same");
     replies.answered();
     expect(replies.take(chunk(6, "ghi"))).toBe("same");
   });

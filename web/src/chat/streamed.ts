@@ -21,7 +21,7 @@ export class StreamedReplies {
   #replies = new Map<string, StreamedReply>();
   /** Which ones the server spoke of since it was last asked. */
   #heardOf = new Set<string>();
-  /** Which ones begin before what this page has of them; asking twice would bring nothing else. */
+  /** Which ones were asked for because a piece was missing, and which of them did not come: asking again brings no more. */
   #asking = new Set<string>();
   #givenUp = new Set<string>();
   /** Which ones are whole: a piece that comes late is none of theirs. */
@@ -41,9 +41,10 @@ export class StreamedReplies {
     const outcome = frame.type === "chunk" ? this.#chunk(frame) : this.#partial(frame);
     if (outcome !== "gap") {
       this.#heardOf.add(id);
+      this.#asking.delete(id);
       return outcome;
     }
-    if (this.#givenUp.has(id)) return "same";
+    if (this.#givenUp.has(id) || this.#asking.has(id)) return "same";
     this.#asking.add(id);
     return "gap";
   }
@@ -64,7 +65,7 @@ export class StreamedReplies {
   answered(): boolean {
     const before = this.#replies.size;
     for (const id of this.#replies.keys()) if (!this.#heardOf.has(id)) this.#replies.delete(id);
-    for (const id of this.#asking) if (!this.#heardOf.has(id)) this.#givenUp.add(id);
+    for (const id of this.#asking) this.#givenUp.add(id);
     this.#asking.clear();
     return this.#replies.size !== before;
   }
@@ -90,9 +91,9 @@ export class StreamedReplies {
   }
 
   #partial({ message_id, sender, content }: PartialMessage): "grown" | "same" {
+    // It may say less than is here: another process took over and began anew.
     const known = this.#replies.get(message_id);
-    // Pieces may have overtaken it; what they brought is not taken back.
-    if (known?.content.startsWith(content)) return "same";
+    if (known?.content === content) return "same";
     this.#replies.set(message_id, { message_id, sender, content, length: [...content].length, at: known?.at ?? this.now() });
     return "grown";
   }
