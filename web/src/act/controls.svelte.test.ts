@@ -244,6 +244,17 @@ describe("a form of a message", () => {
     expect(one<HTMLInputElement>("[data-field=token] input").value).toBe("");
   });
 
+  it("takes what the server put there since, unless someone typed something else", () => {
+    const props = $state({ message: MESSAGE, form: SERVICE, desk });
+    show((target) => mount(Form, { target, props }));
+    type("[data-field=count] input", "3");
+    props.form = form(field("service", { value: "web" }), field("count", { type: "integer", value: "2", error: "Too few." }));
+    flushSync();
+    expect(one<HTMLInputElement>("[data-field=service] input").value).toBe("web");
+    expect(one<HTMLInputElement>("[data-field=count] input").value).toBe("3");
+    expect(description(one("[data-field=count] input"))).toBe("Too few.");
+  });
+
   it("is sent with Ctrl and Enter, and given up by its other action", async () => {
     showForm(form(field("note", { type: "text", value: "x" })));
     const event = new KeyboardEvent("keydown", { key: "Enter", ctrlKey: true, bubbles: true });
