@@ -19,6 +19,8 @@ let page: { target: HTMLElement; component: object } | null = null;
 
 beforeEach(() => {
   localStorage.clear();
+  // There is nothing to scroll here.
+  Element.prototype.scrollIntoView = () => undefined;
   sent = [];
   outbox = new Outbox("u1", (frame) => frame.type === "action" && sent.push(frame), () => false, localStorage);
   outbox.hello({ max_frame: 4096, max_in_flight: 8 });
