@@ -1,4 +1,5 @@
-import type { DurableFrame, Message, User, WireError } from "./types";
+import type { ActionValue } from "./action";
+import type { DurableFrame, Message, Sender, User, WireError } from "./types";
 
 /** The frames of `parlour.v1`, as far as this client uses them. */
 
@@ -7,6 +8,8 @@ export interface Hello {
   epoch: string;
   user: User;
   heartbeat_ms: number;
+  /** The server's clock, in milliseconds. */
+  server_time: number;
   max_frame: number;
   max_in_flight: number;
 }
@@ -75,7 +78,51 @@ export interface MessageChange extends DurableFrame {
   content?: string;
   edited_at?: string;
   deleted_at?: string;
+  /** The whole message as it is now, when a bot replaced it. */
+  post?: Omit<Message, "type" | "stream" | "seq">;
 }
+
+/** Someone took an action of a message. */
+export interface ActionTaken extends DurableFrame {
+  type: "action";
+  session_id: string;
+  event_id: string;
+  /** The message that carried the action. */
+  message_id: string;
+  action_id: string;
+  label: string;
+  value?: ActionValue;
+  sender: Sender;
+  client_id?: string | null;
+  ts: string;
+}
+
+/** More of a reply that is being written; `offset` counts the characters (code points) said before. */
+export interface Chunk {
+  type: "chunk";
+  stream: string;
+  session_id: string;
+  message_id: string;
+  sender: Sender;
+  offset: number;
+  delta: string;
+}
+
+/** All of such a reply so far, for those who come in the middle. */
+export interface PartialMessage {
+  type: "message_partial";
+  stream: string;
+  session_id: string;
+  message_id: string;
+  sender: Sender;
+  reply_to?: string | null;
+  content: string;
+  /** How many characters `content` has. */
+  offset: number;
+}
+
+/** A frame of a stream that is not in its log. */
+export type PassingFrame = Chunk | PartialMessage;
 
 export type ServerFrame =
   | Hello
@@ -87,10 +134,12 @@ export type ServerFrame =
   | ReadMark
   | { type: "caught_up"; stream: string; seq: number }
   | { type: "pong"; timestamp: number }
+  | PassingFrame
   | { type: "event"; event: DurableFrame };
 
 export type ClientFrame =
   | { type: "message"; id: string; session_id: string; content: string }
+  | { type: "action"; id: string; session_id: string; message_id: string; action_id: string; value: ActionValue }
   | { type: "subscribe"; id: string; stream: string; after: number; epoch?: string; limit: number }
   | { type: "unsubscribe"; stream: string }
   | { type: "read"; session_id: string; read_seq: number }
@@ -104,6 +153,8 @@ const CONTROL = new Set([
   "bye",
   "activity",
   "read",
+  "chunk",
+  "message_partial",
   "caught_up",
   "pong",
 ]);
@@ -134,6 +185,10 @@ export function isMessage(event: DurableFrame): event is Message {
 
 export function isMessageChange(event: DurableFrame): event is MessageChange {
   return event.type === "message_update" || event.type === "message_delete";
+}
+
+export function isActionTaken(event: DurableFrame): event is ActionTaken {
+  return event.type === "action";
 }
 
 export function isSessionUpdate(event: DurableFrame): event is SessionUpdate {

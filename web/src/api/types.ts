@@ -1,3 +1,5 @@
+import type { Action, FileInfo, Form } from "./action";
+
 /** What the REST doors answer with. */
 
 export interface User {
@@ -81,6 +83,8 @@ export type Part =
   | { type: "quote"; text: string }
   | { type: "image"; url: string; alt?: string | null }
   | { type: "context"; texts: string[] }
+  | { type: "collapsible"; title: string; text: string }
+  | { type: "progress"; label: string; step: number; total: number; state: "running" | "done" | "failed" }
   | { type: "divider" };
 
 export type Tone = "info" | "success" | "warning" | "error" | "question";
@@ -101,6 +105,9 @@ export interface Message {
   tone?: Tone | null;
   parts?: Part[] | null;
   suggestions?: string[] | null;
+  actions?: Action[] | null;
+  form?: Form | null;
+  files?: FileInfo[] | null;
   ts: string;
   /** When its words were last changed, and when it was taken back. */
   edited_at?: string | null;
@@ -162,6 +169,14 @@ export interface DurableFrame {
 }
 
 export interface WireError {
+  code: string;
+  message: string;
+  details?: { errors?: FieldFault[] } | null;
+}
+
+/** What is wrong with one value; `field` is `parameters.<name>`. */
+export interface FieldFault {
+  field: string;
   code: string;
   message: string;
 }

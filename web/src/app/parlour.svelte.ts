@@ -1,4 +1,6 @@
 import { createContext } from "svelte";
+import { Desk } from "../act/desk";
+import { FormDrafts } from "../act/form_drafts";
 import type { ClientFrame, ServerFrame } from "../api/frames";
 import { reason, RequestError, Rest } from "../api/rest";
 import type { Bot, BotDetail, Login } from "../api/types";
@@ -6,6 +8,7 @@ import type { Conversation } from "../chat/conversation.svelte";
 import { Conversations, notFound } from "../chat/conversations.svelte";
 import { ReadMarks } from "../chat/read_marks";
 import { Drafts } from "../compose/drafts";
+import { setServerTime } from "../live/clock";
 import { Connection } from "../live/connection.svelte";
 import { Outbox } from "../live/outbox.svelte";
 import { browserStorage, forget, keep } from "../live/storage";
@@ -24,6 +27,7 @@ export interface House {
   outbox: Outbox;
   connection: Connection;
   drafts: Drafts;
+  desk: Desk;
 }
 
 export type Phase = "starting" | "ready" | "signed_out" | "unreachable";
@@ -140,6 +144,7 @@ export class Parlour {
     const conversations: Conversations = new Conversations({ user: login.user_id, rest: this.rest, streams, outbox, marks });
     const connection: Connection = new Connection({
       hello: (hello) => {
+        setServerTime(hello.server_time);
         streams.hello();
         outbox.hello(hello);
         void this.#readBots();
@@ -160,7 +165,9 @@ export class Parlour {
       refused: () => void this.rest.login().catch(() => undefined),
     });
     streams.follow(`user:${login.user_id}`, 0, conversations, 1);
-    this.house = { login, conversations, outbox, connection, drafts: new Drafts(login.user_id, this.storage) };
+    const drafts = new Drafts(login.user_id, this.storage);
+    const desk = new Desk(outbox, new FormDrafts(login.user_id, this.storage));
+    this.house = { login, conversations, outbox, connection, drafts, desk };
     this.phase = "ready";
 
     connection.start();

@@ -1,13 +1,23 @@
-import { isMessage, isMessageChange, type MessageChange } from "../api/frames";
+import {
+  isActionTaken,
+  isMessage,
+  isMessageChange,
+  type ActionTaken,
+  type MessageChange,
+  type PassingFrame,
+} from "../api/frames";
 import { reason, type Rest } from "../api/rest";
 import type { ConversationSummary, DurableFrame, Message, Sender, WireError } from "../api/types";
 import { Batch } from "../live/batch";
 import type { Outbox } from "../live/outbox.svelte";
 import type { Follower, Streams } from "../live/streams";
 import type { ReadMarks } from "./read_marks";
+import { StreamedReplies, type StreamedReply } from "./streamed";
 
 const PAGE = 80;
 const LAST_LINE_CHARACTERS = 120;
+/** The replies that are being written follow right behind the log; by then they have come. */
+const REPLIES_FOLLOW_MS = 1000;
 
 /** What a conversation is made from. */
 export interface Surroundings {
@@ -36,6 +46,10 @@ export class Conversation implements Follower {
   botName = $state("");
   avatar = $state<string | null>(null);
   messages = $state.raw<Message[]>([]);
+  /** Which actions were taken, within the same window. */
+  taken = $state.raw<ActionTaken[]>([]);
+  /** Replies that are still being written; each becomes a message. */
+  streamed = $state.raw<StreamedReply[]>([]);
   lastLine = $state.raw<LastLine | null>(null);
   activeAt = $state(0);
   /** The lowest `seq` of the window. */
@@ -57,6 +71,9 @@ export class Conversation implements Follower {
   /** The highest `seq` of the window: everything from `first` to here is on the page. */
   #end: number;
   readonly #arriving = new Batch<DurableFrame>((events) => this.#append(events));
+  readonly #streaming = new StreamedReplies();
+  #settling: ReturnType<typeof setTimeout> | undefined;
+  readonly #growing = new Batch<true>(() => (this.streamed = this.#streaming.all));
   /** Counts restarts, so that a page asked for before one is not taken after it. */
   #generation = 0;
 
@@ -127,7 +144,8 @@ export class Conversation implements Follower {
       this.first = page.has_more === false ? 1 : (events[0]?.seq ?? 1);
       const older = events.filter(isMessage);
       this.messages = [...older, ...this.messages];
-      for (const message of older) this.around.outbox.delivered(message);
+      this.taken = [...events.filter(isActionTaken), ...this.taken];
+      for (const event of events) this.#delivered(event);
       this.loaded = true;
     } catch (error) {
       if (generation === this.#generation) this.loadFault = reason(error);
@@ -161,6 +179,7 @@ export class Conversation implements Follower {
     this.#generation += 1;
     this.#arriving.clear();
     this.messages = [];
+    this.taken = [];
     this.first = first;
     this.#end = first - 1;
   }
@@ -170,6 +189,24 @@ export class Conversation implements Follower {
     this.readSeq = Math.min(this.readSeq, this.head);
   }
 
+  passing(frame: PassingFrame): "gap" | undefined {
+    const outcome = this.#streaming.take(frame);
+    if (outcome === "grown") this.#growing.push(true);
+    return outcome === "gap" ? "gap" : undefined;
+  }
+
+  asked(): void {
+    clearTimeout(this.#settling);
+    this.#streaming.asked();
+  }
+
+  caughtUp(): void {
+    clearTimeout(this.#settling);
+    this.#settling = setTimeout(() => {
+      if (this.#streaming.answered()) this.#growing.push(true);
+    }, REPLIES_FOLLOW_MS);
+  }
+
   refused(error: WireError): void {
     this.loadFault = error.message;
   }
@@ -177,24 +214,36 @@ export class Conversation implements Follower {
   #append(events: DurableFrame[]): void {
     this.#end = events.at(-1)?.seq ?? this.#end;
     this.head = Math.max(this.head, this.#end);
-    for (const event of events) if (isMessageChange(event)) this.#change(event);
+    for (const event of events) this.#delivered(event);
+    const taken = events.filter(isActionTaken);
+    if (taken.length > 0) this.taken = [...this.taken, ...taken];
     const arrived = events.filter(isMessage);
+    for (const message of arrived) this.#mark(message);
+    if (arrived.length > 0) this.messages = [...this.messages, ...arrived];
+    // What was said and changed in one delivery is on the page by now.
+    for (const event of events) if (isMessageChange(event)) this.#change(event);
+    if (arrived.filter(({ message_id }) => this.#streaming.end(message_id)).length > 0) this.streamed = this.#streaming.all;
     const last = arrived.at(-1);
     if (!last) return;
-    for (const message of arrived) this.#mark(message);
-    this.messages = [...this.messages, ...arrived];
-    this.lastLine = lineOf(last);
+    this.lastLine = lineOf(this.messages.at(-1) ?? last);
     this.activeAt = Math.max(this.activeAt, Date.parse(last.ts));
-    for (const message of arrived) this.around.outbox.delivered(message);
   }
 
-  /** A replayed message already has its newest words; one on the page gets them here. */
-  #change({ message_id, content, edited_at, deleted_at }: MessageChange): void {
-    this.messages = this.messages.map((message) =>
-      message.message_id === message_id
-        ? { ...message, content: content ?? "", edited_at: edited_at ?? null, deleted_at: deleted_at ?? null }
-        : message,
-    );
+  #delivered(event: DurableFrame): void {
+    if (isMessage(event) || isActionTaken(event)) this.around.outbox.delivered(event);
+  }
+
+  /** A replayed message already is as it is now; one on the page becomes so here. */
+  #change({ message_id, content, edited_at, deleted_at, post }: MessageChange): void {
+    const words = { content: content ?? "", edited_at: edited_at ?? null, deleted_at: deleted_at ?? null };
+    this.messages = this.messages.map((message) => {
+      if (message.message_id !== message_id) return message;
+      const { type, stream, seq } = message;
+      const changed: Message = post ? { ...post, type, stream, seq } : { ...message, ...words };
+      if (this.lastLine?.seq === seq) this.lastLine = lineOf(changed);
+      return changed;
+    });
+    this.around.outbox.settled(message_id);
   }
 
   /** Own words say that all before was seen; other words in a hidden page are new to its reader. */

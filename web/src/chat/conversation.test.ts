@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Rest } from "../api/rest";
 import type { ConversationSummary, DurableFrame, EventPage, Message } from "../api/types";
 import type { Outbox } from "../live/outbox.svelte";
@@ -35,6 +35,7 @@ describe("Conversation", () => {
   let log: Message[];
   let marks: ReadMarks;
   let delivered: number[];
+  let settled: string[];
   let told: [string, number][];
   let hold: Promise<void>;
 
@@ -44,7 +45,12 @@ describe("Conversation", () => {
     told = [];
     marks = new ReadMarks("u1", localStorage, (session, seq) => told.push([session, seq]));
     delivered = [];
+    settled = [];
     hold = Promise.resolve();
+  });
+
+  afterEach(() => {
+    vi.useRealTimers();
   });
 
   function open(head = log.length): Conversation {
@@ -58,7 +64,10 @@ describe("Conversation", () => {
       user: "u1",
       rest: { eventsBefore } as unknown as Rest,
       streams: new Streams(() => undefined),
-      outbox: { delivered: (event: Message) => delivered.push(event.seq) } as unknown as Outbox,
+      outbox: {
+        delivered: (event: Message) => delivered.push(event.seq),
+        settled: (id: string) => settled.push(id),
+      } as unknown as Outbox,
       marks,
     });
   }
@@ -134,6 +143,59 @@ describe("Conversation", () => {
     conversation.event(event as DurableFrame);
     expect(conversation.messages.at(-1)).toMatchObject({ message_id: "m200", ...change });
     expect(conversation.messages).toHaveLength(80);
+  });
+
+  it("replaces the whole message when a bot did, also in the list of conversations", async () => {
+    const conversation = open();
+    await conversation.load();
+    conversation.event(message(201));
+    const { type: _, stream: __, seq: ___, ...before } = message(201);
+    const post = { ...before, content: "done", parts: [{ type: "divider" }], edited_at: "2026-11-23T04:00:00.000Z" };
+    const event = { type: "message_update", stream: "conv:s", seq: 202, session_id: "s", message_id: "m201", post };
+    conversation.event({ ...event, content: "done" } as DurableFrame);
+    await vi.waitFor(() => expect(settled).toEqual(["m201"]));
+    expect(conversation.messages.at(-1)).toEqual({ ...post, type: "message", stream: "conv:s", seq: 201 });
+    expect(conversation.lastLine).toMatchObject({ seq: 201, text: "done" });
+  });
+
+  it("keeps the actions that were taken within its window", async () => {
+    const action = (seq: number) =>
+      ({ type: "action", stream: "conv:s", seq, event_id: `e${seq}`, message_id: "m1" }) as unknown as Message;
+    log[149] = action(150);
+    const conversation = open();
+    await conversation.load();
+    conversation.event(action(201));
+    expect(conversation.taken.map(({ seq }) => seq)).toEqual([150, 201]);
+    expect(delivered.slice(-1)).toEqual([201]);
+    expect(seqs(conversation)).not.toContain(150);
+    conversation.restart(1);
+    expect(conversation.taken).toEqual([]);
+  });
+
+  it("shows a reply as it is written, until the whole message is in the log", async () => {
+    const conversation = open();
+    const place = { stream: "conv:s", session_id: "s", message_id: "m201", sender: message(201).sender };
+    expect(conversation.passing({ type: "chunk", ...place, offset: 0, delta: "text " })).toBeUndefined();
+    expect(conversation.passing({ type: "chunk", ...place, offset: 9, delta: "!" })).toBe("gap");
+    expect(conversation.streamed).toMatchObject([{ content: "text " }]);
+    conversation.passing({ type: "message_partial", ...place, content: "text 20", offset: 7 });
+    await vi.waitFor(() => expect(conversation.streamed).toMatchObject([{ content: "text 20" }]));
+    conversation.event(message(201));
+    expect(conversation.streamed).toEqual([]);
+    expect(seqs(conversation)).toEqual([201]);
+  });
+
+  it("lets go of a reply that nobody writes any more, once the server had time to speak of it", () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const conversation = open();
+    const place = { stream: "conv:s", session_id: "s", message_id: "m201", sender: message(201).sender };
+    conversation.passing({ type: "chunk", ...place, offset: 0, delta: "text" });
+    conversation.asked();
+    conversation.caughtUp();
+    vi.advanceTimersByTime(500);
+    expect(conversation.streamed).toHaveLength(1);
+    vi.advanceTimersByTime(600);
+    expect(conversation.streamed).toEqual([]);
   });
 
   it("takes away the new line when its reader answers", async () => {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { Message } from "../api/types";
 import type { Outgoing } from "../live/outbox.svelte";
-import { rows, type Row } from "./rows";
+import type { ActionTaken } from "../api/frames";
+import { rows, type Around, type Row } from "./rows";
 
 const ME = { id: "u1", name: "Ada" };
 const NOON = new Date(2026, 2, 5, 12, 0, 0).getTime();
@@ -20,8 +21,25 @@ function message(seq: number, who: string, at: number, change: Partial<Message> 
   };
 }
 
+const NONE: Around = { taken: [], streamed: [], outgoing: [] };
+
+function taken(seq: number, at: number): ActionTaken {
+  return {
+    type: "action",
+    stream: "conv:s",
+    seq,
+    session_id: "s",
+    event_id: `e${seq}`,
+    message_id: "m1",
+    action_id: "a_1",
+    label: "Approve",
+    sender: { kind: "user", id: "u1", name: "Ada" },
+    ts: new Date(at).toISOString(),
+  };
+}
+
 function shape(list: Row[]): string[] {
-  return list.map((row) => (row.kind === "message" || row.kind === "outgoing" ? (row.head ? "head" : "tail") : row.kind));
+  return list.map((row) => ("head" in row ? (row.head ? "head" : "tail") : row.kind));
 }
 
 describe("rows", () => {
@@ -32,31 +50,45 @@ describe("rows", () => {
       message(3, "u1", NOON + 60_000),
       message(4, "hello", NOON + 61_000),
     ];
-    expect(shape(rows(list, [], ME, null))).toEqual(["day", "head", "tail", "head", "head"]);
+    expect(shape(rows(list, NONE, ME, null))).toEqual(["day", "head", "tail", "head", "head"]);
   });
 
   it("draws a line per day and starts a group after it", () => {
     const midnight = new Date(2026, 2, 6).getTime();
     const list = [message(1, "u1", midnight - 1000), message(2, "u1", midnight)];
-    expect(shape(rows(list, [], ME, null))).toEqual(["day", "head", "day", "head"]);
+    expect(shape(rows(list, NONE, ME, null))).toEqual(["day", "head", "day", "head"]);
   });
 
   it("puts the new line above the first message past the mark, below its day", () => {
     const midnight = new Date(2026, 2, 6).getTime();
     const list = [message(1, "u1", midnight - 1000), message(2, "hello", midnight), message(3, "hello", midnight)];
-    expect(shape(rows(list, [], ME, 1))).toEqual(["day", "head", "day", "new", "head", "tail"]);
-    expect(shape(rows(list, [], ME, 3))).not.toContain("new");
+    expect(shape(rows(list, NONE, ME, 1))).toEqual(["day", "head", "day", "new", "head", "tail"]);
+    expect(shape(rows(list, NONE, ME, 3))).not.toContain("new");
   });
 
   it("shows what is on its way last, in the speaker's own group", () => {
     const entry: Outgoing = { id: "c9", session_id: "s", content: "x", at: NOON + 1000, state: "pending" };
-    expect(shape(rows([message(1, "u1", NOON)], [entry], ME, null))).toEqual(["day", "head", "tail"]);
+    expect(shape(rows([message(1, "u1", NOON)], { ...NONE, outgoing: [entry] }, ME, null))).toEqual(["day", "head", "tail"]);
+  });
+
+  it("draws actions where they were taken, and a head after each", () => {
+    const list = [message(1, "hello", NOON), message(3, "hello", NOON + 1000), message(4, "hello", NOON + 2000)];
+    const around = { ...NONE, taken: [taken(2, NOON + 500), taken(5, NOON + 3000)] };
+    expect(shape(rows(list, around, ME, null))).toEqual(["day", "head", "taken", "head", "tail", "taken"]);
+  });
+
+  it("shows a reply being written after the messages, in its speaker's group, under a key of its own", () => {
+    const reply = { message_id: "m2", sender: message(1, "hello", NOON).sender, content: "So", length: 2, at: NOON + 10 };
+    const lines = rows([message(1, "hello", NOON)], { ...NONE, streamed: [reply] }, ME, null);
+    expect(shape(lines)).toEqual(["day", "head", "tail"]);
+    const [, , whole] = rows([message(1, "hello", NOON), message(2, "hello", NOON)], NONE, ME, null);
+    expect(lines[2]?.key).not.toBe(whole?.key);
   });
 
   it("keeps the key of a message from the moment it is written", () => {
     const entry: Outgoing = { id: "c9", session_id: "s", content: "x", at: NOON, state: "pending" };
-    const [, pending] = rows([], [entry], ME, null);
-    const [, kept] = rows([message(1, "u1", NOON, { client_id: "c9" })], [], ME, null);
+    const [, pending] = rows([], { ...NONE, outgoing: [entry] }, ME, null);
+    const [, kept] = rows([message(1, "u1", NOON, { client_id: "c9" })], NONE, ME, null);
     expect(kept?.key).toBe(pending?.key);
   });
 });

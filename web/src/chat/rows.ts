@@ -1,12 +1,24 @@
+import type { ActionTaken } from "../api/frames";
 import type { Message } from "../api/types";
 import type { Outgoing } from "../live/outbox.svelte";
+import type { StreamedReply } from "./streamed";
 
 /** One line of the log as it is drawn. */
 export type Row =
   | { kind: "day"; key: string; at: number }
   | { kind: "new"; key: string }
   | { kind: "message"; key: string; message: Message; head: boolean }
+  | { kind: "taken"; key: string; taken: ActionTaken }
+  | { kind: "streamed"; key: string; reply: StreamedReply; head: boolean }
   | { kind: "outgoing"; key: string; entry: Outgoing; head: boolean };
+
+/** What happens around the messages of a log. */
+export interface Around {
+  /** The actions that were taken, by sequence number like the messages. */
+  taken: ActionTaken[];
+  streamed: StreamedReply[];
+  outgoing: Outgoing[];
+}
 
 export interface Speaker {
   id: string;
@@ -15,9 +27,10 @@ export interface Speaker {
 
 /**
  * Lays messages out: a line per day, the "new" line above the first one past `newAfter`, and a head
- * (speaker and time) on the first message of each run of one speaker within one minute.
+ * (speaker and time) on the first message of each run of one speaker within one minute. Actions
+ * stand where they were taken; replies being written and messages on their way come last.
  */
-export function rows(messages: Message[], outgoing: Outgoing[], me: Speaker, newAfter: number | null): Row[] {
+export function rows(messages: Message[], around: Around, me: Speaker, newAfter: number | null): Row[] {
   const out: Row[] = [];
   let day = "";
   let speaker = "";
@@ -38,7 +51,18 @@ export function rows(messages: Message[], outgoing: Outgoing[], me: Speaker, new
     return head;
   }
 
+  let next = 0;
+  /** Draws the actions that were taken before this place of the log. */
+  function takenBefore(seq: number): void {
+    for (let taken = around.taken[next]; taken && taken.seq < seq; taken = around.taken[next]) {
+      place(Date.parse(taken.ts), "");
+      out.push({ kind: "taken", key: taken.event_id, taken });
+      next += 1;
+    }
+  }
+
   for (const message of messages) {
+    takenBefore(message.seq);
     const at = Date.parse(message.ts);
     if (!marked && newAfter !== null && message.seq > newAfter) {
       marked = true;
@@ -52,7 +76,13 @@ export function rows(messages: Message[], outgoing: Outgoing[], me: Speaker, new
     const head = place(at, `${message.sender.kind}/${message.sender.id}`);
     out.push({ kind: "message", key: keyOf(message), message, head });
   }
-  for (const entry of outgoing) {
+  takenBefore(Infinity);
+  for (const reply of around.streamed) {
+    const head = place(reply.at, `${reply.sender.kind}/${reply.sender.id}`);
+    // Another key than the message's: what was written piece by piece is read out when it is whole.
+    out.push({ kind: "streamed", key: `streamed/${reply.message_id}`, reply, head });
+  }
+  for (const entry of around.outgoing) {
     const head = place(entry.at, `user/${me.id}`);
     out.push({ kind: "outgoing", key: `${me.id}/${entry.id}`, entry, head });
   }

@@ -32,8 +32,13 @@ export class Viewport {
     const wentUp = top < this.#top - 1;
     this.atEnd = this.below <= NEAR_END || (this.atEnd && !wentUp);
     this.#top = top;
-    const element = this.#firstInView();
-    this.#anchor = element ? { element, offset: element.offsetTop - this.scroller.scrollTop } : null;
+    this.#drop();
+  }
+
+  /** Something in view is about to grow because someone asked for it: it stays where it is, also at the end. */
+  hold(): void {
+    this.atEnd = false;
+    this.#drop();
   }
 
   /** The content or the room for it has changed. */
@@ -57,6 +62,12 @@ export class Viewport {
     this.atEnd = false;
     this.#scrollTo(top);
     this.scrolled();
+  }
+
+  /** Drops the anchor at the first row in view. */
+  #drop(): void {
+    const element = this.#firstInView();
+    this.#anchor = element ? { element, offset: element.offsetTop - this.scroller.scrollTop } : null;
   }
 
   #scrollTo(top: number): void {

@@ -1,30 +1,53 @@
 import type { Ack, ClientFrame, Refusal } from "../api/frames";
-import type { Message } from "../api/types";
+import type { ActionValue } from "../api/action";
+import type { WireError } from "../api/types";
 import { newId } from "./id";
 
-/** A message on its way to the log. */
-export interface Outgoing {
+/** Something on its way to the log. */
+interface Queued {
   id: string;
   session_id: string;
-  content: string;
   /** When it was written, in milliseconds. */
   at: number;
   state: "pending" | "sent" | "failed";
   reason?: string;
+  /** What the server said when it refused it. */
+  error?: WireError;
   /** Its place in the log, once acknowledged. */
   seq?: number;
+}
+
+/** A message on its way. */
+export interface Outgoing extends Queued {
+  content: string;
+}
+
+/** An action of a message on its way. */
+export interface Taking extends Queued {
+  message_id: string;
+  action_id: string;
+  value: ActionValue;
+  /** Holds something that must not be stored: it is lost with the page, and nothing worse. */
+  secret?: boolean;
+}
+
+/** The place of something in a log, and the id it was sent under. */
+interface Arrived {
+  session_id: string;
+  seq: number;
+  client_id?: string | null;
 }
 
 const UNREADABLE_CLOSES = new Set([1009, 4400]);
 const CONFLICT = "IDEMPOTENCY_CONFLICT";
 
 /**
- * Messages that are not in the log yet. Each is stored before it is sent and forgotten only once
+ * Messages and actions that are not in the log yet. Each is stored before it is sent and forgotten only once
  * acknowledged, and is sent again under the same id until then, so neither a reload nor a lost
  * connection loses or doubles one.
  */
 export class Outbox {
-  entries = $state.raw<Outgoing[]>([]);
+  entries = $state.raw<(Outgoing | Taking)[]>([]);
 
   #inFlight = new Set<string>();
   #limits: { max_frame: number; max_in_flight: number } | null = null;
@@ -42,8 +65,14 @@ export class Outbox {
     this.entries = this.#restore();
   }
 
+  /** The messages on their way to a conversation. */
   of(session: string): Outgoing[] {
-    return this.entries.filter((entry) => entry.session_id === session);
+    return this.entries.filter(isWritten).filter((entry) => entry.session_id === session);
+  }
+
+  /** The actions of a message that are on their way. */
+  taking(message: string): Taking[] {
+    return this.entries.filter(isTaking).filter((entry) => entry.message_id === message);
   }
 
   /** How many are still without an acknowledgement. */
@@ -52,7 +81,27 @@ export class Outbox {
   }
 
   add(session: string, content: string): Outgoing {
-    const entry: Outgoing = { id: newId(), session_id: session, content, at: Date.now(), state: "pending" };
+    return this.#queue({ id: newId(), session_id: session, content, at: Date.now(), state: "pending" });
+  }
+
+  /** Takes an action of a message, in place of an attempt of the same that failed. */
+  take(session: string, message: string, action: string, value: ActionValue, secret = false): Taking {
+    for (const { id, action_id, state } of this.taking(message)) {
+      if (action_id === action && state === "failed") this.discard(id);
+    }
+    return this.#queue({
+      id: newId(),
+      session_id: session,
+      message_id: message,
+      action_id: action,
+      value,
+      at: Date.now(),
+      state: "pending",
+      ...(secret ? { secret } : {}),
+    });
+  }
+
+  #queue<E extends Outgoing | Taking>(entry: E): E {
     this.entries = [...this.entries, entry];
     this.#store(entry);
     this.#drain();
@@ -60,7 +109,7 @@ export class Outbox {
   }
 
   retry(id: string): void {
-    this.#change(id, ({ reason: _, ...entry }) => ({ ...entry, state: "pending" }));
+    this.#change(id, ({ reason: _, error: __, ...entry }) => ({ ...entry, state: "pending" }));
     this.#drain();
   }
 
@@ -82,7 +131,7 @@ export class Outbox {
     // The server closed over something it could not read. Sending that again would end the next
     // connection as well, so the oldest one in flight is put aside for the person to decide.
     const [first] = this.entries.filter((entry) => this.#inFlight.has(entry.id));
-    if (first && UNREADABLE_CLOSES.has(code)) this.#fail(first.id, "The server could not read this message.");
+    if (first && UNREADABLE_CLOSES.has(code)) this.#fail(first.id, "The server could not read this.");
     this.#inFlight.clear();
   }
 
@@ -104,13 +153,13 @@ export class Outbox {
     this.#inFlight.delete(entry.id);
     if (frame.retry_after_ms !== null && frame.retry_after_ms !== undefined) this.#hold(frame.retry_after_ms);
     else if (frame.error.code === CONFLICT) this.#renumber(entry);
-    else this.#fail(entry.id, frame.error.message);
+    else this.#fail(entry.id, frame.error.message, frame.error);
     this.#drain();
     return true;
   }
 
-  /** The message is on the page, so its copy here has done its work. */
-  delivered(message: Message): void {
+  /** It is on the page, so its copy here has done its work. */
+  delivered(message: Arrived): void {
     const entry = this.entries.find(
       ({ id, session_id, seq }) =>
         session_id === message.session_id && (id === message.client_id || seq === message.seq),
@@ -120,19 +169,19 @@ export class Outbox {
     this.discard(entry.id);
   }
 
+  /** A message is another one now: why its actions were refused before says nothing any more. */
+  settled(message: string): void {
+    for (const { id, state } of this.taking(message)) if (state === "failed") this.discard(id);
+  }
+
   #drain(): void {
     if (!this.#limits || this.#held !== undefined) return;
     for (const entry of this.entries) {
       if (this.#inFlight.size >= this.#limits.max_in_flight) return;
       if (entry.state !== "pending" || this.#inFlight.has(entry.id)) continue;
-      const frame: ClientFrame = {
-        type: "message",
-        id: entry.id,
-        session_id: entry.session_id,
-        content: entry.content,
-      };
+      const frame = frameOf(entry);
       if (new TextEncoder().encode(JSON.stringify(frame)).length > this.#limits.max_frame) {
-        this.#fail(entry.id, "This message is too long to send.");
+        this.#fail(entry.id, "This is too long to send.");
         continue;
       }
       this.#inFlight.add(entry.id);
@@ -150,18 +199,18 @@ export class Outbox {
   }
 
   /** The id belongs to another message: this one was never taken, and needs an id of its own. */
-  #renumber(entry: Outgoing): void {
+  #renumber(entry: Outgoing | Taking): void {
     const fresh = { ...entry, id: newId() };
     this.entries = this.entries.map((candidate) => (candidate.id === entry.id ? fresh : candidate));
     this.#forget(entry.id);
     this.#store(fresh);
   }
 
-  #fail(id: string, reason: string): void {
-    this.#change(id, (entry) => ({ ...entry, state: "failed", reason }));
+  #fail(id: string, reason: string, error?: WireError): void {
+    this.#change(id, (entry) => ({ ...entry, state: "failed", reason, ...(error ? { error } : {}) }));
   }
 
-  #change(id: string, change: (entry: Outgoing) => Outgoing, keep = true): void {
+  #change(id: string, change: (entry: Outgoing | Taking) => Outgoing | Taking, keep = true): void {
     this.entries = this.entries.map((entry) => {
       if (entry.id !== id) return entry;
       const changed = change(entry);
@@ -170,7 +219,8 @@ export class Outbox {
     });
   }
 
-  #store(entry: Outgoing): void {
+  #store(entry: Outgoing | Taking): void {
+    if (isTaking(entry) && entry.secret) return;
     try {
       this.storage.setItem(this.#prefix + entry.id, JSON.stringify(entry));
     } catch {
@@ -182,17 +232,31 @@ export class Outbox {
     this.storage.removeItem(this.#prefix + id);
   }
 
-  #restore(): Outgoing[] {
-    const entries: Outgoing[] = [];
+  #restore(): (Outgoing | Taking)[] {
+    const entries: (Outgoing | Taking)[] = [];
     for (let i = 0; i < this.storage.length; i += 1) {
       const key = this.storage.key(i);
       if (!key?.startsWith(this.#prefix)) continue;
       try {
-        entries.push(JSON.parse(this.storage.getItem(key) ?? "") as Outgoing);
+        entries.push(JSON.parse(this.storage.getItem(key) ?? "") as Outgoing | Taking);
       } catch {
         this.storage.removeItem(key);
       }
     }
     return entries.sort((a, b) => (a.id < b.id ? -1 : 1));
   }
+}
+
+function isTaking(entry: Outgoing | Taking): entry is Taking {
+  return "action_id" in entry;
+}
+
+function isWritten(entry: Outgoing | Taking): entry is Outgoing {
+  return !isTaking(entry);
+}
+
+function frameOf(entry: Outgoing | Taking): ClientFrame {
+  const { id, session_id } = entry;
+  if (!isTaking(entry)) return { type: "message", id, session_id, content: entry.content };
+  return { type: "action", id, session_id, message_id: entry.message_id, action_id: entry.action_id, value: entry.value };
 }

@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ClientFrame } from "../api/frames";
-import type { Message } from "../api/types";
 import { Outbox } from "./outbox.svelte";
 
 const LIMITS = { max_frame: 4096, max_in_flight: 2 };
@@ -57,7 +56,7 @@ describe("Outbox", () => {
     sent = [];
     box.hello(LIMITS);
     expect(contents()).toEqual(["two"]);
-    expect(outbox().entries.map((entry) => entry.content)).toEqual(["two"]);
+    expect(outbox().of("s1").map((entry) => entry.content)).toEqual(["two"]);
   });
 
   it("has no more in flight than the server allows", () => {
@@ -76,7 +75,7 @@ describe("Outbox", () => {
     ack(box, id, 4);
     expect(box.of("s1")).toMatchObject([{ state: "sent", seq: 4 }]);
     expect(box.unsent).toBe(0);
-    box.delivered({ session_id: "s1", seq: 4 } as Message);
+    box.delivered({ session_id: "s1", seq: 4 });
     expect(box.entries).toEqual([]);
   });
 
@@ -94,7 +93,7 @@ describe("Outbox", () => {
     box.hello(LIMITS);
     const { id } = box.add("s1", "one");
     box.lost(1006);
-    box.delivered({ session_id: "s1", seq: 1, client_id: id } as Message);
+    box.delivered({ session_id: "s1", seq: 1, client_id: id });
     sent = [];
     box.hello(LIMITS);
     expect(sent).toEqual([]);
@@ -152,6 +151,47 @@ describe("Outbox", () => {
     sent = [];
     box.hello(LIMITS);
     expect(contents()).toEqual(["fine"]);
+  });
+
+  it("takes an action like a message: stored, sent again, doubled never", () => {
+    const before = outbox();
+    const { id } = before.take("s1", "m1", "a_yes", { env: "prod" });
+    expect(before.of("s1")).toEqual([]);
+
+    const box = outbox();
+    box.hello(LIMITS);
+    box.lost(1006);
+    box.hello(LIMITS);
+    const frame = { type: "action", id, session_id: "s1", message_id: "m1", action_id: "a_yes", value: { env: "prod" } };
+    expect(sent).toEqual([frame, frame]);
+    expect(box.taking("m1")).toMatchObject([{ state: "pending" }]);
+    ack(box, id, 5);
+    expect(box.taking("m1")).toMatchObject([{ state: "sent" }]);
+    box.delivered({ session_id: "s1", seq: 5 });
+    expect(box.taking("m1")).toEqual([]);
+  });
+
+  it("keeps why an action was refused until it is taken again or its message changes", () => {
+    const box = outbox();
+    box.hello(LIMITS);
+    const first = box.take("s1", "m1", "a_yes", null);
+    refuse(box, first.id, "FORBIDDEN");
+    expect(outbox().taking("m1")).toMatchObject([{ state: "failed", error: { code: "FORBIDDEN" } }]);
+    const second = box.take("s1", "m1", "a_yes", null);
+    expect(box.taking("m1")).toMatchObject([{ id: second.id, state: "pending" }]);
+    refuse(box, second.id, "ACTION_USED");
+    box.settled("m2");
+    expect(box.taking("m1")).toHaveLength(1);
+    box.settled("m1");
+    expect(box.taking("m1")).toEqual([]);
+  });
+
+  it("sends what is secret and stores nothing of it", () => {
+    const box = outbox();
+    box.take("s1", "m1", "a_form", { token: "hush" }, true);
+    expect(JSON.stringify({ ...localStorage })).not.toContain("hush");
+    box.hello(LIMITS);
+    expect(sent).toMatchObject([{ type: "action", value: { token: "hush" } }]);
   });
 
   it("leaves the messages of another user alone", () => {

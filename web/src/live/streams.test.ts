@@ -126,6 +126,27 @@ describe("Streams", () => {
     expect(follower.restarts).toEqual([]);
   });
 
+  it("asks again, once, when a piece of a reply is missing, and tells when all has come", () => {
+    const calls: string[] = [];
+    streams.hello();
+    streams.follow("conv:a", 0, {
+      event: () => undefined,
+      restart: () => undefined,
+      passing: ({ message_id }) => (message_id === "m2" ? "gap" : undefined),
+      asked: () => calls.push("asked"),
+      caughtUp: () => calls.push("caught up"),
+    });
+    answer(0);
+    const place = { stream: "conv:a", session_id: "a", sender: { kind: "bot", id: "b", name: "B" } } as const;
+    for (const message_id of ["m1", "m2", "m2"]) streams.frame({ type: "chunk", ...place, message_id, offset: 9, delta: "x" });
+    expect(sent.filter((frame) => frame.type === "subscribe")).toHaveLength(2);
+    streams.frame({ type: "caught_up", stream: "conv:a", seq: 0 });
+    expect(calls).toEqual(["asked", "asked"]);
+    answer(0);
+    streams.frame({ type: "caught_up", stream: "conv:a", seq: 0 });
+    expect(calls).toEqual(["asked", "asked", "caught up"]);
+  });
+
   it("stops following what is refused", () => {
     streams.hello();
     streams.follow("conv:a", 0, follower);

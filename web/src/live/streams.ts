@@ -1,4 +1,4 @@
-import type { ClientFrame, ServerFrame, Subscribed } from "../api/frames";
+import type { ClientFrame, PassingFrame, ServerFrame, Subscribed } from "../api/frames";
 import type { DurableFrame, WireError } from "../api/types";
 import { Cursor } from "./cursor";
 
@@ -9,6 +9,12 @@ export interface Follower {
   restart(first: number): void;
   /** The subscription stands; `head` is the last event the server holds. */
   subscribed?(head: number): void;
+  /** Something that is not in the log; "gap" when something before it was missed. */
+  passing?(frame: PassingFrame): "gap" | undefined;
+  /** A subscription was asked for; everything the server knows up to now follows. */
+  asked?(): void;
+  /** All of that has arrived. */
+  caughtUp?(): void;
   /** The stream is not there, or not ours. */
   refused?(error: WireError): void;
 }
@@ -66,8 +72,15 @@ export class Streams {
         return true;
       case "error":
         return frame.id !== null && this.#refused(frame.id, frame.error);
+      case "chunk":
+      case "message_partial":
+        this.#passing(frame);
+        return true;
+      case "caught_up":
+        this.#caughtUp(frame.stream);
+        return true;
       default:
-        return frame.type === "caught_up";
+        return false;
     }
   }
 
@@ -75,6 +88,7 @@ export class Streams {
     this.#asked += 1;
     const id = `s${this.#asked}`;
     subscription.asked = id;
+    subscription.follower.asked?.();
     const { last, epoch } = subscription.cursor;
     this.send({ type: "subscribe", id, stream, after: last, limit: subscription.limit, ...(epoch ? { epoch } : {}) });
   }
@@ -97,6 +111,18 @@ export class Streams {
       subscription.cursor.applied(event.seq);
       subscription.follower.event(event);
     }
+  }
+
+  /** What was missed of a reply comes whole with the next subscription, which none is needed for twice. */
+  #passing(frame: PassingFrame): void {
+    const subscription = this.#following.get(frame.stream);
+    const verdict = subscription?.follower.passing?.(frame);
+    if (subscription && verdict === "gap" && subscription.asked === null) this.#subscribe(frame.stream, subscription);
+  }
+
+  #caughtUp(stream: string): void {
+    const subscription = this.#following.get(stream);
+    if (subscription?.asked === null) subscription.follower.caughtUp?.();
   }
 
   #refused(id: string, error: WireError): boolean {
