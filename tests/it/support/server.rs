@@ -144,7 +144,8 @@ impl Server {
     /// A program with an API key of this role and these groups.
     pub(crate) async fn program_in(&self, role: Role, groups: &[&str]) -> Client {
         let groups = groups.iter().map(|group| (*group).to_owned()).collect();
-        let key = self.running.identity.create_key(role.as_str(), role, groups, None).await.expect("a key").0;
+        let key =
+            self.running.identity.create_key(role.as_str(), role, groups, Vec::new(), None).await.expect("a key").0;
         Client { headers: vec![("authorization", format!("Bearer {key}"))], ..self.anybody() }
     }
 
