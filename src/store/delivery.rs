@@ -151,6 +151,22 @@ pub fn lost(id: &str) -> Error {
         .details(json!({ "delivery_id": id }))
 }
 
+/// The state of a delivery, of one bot or of any, and of its run.
+const STATE: &str = "SELECT d.state, e.status FROM deliveries d JOIN executions e ON e.id = d.execution \
+                     WHERE d.id = $1 AND (cast($2 AS text) IS NULL OR d.bot = $2)";
+
+fn refusal(id: &str, row: &Row) -> Result<Error> {
+    let (state, status): (String, String) = (row.get(0).map_err(failed)?, row.get(1).map_err(failed)?);
+    let details = json!({ "delivery_id": id, "status": status });
+    Ok(match state.as_str() {
+        "done" if status == ExecutionStatus::Cancelled.as_str() => {
+            Error::conflict("RUN_CANCELLED", "this run was cancelled").details(details)
+        }
+        "done" => Error::conflict("RUN_ENDED", "this run has ended").details(details),
+        _ => lost(id),
+    })
+}
+
 impl Transaction<'_> {
     pub(super) async fn insert_delivery(&mut self, run: &NewExecution, new: &NewDelivery) -> Result<()> {
         let place = new.place.as_ref();
@@ -222,18 +238,9 @@ impl Transaction<'_> {
 
     /// Why an attempt could not change its delivery.
     async fn refusal(&mut self, fence: &Fence) -> Result<Error> {
-        let find =
-            query("SELECT d.state, e.status FROM deliveries d JOIN executions e ON e.id = d.execution WHERE d.id = $1");
-        let Some(row) = self.optional(find.bind(&fence.delivery)).await? else { return Ok(unknown(&fence.delivery)) };
-        let (state, status): (String, String) = (row.get(0).map_err(failed)?, row.get(1).map_err(failed)?);
-        let details = json!({ "delivery_id": fence.delivery, "status": status });
-        Ok(match state.as_str() {
-            "done" if status == ExecutionStatus::Cancelled.as_str() => {
-                Error::conflict("RUN_CANCELLED", "this run was cancelled").details(details)
-            }
-            "done" => Error::conflict("RUN_ENDED", "this run has ended").details(details),
-            _ => lost(&fence.delivery),
-        })
+        let any: Option<&str> = None;
+        let row = self.optional(query(STATE).bind(&fence.delivery).bind(any)).await?;
+        row.map_or_else(|| Ok(unknown(&fence.delivery)), |row| refusal(&fence.delivery, &row))
     }
 }
 
@@ -455,6 +462,13 @@ impl Store {
     /// Ends a run that waits, runs or asks, and withdraws its delivery if it has one; `false` when it had ended.
     pub async fn cancel_execution(&self, ending: Ending) -> Result<bool> {
         self.write(Cancel { ending }).await
+    }
+
+    /// Why a process of this bot does not have a delivery, in the words of [`Store::extend_lease`].
+    pub async fn why_not_held(&self, id: &str, bot: &str) -> Result<Error> {
+        let mut reader = self.reader().await?;
+        let row = query(STATE).bind(id).bind(bot).optional(&mut reader.connection()).await.map_err(failed)?;
+        row.map_or_else(|| Ok(unknown(id)), |row| refusal(id, &row))
     }
 
     /// The delivery of a run.

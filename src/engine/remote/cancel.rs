@@ -31,7 +31,7 @@ impl Engine {
         held.into_iter().for_each(HeldReply::end);
         // The attempt may be another one by now; whichever it is, it is over.
         for seat in self.remote.seats() {
-            if let Ok(current) = seat.find(&delivery.id, None) {
+            if let Some(current) = seat.find(&delivery.id) {
                 let fence = Fence { delivery: current.id.clone(), attempt: current.attempt };
                 seat.withdraw(&fence, Withdrawal::Cancelled);
             }

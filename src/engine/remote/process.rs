@@ -17,7 +17,7 @@ use crate::model::conversation::Millis;
 use crate::model::name::fold;
 use crate::model::principal::Principal;
 use crate::model::{Error, Kind, Result};
-use crate::store::delivery::{Delivery, Fence, lost, unknown};
+use crate::store::delivery::{Delivery, Fence};
 use crate::tasks::Tasks;
 
 /// How long to wait for a database that is away.
@@ -99,13 +99,9 @@ impl Seat {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The delivery of that id, when this process has it. `attempt` is what the process believes to be at.
-    pub(super) fn find(&self, id: &str, attempt: Option<i64>) -> Result<Arc<Delivery>> {
-        let delivery = self.held().get(id).map(|held| held.delivery.clone()).ok_or_else(|| unknown(id))?;
-        if attempt.is_some_and(|attempt| attempt != delivery.attempt) {
-            return Err(lost(id));
-        }
-        Ok(delivery)
+    /// The delivery of that id, when this process has it.
+    pub(super) fn find(&self, id: &str) -> Option<Arc<Delivery>> {
+        self.held().get(id).map(|held| held.delivery.clone())
     }
 
     /// Whether the lease of a delivery is half over.

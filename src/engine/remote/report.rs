@@ -1,5 +1,7 @@
 //! What a process reports of a delivery: pieces of the reply, messages before the end, the end.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::super::Engine;
@@ -11,7 +13,7 @@ use crate::model::execution::ExecutionStatus;
 use crate::model::id::sha256_hex;
 use crate::model::message::{Message, Part, Tone, escape_markdown};
 use crate::model::{Error, Kind, Result};
-use crate::store::delivery::{Delivery, Fence, lost, unknown};
+use crate::store::delivery::{Delivery, Fence, lost};
 
 /// The shortest and the longest time after which a process wants to be asked again, in milliseconds.
 const SOONEST_RETRY: Millis = 100;
@@ -37,7 +39,7 @@ impl Engine {
         offset: usize,
         delta: &str,
     ) -> Result<()> {
-        let delivery = seat.find(id, attempt)?;
+        let delivery = self.held(seat, id, attempt).await?;
         let Some(stream) = stream(&delivery) else {
             let message = "whoever started this run polls it; there is nobody to stream to";
             return Err(Error::conflict("NOT_STREAMED", message).details(json!({ "delivery_id": id })));
@@ -62,7 +64,7 @@ impl Engine {
 
     /// Keeps a lease for another while.
     pub async fn extend_lease(&self, seat: &Seat, id: &str, attempt: Option<i64>) -> Result<()> {
-        let delivery = seat.find(id, attempt)?;
+        let delivery = self.held(seat, id, attempt).await?;
         let lease_until = self.clock().now() + LEASE;
         let extended = self.store().extend_lease(fence(&delivery), lease_until).await;
         self.keep(seat, &delivery, lease_until, extended)
@@ -77,7 +79,7 @@ impl Engine {
         key: &str,
         message: Message,
     ) -> Result<(bool, String)> {
-        let delivery = seat.find(id, attempt)?;
+        let delivery = self.held(seat, id, attempt).await?;
         check(&message)?;
         if message.text.trim().is_empty() && message.parts.is_empty() {
             return Err(refused("INVALID_REQUEST", "a message needs some content", "message"));
@@ -100,7 +102,7 @@ impl Engine {
         message: Option<Message>,
         error: Option<String>,
     ) -> Result<()> {
-        let delivery = seat.find(id, attempt)?;
+        let delivery = self.held(seat, id, attempt).await?;
         message.as_ref().map_or(Ok(()), check)?;
         let held = stream(&delivery).and_then(|stream| self.bus().hold_reply(&stream, id));
         let so_far = held.as_ref().map_or("", |held| held.content.as_str());
@@ -135,13 +137,22 @@ impl Engine {
         (id, attempt): (&str, Option<i64>),
         retry_after: Option<Millis>,
     ) -> Result<()> {
-        let delivery = seat.find(id, attempt)?;
+        let delivery = self.held(seat, id, attempt).await?;
         let retry_after = retry_after.unwrap_or(1000).clamp(SOONEST_RETRY, LATEST_RETRY);
         let ready_at = self.clock().now().saturating_add(retry_after);
         let released = self.store().release_delivery(fence(&delivery), ready_at, false).await?;
         seat.forget(&fence(&delivery));
         self.remote.deadlines.notify_one();
-        if released { Ok(()) } else { Err(unknown(id)) }
+        if released { Ok(()) } else { Err(self.store().why_not_held(id, &seat.bot).await?) }
+    }
+
+    /// The delivery that a process reports of, when it has it in that attempt.
+    async fn held(&self, seat: &Seat, id: &str, attempt: Option<i64>) -> Result<Arc<Delivery>> {
+        match seat.find(id) {
+            Some(delivery) if attempt.is_none_or(|attempt| attempt == delivery.attempt) => Ok(delivery),
+            Some(_) => Err(lost(id)),
+            None => Err(self.store().why_not_held(id, &seat.bot).await?),
+        }
     }
 
     /// Notes what a write said about a lease: kept, or lost.

@@ -149,6 +149,13 @@ impl Server {
         Client { headers: vec![("authorization", format!("Bearer {key}"))], ..self.anybody() }
     }
 
+    /// A process elsewhere, with a key that was made to serve these bots.
+    pub(crate) async fn process(&self, bots: &[&str]) -> Client {
+        let serves = bots.iter().map(|bot| (*bot).to_owned()).collect();
+        let key = self.running.identity.create_key("process", Role::Executor, Vec::new(), serves, None).await;
+        Client { headers: vec![("authorization", format!("Bearer {}", key.expect("a key").0))], ..self.anybody() }
+    }
+
     /// Somebody without a credential.
     pub(crate) fn anybody(&self) -> Client {
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
