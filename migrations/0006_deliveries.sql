@@ -8,7 +8,7 @@ CREATE TABLE deliveries (
     execution    TEXT   NOT NULL REFERENCES executions (id),
     bot          TEXT   NOT NULL,
     command      TEXT   NOT NULL,
-    -- What the process is told, a JSON object.
+    -- What the process is told, a JSON object; emptied when it is done.
     event        TEXT   NOT NULL,
     -- Where it answers: null for a caller that polls.
     conversation TEXT,

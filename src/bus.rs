@@ -36,6 +36,11 @@ pub enum Frame {
         bytes: Bytes,
     },
     Passing(Passing),
+    /// The message that a reply was written for is in the log.
+    Written {
+        stream: Stream,
+        message_id: String,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -109,6 +114,7 @@ impl Bus {
                     }
                 }
                 Frame::Passing(passing) => self.pass(passing),
+                Frame::Written { stream, message_id } => self.end_reply(&stream, &message_id),
             }
         }
     }

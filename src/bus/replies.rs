@@ -157,6 +157,21 @@ impl Bus {
         Some(HeldReply { bus: self.clone(), stream: stream.clone(), round, content })
     }
 
+    /// A reply is over: its message is in the log, or there will be none.
+    pub fn end_reply(&self, stream: &Stream, message_id: &str) {
+        if self.replies.count.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut by_stream = lock(&self.replies.by_stream);
+        let Some(known) = by_stream.get_mut(stream) else { return };
+        let before = known.len();
+        known.retain(|reply| reply.about.message_id != message_id);
+        self.replies.count.fetch_sub(before - known.len(), Ordering::Release);
+        if known.is_empty() {
+            by_stream.remove(stream);
+        }
+    }
+
     fn wake(&self, stream: &Stream) {
         if let Some(tail) = self.tail(stream) {
             lock(&tail.state).wake();
@@ -164,7 +179,8 @@ impl Bus {
     }
 }
 
-/// A reply whose message is being written to the log. Dropped without [`HeldReply::end`], its readers go on with it.
+/// A reply whose message is being written to the log. Once that is committed the reply is gone; when the guard is dropped
+/// before, its readers go on with it.
 #[derive(Debug)]
 pub struct HeldReply {
     bus: Arc<Bus>,
@@ -172,21 +188,6 @@ pub struct HeldReply {
     round: u64,
     /// All that was said so far.
     pub content: String,
-}
-
-impl HeldReply {
-    /// Its message is in the log.
-    pub fn end(self) {
-        let replies = &self.bus.replies;
-        let mut by_stream = lock(&replies.by_stream);
-        let Some(known) = by_stream.get_mut(&self.stream) else { return };
-        let before = known.len();
-        known.retain(|reply| reply.round != self.round);
-        replies.count.fetch_sub(before - known.len(), Ordering::Release);
-        if known.is_empty() {
-            by_stream.remove(&self.stream);
-        }
-    }
 }
 
 impl Drop for HeldReply {
@@ -232,7 +233,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::bus::Inbox;
+    use crate::bus::{Frame, Inbox};
     use crate::model::message::SenderKind;
 
     fn new_reply() -> NewReply {
@@ -295,7 +296,9 @@ mod tests {
         drop(held);
         bus.grow_reply(&stream, "m", 3, " two").unwrap();
         assert_eq!(told(&reader, &mut early), ["chunk 3  two"]);
-        bus.hold_reply(&stream, "m").unwrap().end();
+        let held = bus.hold_reply(&stream, "m").unwrap();
+        bus.publish(vec![Frame::Written { stream: stream.clone(), message_id: "m".to_owned() }]);
+        drop(held);
         assert!(told(&reader, &mut late).is_empty() && bus.hold_reply(&stream, "m").is_none());
         assert!(lock(&bus.replies.by_stream).is_empty());
     }

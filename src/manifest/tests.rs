@@ -166,7 +166,7 @@ fn single_faults_say_what_and_where() {
     for (lines, expected) in [
         ("reply: \"a {{parameters.x}}\"".to_owned(), "7:17 there is no parameter \"x\""),
         ("reply: |\n  one\n  two {{usr.id}}".to_owned(), "9:13 unknown name \"usr\", did you mean \"user\"?"),
-        ("description: no body".to_owned(), "4:11 the command does nothing: write a \"reply\""),
+        ("description: no body".to_owned(), "4:11 the command does nothing: write a \"reply\" or a \"remote\""),
         (format!("playbook: x.yaml\n{reply}"), "4:11 a command does one thing, not several (reply, playbook)"),
         ("script: x.js".to_owned(), "7:5 \"script\" is not supported by this version"),
         (format!("approve: {{count: 1}}\n{reply}"), "7:5 \"approve\" is not supported by this version"),

@@ -230,6 +230,9 @@ impl Transaction<'_> {
         }
         self.add_response(&ending.execution, &ending.message).await?;
         if let Some(posting) = &ending.posting {
+            // First, so that no reader sees the message and then what was written of it.
+            let (stream, message_id) = (posting.event.stream.clone(), posting.event.id.clone());
+            self.announce(Frame::Written { stream, message_id });
             self.post(posting).await?;
         }
         self.append(std::slice::from_ref(&ending.update), None).await?;
@@ -381,7 +384,7 @@ impl Work for Finish {
 
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<()> {
         let finish = query(
-            "UPDATE deliveries SET state = 'done', lease_until = NULL \
+            "UPDATE deliveries SET state = 'done', lease_until = NULL, event = '{}' \
              WHERE id = $1 AND attempt = $2 AND state <> 'done'",
         );
         if transaction.write(self.fence.bind(finish)).await? == 0 {
@@ -400,8 +403,9 @@ impl Work for Cancel {
     type Output = bool;
 
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<bool> {
-        let withdraw =
-            query("UPDATE deliveries SET state = 'done', lease_until = NULL WHERE execution = $1 AND state <> 'done'");
+        let withdraw = query(
+            "UPDATE deliveries SET state = 'done', lease_until = NULL, event = '{}' WHERE execution = $1 AND state <> 'done'",
+        );
         transaction.write(withdraw.bind(&self.ending.execution)).await?;
         transaction.end_execution(&self.ending).await
     }

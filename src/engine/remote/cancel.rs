@@ -4,7 +4,6 @@ use serde_json::json;
 
 use super::super::Engine;
 use super::{Withdrawal, broken_off, stream};
-use crate::bus::HeldReply;
 use crate::identity::permission::{Object, Verb, authorize};
 use crate::model::execution::ExecutionStatus;
 use crate::model::message::{Tone, escape_markdown};
@@ -28,7 +27,7 @@ impl Engine {
         if !self.store().cancel_execution(ending).await? {
             return self.was_cancelled(run).await;
         }
-        held.into_iter().for_each(HeldReply::end);
+        drop(held);
         // The attempt may be another one by now; whichever it is, it is over.
         for seat in self.remote.seats() {
             if let Some(current) = seat.find(&delivery.id) {
@@ -37,8 +36,9 @@ impl Engine {
             }
         }
         // Also a reply that an attempt began in this very moment.
-        let again = stream(&delivery).and_then(|stream| self.bus().hold_reply(&stream, &delivery.id));
-        again.into_iter().for_each(HeldReply::end);
+        if let Some(stream) = stream(&delivery) {
+            self.bus().end_reply(&stream, &delivery.id);
+        }
         Ok(())
     }
 

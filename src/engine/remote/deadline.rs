@@ -97,9 +97,7 @@ impl Engine {
         let ending = self.ending(delivery, ExecutionStatus::Failed, message, Some(error.to_owned()))?;
         let fence = Fence { delivery: delivery.id.clone(), attempt: delivery.attempt };
         self.store().finish_delivery(fence.clone(), ending).await?;
-        if let Some(held) = held {
-            held.end();
-        }
+        drop(held);
         tracing::warn!(delivery = delivery.id, bot = delivery.bot, command = delivery.command, error, "a run failed");
         self.remote.seats().iter().for_each(|seat| seat.withdraw(&fence, why));
         Ok(())

@@ -270,8 +270,8 @@ impl Engine {
     fn end_claimed(&self, seat: &Seat, delivery: &Delivery) {
         let fence = Fence { delivery: delivery.id.clone(), attempt: delivery.attempt };
         seat.withdraw(&fence, Withdrawal::Cancelled);
-        if let Some(held) = stream(delivery).and_then(|stream| self.bus().hold_reply(&stream, &delivery.id)) {
-            held.end();
+        if let Some(stream) = stream(delivery) {
+            self.bus().end_reply(&stream, &delivery.id);
         }
     }
 

@@ -121,9 +121,7 @@ impl Engine {
         };
         let ending = self.ending(&delivery, status, message, error)?;
         let finished = self.store().finish_delivery(fence(&delivery), ending).await;
-        if let (Ok(()), Some(held)) = (&finished, held) {
-            held.end();
-        }
+        drop(held);
         if finished.as_ref().err().is_none_or(is_final) {
             seat.forget(&fence(&delivery));
         }
