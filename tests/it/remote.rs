@@ -566,3 +566,21 @@ async fn sqlite_restart_loses_nothing() {
 async fn postgres_restart_loses_nothing() {
     a_restart_loses_nothing(Kind::Postgres).await;
 }
+
+/// People are held to a pace; a process streams as fast as it is read. The database makes no difference here.
+#[tokio::test]
+async fn a_process_may_stream_faster_than_people_type() {
+    let server = Server::start_with(Kind::Sqlite, |_| {}).await;
+    let ann = server.program(Role::User).await;
+    let session = ann.open("away").await;
+    let mut process = serving(&server).await;
+    ask(&ann, &session, "count to 3").await;
+    let (delivery, _) = process.delivered().await;
+    for offset in 0..200 {
+        process.chunk(&delivery, offset, "x").await;
+    }
+    let ack = process.report(&delivery, json!({ "type": "done" })).await;
+    assert_eq!(ack["type"], "ack", "{ack}");
+    assert_eq!(events(&ann, &session).await[1]["content"], "x".repeat(200));
+    server.finish().await;
+}
