@@ -57,7 +57,7 @@ test-rust: debug test-tools ## run the Rust tests, on SQLite and PostgreSQL
 .PHONY: check
 check: debug ## load the shipped bots and run every command's examples
 	$(call say,Bots)
-	$(DEBUG) check bots
+	$(DEBUG) check bots examples/remote-bot/bots
 
 .PHONY: lint
 lint: tools $(WEB) ## formatting, clippy and the web client's types; warnings are errors

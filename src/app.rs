@@ -14,8 +14,8 @@ use crate::bus::Bus;
 use crate::chat::{Cleared, FileLimits, Files, Hub};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::engine::Engine;
 use crate::engine::registry::Registry;
+use crate::engine::{Engine, remote};
 use crate::files::Folder;
 use crate::identity::Identity;
 use crate::manifest::Watcher;
@@ -69,6 +69,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let registry = tokio::task::spawn_blocking(move || Registry::open(folders)).await?;
     reload_on_change(&registry, watcher, changes, &tasks);
     let engine = Engine::new(registry, store.clone(), clock);
+    remote::keep_deadlines(&engine, &tasks);
     let files = open_files(config, store.epoch())?;
     let hub = Hub::new(engine.clone(), files);
     clear_files(&hub, &tasks);

@@ -4,7 +4,8 @@
 //! so that live readers need not ask the database. A reader owns a position, not a queue: one that falls behind the
 //! kept frames reads on from the log, so a slow reader costs nothing but its own patience.
 //!
-//! Beside the log there are frames that pass by ([`Passing`]): who is not there does not miss them.
+//! Beside the log there are frames that pass by ([`Passing`]): who is not there does not miss them. A reply that is being
+//! written ([`NewReply`]) is kept whole until it is in the log, so that its readers own a position in it too.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -16,8 +17,10 @@ use crate::model::event::Stream;
 
 mod passing;
 pub mod presence;
+mod replies;
 
 pub use passing::{Passing, PassingKind};
+pub use replies::{Heard, HeldReply, MOST_REPLY_BYTES, NewReply, NotGrown};
 
 /// How much of a stream is kept for live readers.
 const KEPT_FRAMES: usize = 64;
@@ -33,12 +36,18 @@ pub enum Frame {
         bytes: Bytes,
     },
     Passing(Passing),
+    /// The message that a reply was written for is in the log.
+    Written {
+        stream: Stream,
+        message_id: String,
+    },
 }
 
 #[derive(Debug, Default)]
 pub struct Bus {
     tails: Mutex<HashMap<Stream, Arc<Tail>>>,
     presence: Mutex<presence::Register>,
+    replies: replies::Replies,
 }
 
 /// The newest frames of one stream that has readers.
@@ -105,6 +114,7 @@ impl Bus {
                     }
                 }
                 Frame::Passing(passing) => self.pass(passing),
+                Frame::Written { stream, message_id } => self.end_reply(&stream, &message_id),
             }
         }
     }

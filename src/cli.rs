@@ -64,6 +64,9 @@ enum KeyCommand {
         /// Groups it belongs to; may be given several times.
         #[arg(long = "group")]
         groups: Vec<String>,
+        /// A bot whose commands a process with this key may do; may be given several times.
+        #[arg(long = "serves")]
+        serves: Vec<String>,
         /// When it expires: after a time such as 90d or 12h, or at a date such as 2027-01-31.
         #[arg(long)]
         expires: Option<String>,
@@ -135,9 +138,9 @@ async fn run_async(command: Command) -> anyhow::Result<ExitCode> {
         Command::Link(settings) => link(&settings.load()?).await?,
         Command::Migrate(settings) => migrate(&settings.load()?).await?,
         Command::Doctor(settings) => return doctor(&settings.load()?).await,
-        Command::Key(KeyCommand::Create { name, role, groups, expires, settings }) => {
+        Command::Key(KeyCommand::Create { name, role, groups, serves, expires, settings }) => {
             let expires = expires.as_deref().map(expiry).transpose()?;
-            create_key(&settings.load()?, &name, role, groups, expires).await?;
+            create_key(&settings.load()?, &name, role, (groups, serves), expires).await?;
         }
         Command::Check { .. } | Command::Openapi => {}
     }
@@ -191,12 +194,12 @@ async fn create_key(
     config: &Config,
     name: &str,
     role: Role,
-    groups: Vec<String>,
+    (groups, serves): (Vec<String>, Vec<String>),
     expires: Option<Millis>,
 ) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     let (store, identity) = app::open_store(config, Clock::system(), &tasks).await?;
-    let (token, _) = identity.create_key(name, role, groups, expires).await?;
+    let (token, _) = identity.create_key(name, role, groups, serves, expires).await?;
     println!("{token}");
     store.close();
     tasks.stop(Duration::from_secs(10)).await;

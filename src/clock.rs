@@ -1,14 +1,19 @@
 //! Floor 1: time as a value that is passed in, so that tests are exact.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use crate::model::conversation::Millis;
+
+/// After so long a sleeper looks at the wall clock again.
+const LONGEST_STEP: Duration = Duration::from_secs(30);
 
 /// The wall clock, or a fixed one that a test moves by hand.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    fixed: Option<Arc<AtomicI64>>,
+    fixed: Option<Arc<watch::Sender<Millis>>>,
 }
 
 impl Clock {
@@ -17,22 +22,40 @@ impl Clock {
     }
 
     pub fn fixed(at: Millis) -> Self {
-        Self { fixed: Some(Arc::new(AtomicI64::new(at))) }
+        Self { fixed: Some(Arc::new(watch::Sender::new(at))) }
     }
 
     /// Moves a fixed clock on; the system clock goes on by itself.
     pub fn advance(&self, millis: Millis) {
         if let Some(fixed) = &self.fixed {
-            fixed.fetch_add(millis, Ordering::SeqCst);
+            fixed.send_modify(|now| *now += millis);
         }
     }
 
     /// Unix time in milliseconds.
     pub fn now(&self) -> Millis {
         match &self.fixed {
-            Some(fixed) => fixed.load(Ordering::SeqCst),
+            Some(fixed) => *fixed.borrow(),
             #[expect(clippy::disallowed_methods, reason = "the one place that asks the system for the time")]
             None => jiff::Timestamp::now().as_millisecond(),
+        }
+    }
+
+    /// Waits until it is that time, by this clock. Safe to drop at any point.
+    pub async fn sleep_until(&self, at: Millis) {
+        if let Some(fixed) = &self.fixed {
+            // The sender lives as long as this clock, so the wait ends with the time and not before.
+            let _ = fixed.subscribe().wait_for(|now| *now >= at).await;
+            return;
+        }
+        loop {
+            let rest = at.saturating_sub(self.now());
+            if rest <= 0 {
+                return;
+            }
+            // Step by step, since the wall clock may be set meanwhile.
+            let step = Duration::from_millis(rest.unsigned_abs()).min(LONGEST_STEP);
+            tokio::time::sleep(step).await;
         }
     }
 }
@@ -55,5 +78,18 @@ mod tests {
         clock.advance(1_500);
         assert_eq!(clock.now(), 1_700_000_001_500);
         assert_eq!(rfc3339(clock.now()), "2023-11-14T22:13:21.500Z");
+    }
+
+    #[tokio::test]
+    async fn sleepers_wake_when_the_clock_is_moved_to_their_time() {
+        use futures_util::FutureExt as _;
+        let clock = Clock::fixed(1_000);
+        let mut sleeping = Box::pin(clock.sleep_until(2_000));
+        clock.advance(999);
+        assert!((&mut sleeping).now_or_never().is_none());
+        clock.advance(1);
+        sleeping.await;
+        clock.sleep_until(0).await;
+        Clock::system().sleep_until(0).await;
     }
 }

@@ -201,7 +201,7 @@ pub(super) struct PollAnswer {
     /// The request, with the registered name and the values that were used.
     #[schema(value_type = Object)]
     command_request: Value,
-    /// `PENDING`, `RUNNING`, or finally `SUCCESS`, `FAILURE`, `CANCELLED`.
+    /// `PENDING` until a process takes it, `RUNNING`, or finally `SUCCESS`, `FAILURE`, `CANCELLED`.
     phase: &'static str,
     /// The last message it said; null before the first.
     #[schema(value_type = Object)]
@@ -244,6 +244,20 @@ pub(super) async fn poll(
         let follower = follower.get_or_insert_with(|| Follower::new(store.clone(), &Stream::execution(&id), 0));
         follower.next(100, rest, api.tasks.stop_token()).await?;
     }
+}
+
+/// Stops an invocation that has not ended; answers like a poll.
+#[utoipa::path(post, path = "/command/{request_id}/invocation/{id}/cancel", tag = "commands",
+    params(("request_id" = String, Path), ("id" = String, Path)),
+    responses((status = 200, body = PollAnswer), (status = 401), (status = 404), (status = 409, description = "It has ended")))]
+pub(super) async fn cancel(
+    State(api): State<Api>,
+    caller: Caller,
+    Path((request_id, id)): Path<(String, String)>,
+) -> ApiResult<Answer<PollAnswer>> {
+    let execution = find(&api, &caller, &request_id, &id).await?;
+    api.engine.cancel(&caller.principal, &execution).await?;
+    Ok(Answer(answer(&find(&api, &caller, &request_id, &id).await?)?))
 }
 
 async fn find(api: &Api, caller: &Caller, request_id: &str, id: &str) -> ApiResult<Execution> {

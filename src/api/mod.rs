@@ -34,6 +34,7 @@ mod events;
 mod extract;
 mod files;
 mod health;
+mod invocations;
 mod messages;
 mod openapi;
 mod search;
@@ -138,6 +139,7 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(messages::edit, messages::delete))
         .routes(routes!(files::upload, files::usage))
         .routes(routes!(files::get, files::delete))
+        .routes(routes!(invocations::cancel))
         .routes(routes!(attention::mark))
         .routes(routes!(events::read))
         .routes(routes!(bots::list))
@@ -145,6 +147,7 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(bots::complete))
         .routes(routes!(commands::invoke))
         .routes(routes!(commands::poll))
+        .routes(routes!(commands::cancel))
         .routes(routes!(admin::bots))
         .routes(routes!(ws::connect))
         .routes(routes!(ws::schema::serve))

@@ -38,7 +38,7 @@ pub(super) async fn context(engine: &Engine, principal: &Principal, prepared: &P
 }
 
 /// The arguments by their types; a declared parameter without a value is `null`, so that `{{#if}}` can ask for it.
-fn parameters(prepared: &Prepared) -> Value {
+pub(super) fn parameters(prepared: &Prepared) -> Value {
     let typed = |kind: &ParameterType, text: &str| match kind {
         ParameterType::Boolean => Value::Bool(text == "true"),
         ParameterType::Integer | ParameterType::Number => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),

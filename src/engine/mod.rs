@@ -1,7 +1,7 @@
 //! Floor 4: from a wish to a finished run.
 //!
 //! [`Engine::invoke`] is the one way in, whichever door a request came through. `registry` holds what can be run as one
-//! consistent version, `runner` runs it, `data` says what a template may see, `builtin` holds the commands that every
+//! consistent version, `runner` runs it, `remote` leaves it to a process elsewhere, `data` says what a template may see, `builtin` holds the commands that every
 //! installation has.
 
 use std::sync::Arc;
@@ -15,6 +15,7 @@ pub mod builtin;
 mod data;
 pub mod invoke;
 pub mod registry;
+pub mod remote;
 pub mod runner;
 
 use registry::Registry;
@@ -25,12 +26,13 @@ pub struct Engine {
     store: Arc<Store>,
     clock: Clock,
     started_at: Millis,
+    remote: remote::Remote,
 }
 
 impl Engine {
     pub fn new(registry: Arc<Registry>, store: Arc<Store>, clock: Clock) -> Arc<Self> {
         let started_at = clock.now();
-        Arc::new(Self { registry, store, clock, started_at })
+        Arc::new(Self { registry, store, clock, started_at, remote: remote::Remote::default() })
     }
 
     pub fn registry(&self) -> &Registry {

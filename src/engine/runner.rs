@@ -1,10 +1,11 @@
-//! Runs what was prepared. Today every body is pure, so a run is planned, rendered and committed in one go.
+//! Runs what was prepared. A reply is pure, so its run is planned, rendered and committed in one go; what is left to a
+//! process elsewhere is stored for it.
 
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::invoke::{Invoked, Place, Prepared};
-use super::{Engine, builtin, data};
+use super::{Engine, builtin, data, remote};
 use crate::clock::rfc3339;
 use crate::model::command::{Body, Command};
 use crate::model::conversation::Millis;
@@ -15,6 +16,7 @@ use crate::model::message::{Message, Part, Post, Sender, SenderKind, Tone, escap
 use crate::model::parameter::{Parameter, ParameterType};
 use crate::model::principal::Principal;
 use crate::model::{Error, Result};
+use crate::store::delivery::execution_update;
 use crate::store::execution::NewExecution;
 use crate::store::turn::Turn;
 
@@ -26,6 +28,7 @@ pub(super) async fn run(engine: &Engine, principal: &Principal, prepared: Prepar
             let context = data::context(engine, principal, &prepared).await?;
             prepared.bot.render(&prepared.command.name, &context)
         }
+        Body::Remote(body) => return remote::start(engine, principal, &prepared, place, *body).await,
         Body::Builtin(body) => builtin::run(engine, principal, &prepared, *body).await,
     };
     let finished = engine.clock().now();
@@ -39,33 +42,18 @@ pub(super) async fn run(engine: &Engine, principal: &Principal, prepared: Prepar
         }
     };
 
-    let id = new_id();
     let execution = NewExecution {
-        id: id.clone(),
-        request_id: new_id(),
-        bot: prepared.bot.bot.name.clone(),
-        bot_version: prepared.bot.bot.version.clone(),
-        command: prepared.command.name.clone(),
         status,
-        principal: principal.id.clone(),
-        principal_name: principal.name.clone(),
-        origin: match place {
-            Place::Poll { .. } => "command",
-            Place::Conversation { .. } => "chat",
-        },
-        conversation: prepared.source.conversation.clone(),
-        request: record(&prepared).to_string(),
         responses: serde_json::to_string(&[&message]).map_err(|error| Error::internal("write the answer", error))?,
         error: fault,
-        idempotency_key: None,
-        body_hash: None,
-        created_at: started,
         started_at: Some(started),
         finished_at: Some(finished),
+        ..new_execution(principal, &prepared, &place, started)
     };
+    let id = execution.id.clone();
     match place {
         Place::Poll { idempotency_key, body_hash } => {
-            let update = execution_update(&id, status, finished)?;
+            let update = execution_update(&id, status, Some("reply"), finished)?;
             let execution = NewExecution { idempotency_key, body_hash, ..execution };
             engine.store().start_execution(execution, vec![update]).await.map(Invoked::Polled)
         }
@@ -78,6 +66,34 @@ pub(super) async fn run(engine: &Engine, principal: &Principal, prepared: Prepar
             let turn = Turn { conversation, owner, said: *said, body_hash, files, execution: Some(execution), follows };
             engine.store().commit_turn(turn).await.map(Invoked::Said)
         }
+    }
+}
+
+/// The record of a run that has yet to begin.
+pub(super) fn new_execution(principal: &Principal, prepared: &Prepared, place: &Place, at: Millis) -> NewExecution {
+    NewExecution {
+        id: new_id(),
+        request_id: new_id(),
+        bot: prepared.bot.bot.name.clone(),
+        bot_version: prepared.bot.bot.version.clone(),
+        command: prepared.command.name.clone(),
+        status: ExecutionStatus::Pending,
+        principal: principal.id.clone(),
+        principal_name: principal.name.clone(),
+        origin: match place {
+            Place::Poll { .. } => "command",
+            Place::Conversation { .. } => "chat",
+        },
+        conversation: prepared.source.conversation.clone(),
+        request: record(prepared).to_string(),
+        responses: "[]".to_owned(),
+        error: None,
+        idempotency_key: None,
+        body_hash: None,
+        created_at: at,
+        started_at: None,
+        finished_at: None,
+        delivery: None,
     }
 }
 
@@ -98,31 +114,17 @@ fn record(prepared: &Prepared) -> Value {
     Value::Object(record)
 }
 
-fn execution_update(id: &str, status: ExecutionStatus, at: Millis) -> Result<NewEvent> {
-    let data = json!({
-        "data": {
-            "execution_id": id,
-            "status": status.as_str(),
-            "current_step_index": 0,
-            "step_result": { "step_id": "reply", "status": status.as_str(), "completed_at": rfc3339(at) },
-        }
-    });
-    Ok(NewEvent {
-        stream: Stream::execution(id),
-        id: new_id(),
-        kind: "execution_update",
-        principal: None,
-        client_id: None,
-        payload: raw(&data)?,
-        created_at: at,
-    })
-}
-
 /// The bot that answers.
 #[derive(Clone, Copy)]
 pub struct Speaker<'a> {
     pub id: &'a str,
     pub name: &'a str,
+}
+
+impl Speaker<'_> {
+    pub fn sender(self) -> Sender {
+        Sender { kind: SenderKind::Bot, id: self.id.to_owned(), name: self.name.to_owned() }
+    }
 }
 
 /// A message on its way into a conversation.
@@ -136,12 +138,16 @@ pub struct Answer<'a> {
 impl Answer<'_> {
     /// The event that carries it. `run` is the execution that said it and the command's name.
     pub fn event(self, bot: Speaker<'_>, run: Option<(&str, &str)>, at: Millis) -> Result<NewEvent> {
-        let id = new_id();
+        self.event_of(new_id(), bot, run, at)
+    }
+
+    /// Like [`Answer::event`], for a message whose id is known already.
+    pub fn event_of(self, id: String, bot: Speaker<'_>, run: Option<(&str, &str)>, at: Millis) -> Result<NewEvent> {
         let post = Post {
             session_id: self.conversation.to_owned(),
             message_id: id.clone(),
             client_id: None,
-            sender: Sender { kind: SenderKind::Bot, id: bot.id.to_owned(), name: bot.name.to_owned() },
+            sender: bot.sender(),
             content: self.message.text,
             format: "markdown".to_owned(),
             reply_to: Some(self.reply_to.to_owned()),

@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::model::conversation::Millis;
 use crate::model::id::new_id;
+use crate::model::name::is_bot_name;
 use crate::model::principal::{Principal, PrincipalKind, Role};
 use crate::model::{Error, Result};
 use crate::store::Store;
@@ -147,6 +148,7 @@ impl Identity {
             name: "Admin".to_owned(),
             roles: vec![Role::Admin, Role::User],
             groups: Vec::new(),
+            serves: Vec::new(),
         };
         self.store.invite_user(admin, token::hash(&token), now, now + LINK_LIFE).await?;
         Ok(token)
@@ -175,17 +177,24 @@ impl Identity {
         Ok(SignedIn { token, expires_at })
     }
 
-    /// Makes an API key; the token is shown this once.
+    /// Makes an API key; the token is shown this once. `serves` are the bots whose commands a process with it may do.
     pub async fn create_key(
         &self,
         name: &str,
         role: Role,
         groups: Vec<String>,
+        serves: Vec<String>,
         expires_at: Option<Millis>,
     ) -> Result<(String, ApiKey)> {
         let name = name.trim();
         if name.is_empty() || name.chars().count() > 100 {
             return Err(Error::invalid("a key's name has 1 to 100 characters"));
+        }
+        if let Some(name) = serves.iter().find(|name| !is_bot_name(name)) {
+            return Err(Error::invalid(format!("'{name}' cannot name a bot")));
+        }
+        if !serves.is_empty() && role == Role::Readonly {
+            return Err(Error::invalid("a key that serves a bot acts; role readonly may only look"));
         }
         let now = self.clock.now();
         if expires_at.is_some_and(|at| at <= now) {
@@ -197,6 +206,7 @@ impl Identity {
             name: name.to_owned(),
             roles: vec![role],
             groups,
+            serves,
             created_at: now,
             expires_at,
             last_used_at: None,

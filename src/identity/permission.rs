@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::model::bot::{Access, Bot};
 use crate::model::command::Command;
 use crate::model::conversation::Conversation;
-use crate::model::principal::{Principal, Role};
+use crate::model::principal::{Principal, PrincipalKind, Role};
 use crate::model::{Error, Result};
 
 /// What somebody wants to do.
@@ -17,6 +17,8 @@ pub enum Verb {
     Chat,
     /// Run it.
     Invoke,
+    /// Do its commands, as a process elsewhere.
+    Serve,
     /// Change or end it, or look behind it.
     Manage,
 }
@@ -67,6 +69,9 @@ fn deny(rule: impl Into<String>) -> Decision {
 
 /// Decides without failing: for lists, help and explanations.
 pub fn decide(principal: &Principal, verb: Verb, object: Object<'_>) -> Decision {
+    if let (Verb::Serve, Object::Bot(bot)) = (verb, object) {
+        return serve(principal, bot);
+    }
     if principal.is_admin() {
         return allow("role admin may do everything");
     }
@@ -128,6 +133,9 @@ pub fn authorize(principal: &Principal, verb: Verb, object: Object<'_>) -> Resul
         Object::File { id, owner, .. } if owner != principal.id => crate::store::file::unknown(id),
         Object::Execution(_) => Error::not_found("there is no such execution"),
         Object::Bot(bot) if verb == Verb::View => unknown_bot(&bot.name),
+        Object::Bot(bot) if verb == Verb::Serve && !decide(principal, Verb::View, object).allowed => {
+            unknown_bot(&bot.name)
+        }
         Object::Bot(bot) => Error::forbidden(format!("you may not use bot '{}': {}", bot.name, decision.rule)),
         Object::Command { command, .. } => {
             Error::forbidden(format!("you may not use command '{}': {}", command.name, decision.rule))
@@ -147,10 +155,24 @@ fn has_any(principal: &Principal, roles: &[Role]) -> bool {
     roles.iter().any(|role| principal.has_role(*role))
 }
 
+/// Whether the principal may do a bot's commands: only programs, and only those made for it.
+fn serve(principal: &Principal, bot: &Bot) -> Decision {
+    if principal.kind != PrincipalKind::Key {
+        return deny("a bot is served with an API key");
+    }
+    if principal.is_admin() {
+        return allow("a key with role admin may serve every bot");
+    }
+    if principal.serves.contains(&bot.name) {
+        return allow(format!("the key was made to serve {}", bot.name));
+    }
+    deny(format!("the key was not made to serve {} (--serves {})", bot.name, bot.name))
+}
+
 /// Whether what was written as access admits the principal. Nothing written means role `user`; an executor may run what
 /// a user may run, and whoever may only read may see what a user may see.
 fn access(principal: &Principal, verb: Verb, access: &Access, what: &str) -> Decision {
-    if verb == Verb::Manage {
+    if matches!(verb, Verb::Manage | Verb::Serve) {
         return deny("needs role admin");
     }
     if verb != Verb::View && !has_any(principal, &[Role::User, Role::Executor]) {
@@ -165,7 +187,7 @@ fn access(principal: &Principal, verb: Verb, access: &Access, what: &str) -> Dec
     }
     let stands_in = match verb {
         Verb::View => has_any(principal, &[Role::User, Role::Executor, Role::Readonly]),
-        Verb::Chat | Verb::Invoke | Verb::Manage => has_any(principal, &[Role::User, Role::Executor]),
+        Verb::Chat | Verb::Invoke | Verb::Serve | Verb::Manage => has_any(principal, &[Role::User, Role::Executor]),
     };
     if open_to_users && stands_in {
         return allow(format!("{what} is open to role user"));
@@ -206,6 +228,7 @@ mod tests {
             name: "P".into(),
             roles: roles.to_vec(),
             groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+            serves: Vec::new(),
         }
     }
 
@@ -247,6 +270,28 @@ mod tests {
             let (who, bot) = (principal(roles, groups), bot(bot_roles, bot_groups));
             let got = [Verb::View, Verb::Chat, Verb::Invoke].map(|verb| decide(&who, verb, Object::Bot(&bot)).allowed);
             assert_eq!(got, *expected, "{roles:?} {groups:?} on {bot_roles:?} {bot_groups:?}");
+        }
+    }
+
+    #[test]
+    fn a_bot_is_served_by_programs_that_were_made_for_it() {
+        let shop = Bot { name: "shop".into(), ..bot(&[], &["sre"]) };
+        let who = |kind, role: Role, serves: &[&str]| Principal {
+            kind,
+            serves: serves.iter().map(|name| (*name).to_owned()).collect(),
+            ..principal(&[role], &[])
+        };
+        use PrincipalKind::{Key, User};
+        for (who, allowed, code) in [
+            (who(Key, Role::Executor, &["shop"]), true, ""),
+            (who(Key, Role::Admin, &[]), true, ""),
+            (who(Key, Role::Executor, &["ops"]), false, "NOT_FOUND"),
+            (who(User, Role::Admin, &["shop"]), false, "FORBIDDEN"),
+            (who(User, Role::User, &["shop"]), false, "NOT_FOUND"),
+        ] {
+            let outcome = authorize(&who, Verb::Serve, Object::Bot(&shop));
+            assert_eq!(outcome.as_ref().err().map_or("", |error| error.code), code, "{who:?}");
+            assert_eq!(outcome.is_ok(), allowed);
         }
     }
 

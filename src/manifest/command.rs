@@ -7,7 +7,7 @@ use super::fault::Level;
 use super::folder::Folder;
 use super::sheet::{NOTHING_LATER, Sheet};
 use super::yaml::{Entry, Kind, Node, Place};
-use super::{access, parameter, reply, sample};
+use super::{access, parameter, remote, reply, sample};
 use crate::model::command::{Body, Command, Effect, Example, Reply};
 use crate::model::name::{fold, is_name};
 use crate::model::parameter::Parameter;
@@ -15,7 +15,7 @@ use crate::template::reply::Compiled;
 use crate::template::{Names, nearest};
 
 /// The keys of a command.
-pub const KEYS: [&str; 12] = [
+pub const KEYS: [&str; 13] = [
     "name",
     "description",
     "intent",
@@ -27,11 +27,12 @@ pub const KEYS: [&str; 12] = [
     "effect",
     "priority",
     "reply",
+    "remote",
     "data",
 ];
 
 /// Keys that a later version will act on. Ignoring `confirm` or `approve` would be worse than refusing it.
-const LATER: [&str; 8] = ["secrets", "confirm", "approve", "concurrency", "steps", "playbook", "script", "remote"];
+const LATER: [&str; 7] = ["secrets", "confirm", "approve", "concurrency", "steps", "playbook", "script"];
 
 /// The bodies a command can have, in any version.
 const BODIES: [&str; 5] = ["reply", "steps", "playbook", "script", "remote"];
@@ -276,12 +277,19 @@ fn read_body(
 ) -> Option<Compiled> {
     let bodies: Vec<&str> = BODIES.into_iter().filter(|key| node.get(key).is_some()).collect();
     match bodies.as_slice() {
-        [] => sheet.error(name_at, "the command does nothing: write a \"reply\""),
+        [] => sheet.error(name_at, "the command does nothing: write a \"reply\" or a \"remote\""),
         [_] => {}
         several => {
             let message = format!("a command does one thing, not several ({})", several.join(", "));
             sheet.error(name_at, message);
         }
+    }
+    if let Some(remote) = node.get("remote") {
+        if let Some(data) = node.entry("data") {
+            sheet.error(data.key_at, "\"data\" is for the templates of a \"reply\"; a process elsewhere gets none");
+        }
+        command.body = Body::Remote(remote::read(sheet, remote));
+        return None;
     }
     let written = reply::read(sheet, folder, node.get("reply")?);
     command.body = Body::Reply(written.reply.clone());

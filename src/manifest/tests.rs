@@ -166,7 +166,7 @@ fn single_faults_say_what_and_where() {
     for (lines, expected) in [
         ("reply: \"a {{parameters.x}}\"".to_owned(), "7:17 there is no parameter \"x\""),
         ("reply: |\n  one\n  two {{usr.id}}".to_owned(), "9:13 unknown name \"usr\", did you mean \"user\"?"),
-        ("description: no body".to_owned(), "4:11 the command does nothing: write a \"reply\""),
+        ("description: no body".to_owned(), "4:11 the command does nothing: write a \"reply\" or a \"remote\""),
         (format!("playbook: x.yaml\n{reply}"), "4:11 a command does one thing, not several (reply, playbook)"),
         ("script: x.js".to_owned(), "7:5 \"script\" is not supported by this version"),
         (format!("approve: {{count: 1}}\n{reply}"), "7:5 \"approve\" is not supported by this version"),
@@ -207,6 +207,15 @@ fn single_faults_say_what_and_where() {
             "7:12 \"user\" means something else in a template: choose another name",
         ),
         (format!("{reply}\nreply: y"), "8:5 key \"reply\" is written twice"),
+        (format!("remote: {{}}\n{reply}"), "4:11 a command does one thing, not several (reply, remote)"),
+        ("remote: {timeout: soon}".to_owned(), "7:23 \"timeout\" is a time from 1s to 24h such as 5m, not \"soon\""),
+        ("remote: {timeout: 0s}".to_owned(), "7:23 \"timeout\" is a time from 1s to 24h such as 5m, not \"0s\""),
+        ("remote: {timeot: 5m}".to_owned(), "7:14 unknown key \"timeot\", did you mean \"timeout\"?"),
+        ("remote: shop.py".to_owned(), "7:13 \"remote\" is a map of keys and values"),
+        (
+            "data: {day: now.date}\nremote: {}".to_owned(),
+            "7:5 \"data\" is for the templates of a \"reply\"; a process elsewhere gets none",
+        ),
         ("reply: {text: x, tone: sad}".to_owned(), "7:28 unknown tone \"sad\""),
         ("reply: {txt: x, text: y}".to_owned(), "7:13 unknown key \"txt\", did you mean \"text\"?"),
         ("reply: ../../x.hbs".to_owned(), "7:12 \"../../x.hbs\" leads out of the bot's folder"),
@@ -221,6 +230,21 @@ fn single_faults_say_what_and_where() {
             "{lines}\n{told:#?}"
         );
         assert_eq!(loaded.bots.is_empty(), !expected.contains("warning"), "{lines}");
+    }
+}
+
+#[test]
+fn a_command_is_left_to_a_process_elsewhere() {
+    for (written, timeout) in [
+        ("remote: {}", 300_000),
+        ("remote:", 300_000),
+        ("remote: {timeout: 90s}", 90_000),
+        ("remote: {timeout: 24h}", 86_400_000),
+    ] {
+        let loaded = load_one(&with_command(written), &[]);
+        assert_eq!(told(&loaded), Vec::<String>::new(), "{written}");
+        let Body::Remote(remote) = &loaded.bots[0].bot.commands[0].body else { panic!("{written}") };
+        assert_eq!(remote.timeout, timeout, "{written}");
     }
 }
 

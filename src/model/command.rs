@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::bot::Access;
+use super::conversation::Millis;
 use super::parameter::Parameter;
 
 /// How strongly a command acts on the world; decides the defaults for confirmation and approval.
@@ -62,8 +63,23 @@ impl Command {
 #[serde(rename_all = "snake_case")]
 pub enum Body {
     Reply(Reply),
+    /// Done by a process elsewhere that serves the bot.
+    Remote(Remote),
     /// One of the commands every installation has.
     Builtin(Builtin),
+}
+
+/// How a command is left to a process elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remote {
+    /// A run that has not ended after this long has failed, in milliseconds.
+    pub timeout: Millis,
+}
+
+impl Default for Remote {
+    fn default() -> Self {
+        Self { timeout: 5 * 60 * 1000 }
+    }
 }
 
 /// The commands that come with the house; their names are reserved.

@@ -52,6 +52,8 @@ pub struct Principal {
     pub name: String,
     pub roles: Vec<Role>,
     pub groups: Vec<String>,
+    /// The bots whose commands it may do, as a process elsewhere; only API keys have any.
+    pub serves: Vec<String>,
 }
 
 impl Principal {

@@ -15,6 +15,8 @@ pub struct ApiKey {
     pub name: String,
     pub roles: Vec<Role>,
     pub groups: Vec<String>,
+    /// The bots whose commands a process with this key may do.
+    pub serves: Vec<String>,
     pub created_at: Millis,
     pub expires_at: Option<Millis>,
     pub last_used_at: Option<Millis>,
@@ -30,6 +32,7 @@ impl ApiKey {
             name: self.name.clone(),
             roles: self.roles.clone(),
             groups: self.groups.clone(),
+            serves: self.serves.clone(),
         }
     }
 }
@@ -44,6 +47,7 @@ fn api_key(row: &Row) -> Result<ApiKey, Failure> {
         expires_at: row.get(5)?,
         last_used_at: row.get(6)?,
         revoked_at: row.get(7)?,
+        serves: names(&row.get::<String>(8)?),
     })
 }
 
@@ -57,14 +61,15 @@ impl Work for Insert {
 
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<()> {
         let insert = query(
-            "INSERT INTO api_keys (id, token_hash, name, roles, groups, created_at, expires_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO api_keys (id, token_hash, name, roles, groups, serves, created_at, expires_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(&self.key.id)
         .bind(&self.token_hash)
         .bind(&self.key.name)
         .bind(super::session::join_roles(&self.key.roles))
         .bind(self.key.groups.join(","))
+        .bind(self.key.serves.join(","))
         .bind(self.key.created_at)
         .bind(self.key.expires_at);
         transaction.write(insert).await?;
@@ -104,8 +109,8 @@ impl Store {
     async fn find_api_key(&self, condition: &'static str, value: &str) -> Result<Option<ApiKey>> {
         let mut reader = self.reader().await?;
         let find = super::query::composed(format!(
-            "SELECT id, name, roles, groups, created_at, expires_at, last_used_at, revoked_at FROM api_keys \
-             WHERE {condition}"
+            "SELECT id, name, roles, groups, created_at, expires_at, last_used_at, revoked_at, serves \
+             FROM api_keys WHERE {condition}"
         ));
         let row = find.bind(value).optional(&mut reader.connection()).await.map_err(failed)?;
         row.map(|row| api_key(&row).map_err(failed)).transpose()

@@ -1,6 +1,7 @@
 //! Executions: the one record of every run.
 
 use super::Store;
+use super::delivery::NewDelivery;
 use super::query::{Failure, Row, query};
 use super::transaction::{Transaction, Work, failed};
 use crate::model::conversation::Millis;
@@ -34,6 +35,8 @@ pub struct NewExecution {
     pub created_at: Millis,
     pub started_at: Option<Millis>,
     pub finished_at: Option<Millis>,
+    /// Work for a process elsewhere, when that is what does it.
+    pub delivery: Option<NewDelivery>,
 }
 
 /// A run as it is read back.
@@ -46,6 +49,7 @@ pub struct Execution {
     pub status: ExecutionStatus,
     pub principal: String,
     pub principal_name: String,
+    pub conversation: Option<String>,
     pub request: String,
     pub responses: String,
     pub error: Option<String>,
@@ -54,7 +58,7 @@ pub struct Execution {
 }
 
 const COLUMNS: &str = "id, request_id, bot, command, status, principal, principal_name, request, responses, error, \
-                       created_at, finished_at";
+                       created_at, finished_at, conversation";
 
 fn execution(row: &Row) -> Result<Execution> {
     let status: String = row.get(4).map_err(failed)?;
@@ -74,6 +78,7 @@ fn execution(row: &Row) -> Result<Execution> {
             error: row.get(9)?,
             created_at: row.get(10)?,
             finished_at: row.get(11)?,
+            conversation: row.get(12)?,
         })
     };
     read().map_err(failed)
@@ -105,6 +110,9 @@ impl Transaction<'_> {
         .bind(e.started_at)
         .bind(e.finished_at);
         self.write(insert).await?;
+        if let Some(delivery) = &e.delivery {
+            self.insert_delivery(e, delivery).await?;
+        }
         Ok(())
     }
 }

@@ -23,6 +23,7 @@ use crate::tasks::Tasks;
 pub mod api_key;
 pub mod change;
 pub mod conversation;
+pub mod delivery;
 pub mod execution;
 pub mod file;
 pub mod log;
@@ -174,6 +175,7 @@ fn migrator() -> Migrator {
         (1, "foundation", include_str!("../../migrations/0001_foundation.sql")),
         (2, "read marks", include_str!("../../migrations/0002_read_marks.sql")),
         (4, "files", include_str!("../../migrations/0004_files.sql")),
+        (6, "deliveries", include_str!("../../migrations/0006_deliveries.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)

@@ -51,6 +51,7 @@ fn session(row: &Row) -> Result<LoginSession, Failure> {
             name: row.get(2)?,
             roles: roles(&row.get::<String>(3)?),
             groups: names(&row.get::<String>(4)?),
+            serves: Vec::new(),
         },
         created_at: row.get(5)?,
         last_seen_at: row.get(6)?,

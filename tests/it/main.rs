@@ -16,6 +16,7 @@ mod files;
 mod floors;
 mod limits;
 mod presence;
+mod remote;
 mod search;
 mod sessions;
 mod sockets;

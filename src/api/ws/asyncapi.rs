@@ -27,7 +27,7 @@ pub(in crate::api) async fn serve(Extension(Document(bytes)): Extension<Document
 }
 
 /// What answers a client's frame, when it is not refused.
-const ANSWERS: [(&str, &[&str]); 8] = [
+const ANSWERS: [(&str, &[&str]); 15] = [
     ("message", &["ack"]),
     ("edit", &["ack"]),
     ("delete", &["ack"]),
@@ -36,6 +36,13 @@ const ANSWERS: [(&str, &[&str]); 8] = [
     ("history", &["history"]),
     ("auth", &["authenticated"]),
     ("ping", &["pong"]),
+    ("cancel", &["ack"]),
+    ("register", &["registered"]),
+    ("done", &["ack"]),
+    ("nack", &["ack"]),
+    ("extend", &["ack"]),
+    ("chunk", &["ack"]),
+    ("say", &["ack"]),
 ];
 
 fn document(public_url: &str) -> Value {

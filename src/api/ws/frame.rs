@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::model::Error;
+use crate::model::message::{Part, Tone};
 use crate::store::log::Receipt;
 
 /// What a client sends.
@@ -88,6 +89,83 @@ pub(super) enum ClientFrame {
         id: Option<String>,
         token: String,
     },
+    /// Stops a run of the session.
+    Cancel {
+        #[serde(default)]
+        id: Option<String>,
+        session_id: String,
+        invocation_id: String,
+    },
+    /// This socket is a process that does the commands of a bot.
+    Register {
+        #[serde(default)]
+        id: Option<String>,
+        bot_id: String,
+        /// Only these commands; all that are left to processes when absent.
+        #[serde(default)]
+        commands: Option<Vec<String>>,
+        /// How many deliveries it takes at a time.
+        #[serde(default = "sixteen")]
+        max_in_flight: usize,
+    },
+    /// A delivery is done; without content or message the reply is what was streamed.
+    Done {
+        #[serde(default)]
+        id: Option<String>,
+        delivery_id: String,
+        /// The attempt it is about; the one this process has when absent. The same in the frames below.
+        #[serde(default)]
+        attempt: Option<i64>,
+        #[serde(default)]
+        status: RunStatus,
+        /// Markdown; the same as a message with nothing but a text.
+        #[serde(default)]
+        content: Option<String>,
+        #[serde(default)]
+        message: Option<BotMessage>,
+        /// Why it failed.
+        #[serde(default)]
+        error: Option<String>,
+    },
+    /// A delivery is given back undone, to be delivered again.
+    Nack {
+        #[serde(default)]
+        id: Option<String>,
+        delivery_id: String,
+        #[serde(default)]
+        attempt: Option<i64>,
+        #[serde(default)]
+        retry_after_ms: Option<i64>,
+    },
+    /// Keeps the lease of a delivery.
+    Extend {
+        #[serde(default)]
+        id: Option<String>,
+        delivery_id: String,
+        #[serde(default)]
+        attempt: Option<i64>,
+    },
+    /// The next piece of the reply; `offset` is how many Unicode scalar values were sent before it.
+    Chunk {
+        #[serde(default)]
+        id: Option<String>,
+        delivery_id: String,
+        #[serde(default)]
+        attempt: Option<i64>,
+        offset: usize,
+        delta: String,
+    },
+    /// A message before the end. `id` is the process's own for it: the same in each attempt, so that it is said once.
+    Say {
+        id: String,
+        delivery_id: String,
+        #[serde(default)]
+        attempt: Option<i64>,
+        #[serde(default)]
+        content: Option<String>,
+        #[serde(default)]
+        message: Option<BotMessage>,
+    },
     /// Answered with the same timestamp.
     Ping {
         #[serde(default)]
@@ -103,6 +181,37 @@ pub(super) enum Looking {
     Away,
 }
 
+/// How a run ended, as its process says.
+#[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RunStatus {
+    #[default]
+    Completed,
+    Failed,
+}
+
+/// What a process says.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BotMessage {
+    /// Markdown that stands alone.
+    #[serde(default)]
+    pub(super) text: String,
+    #[serde(default)]
+    pub(super) title: Option<String>,
+    #[serde(default)]
+    pub(super) tone: Option<Tone>,
+    #[serde(default)]
+    pub(super) parts: Vec<Part>,
+    /// Things the reader could say next.
+    #[serde(default)]
+    pub(super) suggestions: Vec<String>,
+}
+
+fn sixteen() -> usize {
+    16
+}
+
 fn five_hundred() -> i64 {
     500
 }
@@ -111,7 +220,7 @@ fn fifty() -> i64 {
     50
 }
 
-pub(super) const TYPES: [&str; 12] = [
+pub(super) const TYPES: [&str; 19] = [
     "message",
     "edit",
     "delete",
@@ -123,6 +232,13 @@ pub(super) const TYPES: [&str; 12] = [
     "presence",
     "received",
     "auth",
+    "cancel",
+    "register",
+    "done",
+    "nack",
+    "extend",
+    "chunk",
+    "say",
     "ping",
 ];
 

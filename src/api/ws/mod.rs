@@ -1,8 +1,8 @@
 //! The web socket: the same log as every other door, live.
 //!
 //! `frame` is what travels, `socket` is one connection, `sending` its other half, `ending` how it ends, `reading` its place in
-//! one stream, `request` what its frames ask for, `limits` how fast they may come, `sockets` all that are open, `schema` and
-//! `asyncapi` their description, and `ticket` a way to open one. There is no queue per connection: a connection owns its place in
+//! one stream, `request` what its frames ask for, `remote` what those of a bot's process do, `limits` how fast they may come,
+//! `sockets` all that are open, `schema` and `asyncapi` their description, and `ticket` a way to open one. There is no queue per connection: a connection owns its place in
 //! each stream it reads, and what it has not sent yet is in the log.
 
 use std::net::SocketAddr;
@@ -22,6 +22,7 @@ mod ending;
 mod frame;
 mod limits;
 mod reading;
+mod remote;
 mod request;
 pub(super) mod schema;
 mod sending;

@@ -1,5 +1,6 @@
 //! One stream that a connection reads: the right to it, the place in it, and what comes next.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use serde_json::json;
 
 use super::super::Api;
 use crate::bus::presence::{Attendance, Connected};
-use crate::bus::{Bus, Inbox, Live, Passing, PassingKind, Subscription};
+use crate::bus::{Bus, Heard, Inbox, Live, Passing, PassingKind, Subscription};
 use crate::identity::Caller;
 use crate::identity::permission::{Object, Verb, authorize};
 use crate::model::event::{Stream, Subject};
@@ -44,6 +45,8 @@ pub(super) struct Reading {
     _attendance: Option<Attendance>,
     /// What the client said has arrived.
     received: i64,
+    /// How far the replies that are being written were sent, by message id.
+    heard: HashMap<String, Heard>,
 }
 
 /// Frames that pass by and are sent only on wish.
@@ -114,6 +117,7 @@ pub(super) async fn open(api: &Api, caller: &Caller, place: Place<'_>, wish: Wis
         wants: Wants::read(&wish.want),
         _attendance: attendance,
         received: 0,
+        heard: HashMap::new(),
     };
     Ok(Opened { reading, head, recovered, limited })
 }
@@ -156,7 +160,12 @@ impl Reading {
             self.subscription.poke();
         }
         let caught_up = self.catching_up.take_if(|head| self.position >= *head);
-        Ok(Batch { frames, caught_up, passing: self.passing() })
+        let mut passing = self.passing();
+        // What is being written belongs behind what was.
+        if self.catching_up.is_none() {
+            passing.extend(self.subscription.replies(&mut self.heard));
+        }
+        Ok(Batch { frames, caught_up, passing })
     }
 
     /// Who is there, as frames, for a reader that wants to know.

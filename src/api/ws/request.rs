@@ -65,6 +65,14 @@ impl Asker {
         Ok(id.map(|id| frame::text(&json!({ "type": "ack", "id": id, "session_id": session, "read_seq": read_seq }))))
     }
 
+    /// Stops a run.
+    pub(super) async fn cancel(self, id: Option<String>, session: &str, invocation: &str) -> Result<Option<String>> {
+        self.api.hub.cancel(&self.caller.principal, session, invocation).await?;
+        Ok(Some(frame::text(&json!({
+            "type": "ack", "id": id, "session_id": session, "invocation_id": invocation, "status": "cancelled",
+        }))))
+    }
+
     /// Tells the other readers. Never acknowledged.
     pub(super) async fn typing(self, session: &str) -> Result<Option<String>> {
         self.api.hub.typing(&self.caller.principal, session).await.map(|()| None)

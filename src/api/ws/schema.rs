@@ -28,6 +28,7 @@ pub(super) fn document() -> Value {
     definitions.insert("client".to_owned(), json!(ClientFrame::schema()));
     let mut named: Vec<(String, RefOr<Schema>)> = vec![(Post::name().into_owned(), Post::schema())];
     Post::schemas(&mut named);
+    ClientFrame::schemas(&mut named);
     let named: Map<String, Value> = named.into_iter().map(|(name, schema)| (name, json!(schema))).collect();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

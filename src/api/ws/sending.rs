@@ -14,6 +14,7 @@ use super::socket::{Connection, HEARTBEAT, IDLE_LIMIT, MAX_IN_FLIGHT};
 use super::{MAX_FRAME, PROTOCOL};
 use crate::clock::rfc3339;
 use crate::crash_point;
+use crate::engine::remote::Process;
 use crate::identity::Caller;
 use crate::model::event::Stream;
 use crate::model::{Error, Kind, Result};
@@ -30,6 +31,11 @@ pub(super) enum Done {
     Subscribed {
         id: Option<String>,
         outcome: Result<Opened>,
+    },
+    /// The socket is a process of a bot's from now on; with the frame that says so.
+    Registered {
+        id: Option<String>,
+        outcome: Result<(Process, String)>,
     },
     /// Another token for the same socket.
     Authenticated {
@@ -82,6 +88,11 @@ impl Connection {
                 }
                 Ok(())
             }
+            Done::Registered { outcome: Ok((process, answer)), .. } => {
+                self.process = Some(process);
+                send(socket, answer).await
+            }
+            Done::Registered { id, outcome: Err(error) } => send(socket, self.refusal(id.as_deref(), &error)).await,
             Done::Asked { outcome: Ok(None), .. } => Ok(()),
             Done::Asked { outcome: Ok(Some(answer)), .. } => send(socket, answer).await,
             Done::Asked { id, outcome: Err(error) } => send(socket, self.refusal(id.as_deref(), &error)).await,

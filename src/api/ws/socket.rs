@@ -17,6 +17,7 @@ use super::ending::End;
 use super::frame::{self, ClientFrame, Looking};
 use super::limits::{Pace, TooFast};
 use super::reading::{FROM_NOW_ON, Opened, Place, Reading, Wish, open};
+use super::remote::{self, Report, What, Words};
 use super::request::{Asker, check_id};
 use super::sending::{Done, Wire, flush, send, send_raw};
 use super::sockets::{Seat, Watch};
@@ -24,6 +25,7 @@ use crate::bus::Inbox;
 use crate::bus::presence::Connected;
 use crate::chat::Said;
 use crate::crash_point;
+use crate::engine::remote::{Process, Service};
 use crate::identity::Caller;
 use crate::model::conversation::Millis;
 use crate::model::event::Stream;
@@ -60,6 +62,8 @@ pub(super) struct Connection {
     pace: Pace,
     waiting: VecDeque<ClientFrame>,
     bad_frames: u32,
+    /// What it does for a bot, when it is a process of one.
+    pub(super) process: Option<Process>,
     /// When the client last said that it is typing, by conversation; what is older than a step is forgotten.
     typing: HashMap<String, Millis>,
     /// Whether the client has asked for anything since its credential was last looked at.
@@ -84,6 +88,7 @@ pub(super) async fn serve(api: Api, caller: Caller, socket: WebSocket, Manner { 
         pace: api.sockets.pace(),
         waiting: VecDeque::new(),
         bad_frames: 0,
+        process: None,
         typing: HashMap::new(),
         used: false,
         caller: Arc::new(caller),
@@ -132,6 +137,7 @@ impl Connection {
                     doing = None;
                     self.finish(socket, done).await
                 }
+                order = remote::next_order(self.process.as_mut()) => send(socket, remote::order(order)).await,
                 slots = inbox.grown() => self.pump(socket, slots).await,
                 received = socket.socket.recv(), if self.waiting.len() < MAX_IN_FLIGHT => {
                     heard = Instant::now();
@@ -188,7 +194,9 @@ impl Connection {
             Some(Ok(Message::Pong(_))) => return Ok(()),
             Some(Ok(Message::Close(_))) => return Err(End::Gone),
         };
-        if let Err(too_fast) = self.pace.count(self.api.engine.clock().now()) {
+        // A bot's process may stream as fast as it is read: it waits once a few of its frames do.
+        let is_free = self.process.is_some();
+        if !is_free && let Err(too_fast) = self.pace.count(self.api.engine.clock().now()) {
             return slow_down(socket, text.as_deref(), too_fast).await;
         }
         if self.is_expired() {
@@ -261,6 +269,30 @@ impl Connection {
                     async move { Done::Authenticated { id, outcome: api.identity.authenticate(&token).await } },
                 ))
             }
+            ClientFrame::Cancel { id, session_id, invocation_id } => {
+                let asker = self.asker();
+                Some(asked(id, move |id| async move { asker.cancel(id, &session_id, &invocation_id).await }))
+            }
+            ClientFrame::Register { id, bot_id, commands, max_in_flight } => {
+                Some(self.start_register(id, Service { bot: bot_id, commands, max_in_flight }))
+            }
+            ClientFrame::Done { id, delivery_id, attempt, status, content, message, error } => {
+                let words = Words { content, message };
+                Some(self.start_report(id, Report::of(delivery_id, attempt, What::Done { status, words, error })))
+            }
+            ClientFrame::Nack { id, delivery_id, attempt, retry_after_ms } => {
+                Some(self.start_report(id, Report::of(delivery_id, attempt, What::Nack { retry_after_ms })))
+            }
+            ClientFrame::Extend { id, delivery_id, attempt } => {
+                Some(self.start_report(id, Report::of(delivery_id, attempt, What::Extend)))
+            }
+            ClientFrame::Chunk { id, delivery_id, attempt, offset, delta } => {
+                Some(self.start_report(id, Report::of(delivery_id, attempt, What::Chunk { offset, delta })))
+            }
+            ClientFrame::Say { id, delivery_id, attempt, content, message } => {
+                let words = Words { content, message };
+                Some(self.start_report(Some(id), Report::of(delivery_id, attempt, What::Say { words })))
+            }
             // Answered when it was read.
             ClientFrame::Ping { .. } => None,
         }
@@ -288,6 +320,22 @@ impl Connection {
             let outcome = hub.say(&caller.principal, said).await;
             Done::Said { id, session, outcome, opened }
         })
+    }
+
+    fn start_register(&self, id: Option<String>, service: Service) -> Doing {
+        let (asker, is_taken, plain) = (self.asker(), self.process.is_some(), self.plain);
+        Box::pin(async move {
+            let outcome = match check_id(id.as_deref()) {
+                Ok(()) => asker.register(id.as_deref(), service, is_taken, plain),
+                Err(error) => Err(error),
+            };
+            Done::Registered { id, outcome }
+        })
+    }
+
+    fn start_report(&self, id: Option<String>, report: Report) -> Doing {
+        let (asker, seat) = (self.asker(), self.process.as_ref().map(|process| process.seat.clone()));
+        asked(id, move |id| async move { asker.report(id, seat, report).await })
     }
 
     fn reads(&self, stream: &Stream) -> bool {

@@ -144,8 +144,16 @@ impl Server {
     /// A program with an API key of this role and these groups.
     pub(crate) async fn program_in(&self, role: Role, groups: &[&str]) -> Client {
         let groups = groups.iter().map(|group| (*group).to_owned()).collect();
-        let key = self.running.identity.create_key(role.as_str(), role, groups, None).await.expect("a key").0;
+        let key =
+            self.running.identity.create_key(role.as_str(), role, groups, Vec::new(), None).await.expect("a key").0;
         Client { headers: vec![("authorization", format!("Bearer {key}"))], ..self.anybody() }
+    }
+
+    /// A process elsewhere, with a key that was made to serve these bots.
+    pub(crate) async fn process(&self, bots: &[&str]) -> Client {
+        let serves = bots.iter().map(|bot| (*bot).to_owned()).collect();
+        let key = self.running.identity.create_key("process", Role::Executor, Vec::new(), serves, None).await;
+        Client { headers: vec![("authorization", format!("Bearer {}", key.expect("a key").0))], ..self.anybody() }
     }
 
     /// Somebody without a credential.
