@@ -22,6 +22,9 @@ describe("routes", () => {
     for (const id of ["abc", "a/b", "ü"]) {
       expect(readRoute(pathOf({ name: "conversation", id }))).toEqual({ name: "conversation", id });
     }
+    expect(pathOf({ name: "conversation", id: "a", at: 12 })).toBe("/c/a#12");
+    expect(readRoute("/c/a", "#12")).toEqual({ name: "conversation", id: "a", at: 12 });
+    expect(readRoute("/c/a", "#m12")).toEqual({ name: "conversation", id: "a" });
     expect(readRoute("/")).toEqual({ name: "home" });
     expect(readRoute("/c/%E0%A4%A")).toEqual({ name: "home" });
     expect(readRoute("/elsewhere")).toEqual({ name: "home" });
