@@ -18,8 +18,7 @@ export function concerns(message: Message, me: User, mine: (message: string) => 
 
 /** Says whether a message asks its reader for something: a form to fill in, a button to press. */
 function waits(message: Message): boolean {
-  const { form, actions } = message as Message & { form?: { state: string } | null; actions?: unknown[] | null };
-  return form?.state === "open" || (actions?.length ?? 0) > 0;
+  return message.form?.state === "open" || (message.actions?.length ?? 0) > 0;
 }
 
 function mentions(content: string, name: string): boolean {

@@ -9,6 +9,7 @@ import { Conversations, notFound } from "../chat/conversations.svelte";
 import { ReadMarks } from "../chat/read_marks";
 import { Writers } from "../chat/typing.svelte";
 import { Drafts } from "../compose/drafts";
+import { Attaching } from "../files/uploads.svelte";
 import { setServerTime } from "../live/clock";
 import { Connection } from "../live/connection.svelte";
 import { Outbox } from "../live/outbox.svelte";
@@ -32,6 +33,7 @@ export interface House {
   drafts: Drafts;
   desk: Desk;
   writers: Writers;
+  attaching: Attaching;
 }
 
 export type Phase = "starting" | "ready" | "signed_out" | "unreachable";
@@ -190,7 +192,8 @@ export class Parlour {
     streams.follow(`user:${login.user_id}`, 0, conversations, 1);
     const drafts = new Drafts(login.user_id, this.storage);
     const desk = new Desk(outbox, new FormDrafts(login.user_id, this.storage));
-    this.house = { login, conversations, outbox, connection, drafts, desk, writers };
+    const attaching = new Attaching(login.user_id, this.storage);
+    this.house = { login, conversations, outbox, connection, drafts, desk, writers, attaching };
     this.phase = "ready";
 
     connection.start();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { around, cut, earlier, later, latest, MOST, STEP, trimmed, type Span } from "./span";
+import { cut, earlier, later, latest, MOST, near, STEP, trimmed, type Span } from "./span";
 
 function log(count: number): { seq: number }[] {
   // Every third event of the log is not a message.
@@ -67,9 +67,9 @@ describe("span", () => {
   it("shows a place in the middle of a long log with what stands around it", () => {
     const messages = log(500);
     const seq = messages[250]?.seq ?? 0;
-    const shown = cut(messages, around(messages, seq));
+    const shown = cut(messages, near(messages, seq));
     expect(shown).toEqual(messages.slice(250 - STEP, 250 + STEP));
-    expect(around(messages, 1).from).toBe(1);
-    expect(around(messages, messages.at(-1)?.seq ?? 0).to).toBeNull();
+    expect(near(messages, 1).from).toBe(1);
+    expect(near(messages, messages.at(-1)?.seq ?? 0).to).toBeNull();
   });
 });

@@ -22,7 +22,7 @@ export function latest(messages: readonly Numbered[]): Span {
 }
 
 /** The messages around one place. */
-export function around(messages: readonly Numbered[], seq: number): Span {
+export function near(messages: readonly Numbered[], seq: number): Span {
   const at = firstAtOrAfter(messages, seq);
   return bounds(messages, Math.max(0, at - STEP), Math.min(messages.length, at + STEP));
 }

@@ -14,6 +14,12 @@ export function sends(event: KeyboardEvent, key: SendKey): boolean {
   return key === "enter" ? !event.shiftKey && !command : command;
 }
 
+/** How the keys that send and that break the line are written. */
+export function sendWords(key: SendKey): { send: string[]; newLine: string[] } {
+  const command = apple ? "⌘" : "Ctrl";
+  return key === "enter" ? { send: ["Enter"], newLine: ["Shift", "Enter"] } : { send: [command, "Enter"], newLine: ["Enter"] };
+}
+
 /** Says whether a key goes to a field someone is typing in. */
 export function typing(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false;

@@ -9,7 +9,7 @@ export type Density = (typeof DENSITIES)[number];
 export const SEND_KEYS = ["enter", "command-enter"] as const;
 export type SendKey = (typeof SEND_KEYS)[number];
 
-/** The key `public/theme.js` does not read; the theme has its own, read before the first paint. */
+/** The theme has a key of its own, which is read before the first paint. */
 const KEY = "parlour.settings";
 
 interface Kept {
