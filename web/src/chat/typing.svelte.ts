@@ -5,6 +5,9 @@ import type { Message, Sender } from "../api/types";
 /** Who writes says so again this often; the server lets it count for a little longer. */
 const AGAIN_MS = 4_000;
 
+/** Within this time what one said oneself has come back. */
+const ECHO_MS = 1_500;
+
 /** Who is writing in which conversation, and saying so oneself. */
 export class Writers {
   readonly #writing = new SvelteMap<string, SvelteMap<string, Sender>>();
@@ -33,7 +36,7 @@ export class Writers {
 
   heard({ session_id, sender, active, ttl_ms }: Typing): void {
     // One's own word comes back as well; only from another device is it news.
-    if (sender.id === this.user && this.now() - (this.#told.get(session_id) ?? -Infinity) < ttl_ms) return;
+    if (sender.id === this.user && this.now() - (this.#told.get(session_id) ?? -Infinity) < ECHO_MS) return;
     const key = `${session_id}/${sender.id}`;
     clearTimeout(this.#timers.get(key));
     if (!active) return this.#stopped(session_id, sender.id);

@@ -1,4 +1,3 @@
-import { SvelteMap } from "svelte/reactivity";
 import type { FileInfo } from "../api/action";
 import { reason } from "../api/rest";
 import { keep } from "../live/storage";
@@ -31,8 +30,6 @@ export class Uploads {
   list = $state.raw<Upload[]>([]);
   /** Why some of what was chosen last is not in the list. */
   fault = $state<string | null>(null);
-  readonly sending = $derived(this.list.some(({ state }) => state === "sending"));
-  readonly failed = $derived(this.list.some(({ state }) => state === "failed"));
 
   #made = 0;
   readonly #chosen = new Map<string, File>();
@@ -44,6 +41,14 @@ export class Uploads {
     private readonly send: (file: File, progress: (share: number) => void) => Sending = upload,
   ) {
     this.list = kept(storage.getItem(key)).map((file) => this.#entry(file.name, file.size, { state: "ready", share: 1, file }));
+  }
+
+  get sending(): boolean {
+    return this.list.some(({ state }) => state === "sending");
+  }
+
+  get failed(): boolean {
+    return this.list.some(({ state }) => state === "failed");
   }
 
   add(files: Iterable<File>): void {
@@ -130,7 +135,7 @@ export class Uploads {
 
 /** The files of every message that is being written on this page, by where it is written. */
 export class Attaching {
-  readonly #places = new SvelteMap<string, Uploads>();
+  readonly #places = new Map<string, Uploads>();
   readonly #prefix: string;
 
   constructor(

@@ -5,7 +5,8 @@ export function attention(tell: (on: boolean) => void): Attachment<HTMLElement> 
   return (element) => {
     let over = false;
     let within = false;
-    const say = (): void => tell(over || within);
+    // Told afterwards: the focus also moves while the page is being drawn, when nothing else may change.
+    const say = (): void => queueMicrotask(() => tell(over || within));
     const entered = (event: PointerEvent): void => {
       if (event.pointerType !== "mouse") return;
       over = true;
