@@ -1,4 +1,4 @@
-// What makes a chat one to live in: words changed and taken back, threads, finding things again, settings, files.
+// What makes a chat one to live in: words changed and taken back, threads, finding things again, settings.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";

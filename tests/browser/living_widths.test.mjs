@@ -45,7 +45,7 @@ for (const colorScheme of ["light", "dark"]) {
       };
       await tab.goto(place);
       await row("Hello Ann", tab).waitFor();
-      await row("Hello Ann", tab).click();
+      await row("Hello Ann", tab).getByText("good to see you").click();
       await row("Hello Ann", tab).getByRole("toolbar").waitFor();
       await check("living-tools");
       await row("Hello Ann", tab).getByRole("button", { name: "Reply in a thread" }).click();

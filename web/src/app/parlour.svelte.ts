@@ -6,6 +6,7 @@ import { reason, RequestError, Rest } from "../api/rest";
 import type { Bot, BotDetail, Login, Message } from "../api/types";
 import type { Conversation } from "../chat/conversation.svelte";
 import { Conversations, notFound } from "../chat/conversations.svelte";
+import { Present } from "../chat/presence.svelte";
 import { ReadMarks } from "../chat/read_marks";
 import { Writers } from "../chat/typing.svelte";
 import { Drafts } from "../compose/drafts";
@@ -34,6 +35,7 @@ export interface House {
   desk: Desk;
   writers: Writers;
   attaching: Attaching;
+  present: Present;
 }
 
 export type Phase = "starting" | "ready" | "signed_out" | "unreachable";
@@ -148,6 +150,7 @@ export class Parlour {
     const marks = new ReadMarks(login.user_id, this.storage, (session, seq) =>
       send({ type: "read", session_id: session, read_seq: seq }),
     );
+    const present = new Present();
     const writers = new Writers(login.user_id, send);
     const notifier = new Notifier(
       login.user,
@@ -178,11 +181,13 @@ export class Parlour {
         if (frame.type === "ack") outbox.acked(frame);
         else if (frame.type === "error") outbox.refused(frame);
         else if (frame.type === "activity") conversations.noticed(frame.session_id, frame.head_seq);
+        else if (frame.type === "presence") present.heard(frame);
         else if (frame.type === "typing") writers.heard(frame);
         else if (frame.type === "read") conversations.readElsewhere(frame.session_id, frame.read_seq);
       },
       lost: (code) => {
         streams.lost();
+        present.lost();
         outbox.lost(code);
       },
       signedOut: () => this.#signedOut(),
@@ -193,7 +198,7 @@ export class Parlour {
     const drafts = new Drafts(login.user_id, this.storage);
     const desk = new Desk(outbox, new FormDrafts(login.user_id, this.storage));
     const attaching = new Attaching(login.user_id, this.storage);
-    this.house = { login, conversations, outbox, connection, drafts, desk, writers, attaching };
+    this.house = { login, conversations, outbox, connection, drafts, desk, writers, attaching, present };
     this.phase = "ready";
 
     connection.start();

@@ -1,6 +1,13 @@
 import { RequestError } from "../api/rest";
 import type { FileInfo } from "../api/action";
-import type { WireError } from "../api/types";
+import { size } from "../ui/size";
+
+/** Why a file was not taken; what is counted is in bytes. */
+interface Refused {
+  code: string;
+  message: string;
+  details?: { max_size?: number; left?: number } | null;
+}
 
 /** A file on its way to the server. */
 export interface Sending {
@@ -20,7 +27,7 @@ export function upload(file: File, progress: (share: number) => void): Sending {
     };
     request.onload = () => {
       const answer = read(request.responseText);
-      if (request.status === 201 && answer?.file) resolve(answer.file);
+      if (request.status < 300 && answer?.file) resolve(answer.file);
       else reject(refusal(request.status, answer?.error));
     };
     request.onerror = () => reject(new RequestError(0, "LOST", "The connection broke off."));
@@ -34,22 +41,25 @@ export function upload(file: File, progress: (share: number) => void): Sending {
   return { done, stop: () => request.abort() };
 }
 
-function read(text: string): { file?: FileInfo; error?: WireError } | null {
+function read(text: string): { file?: FileInfo; error?: Refused } | null {
   try {
-    return JSON.parse(text) as { file?: FileInfo; error?: WireError };
+    return JSON.parse(text) as { file?: FileInfo; error?: Refused };
   } catch {
     return null;
   }
 }
 
-/** What the server said, or what its status means where a proxy answered in its place. */
-function refusal(status: number, error: WireError | undefined): RequestError {
-  if (error?.message) return new RequestError(status, error.code, error.message);
-  const words =
-    status === 413
-      ? "It is larger than this server takes."
-      : status === 507
-        ? "There is no room left for it."
-        : `The server answered ${status}.`;
-  return new RequestError(status, "HTTP", words);
+/** What the server said, with sizes as people say them, or what its status means where a proxy answered instead. */
+export function refusal(status: number, error?: Refused): RequestError {
+  return new RequestError(status, error?.code ?? "HTTP", words(status, error));
+}
+
+function words(status: number, error?: Refused): string {
+  const { max_size, left } = error?.details ?? {};
+  if (error?.code === "FILE_TOO_LARGE" && max_size !== undefined) return `A file may have at most ${size(max_size)}.`;
+  if (error?.code === "QUOTA_EXCEEDED" && left !== undefined) {
+    return `You have room for ${size(left)} more. Take back messages with files to make room.`;
+  }
+  if (error?.message) return error.message;
+  return status === 413 ? "It is larger than this server takes." : `The server answered ${status}.`;
 }

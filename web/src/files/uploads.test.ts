@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { FileInfo } from "../api/action";
 import { RequestError } from "../api/rest";
-import type { Sending } from "./upload";
+import { refusal, type Sending } from "./upload";
 import { MOST, Uploads } from "./uploads.svelte";
 
 interface Asked {
@@ -93,5 +93,17 @@ describe("Uploads", () => {
     uploads.add(Array.from({ length: MOST + 1 }, (_, index) => file(String(index))));
     expect(uploads.list).toHaveLength(MOST);
     expect(uploads.fault).toContain(String(MOST));
+  });
+});
+
+describe("a refusal", () => {
+  it.each([
+    [413, { code: "FILE_TOO_LARGE", message: "m", details: { max_size: 25_000_000 } }, "A file may have at most 25 MB."],
+    [413, { code: "QUOTA_EXCEEDED", message: "m", details: { left: 1200 } }, "You have room for 1.2 kB more. Take back messages with files to make room."],
+    [403, { code: "FORBIDDEN", message: "you may not send files" }, "you may not send files"],
+    [413, undefined, "It is larger than this server takes."],
+    [502, undefined, "The server answered 502."],
+  ])("%i %o says %j", (status, error, words) => {
+    expect(refusal(status, error).message).toBe(words);
   });
 });
