@@ -77,6 +77,12 @@ test("one's own words are changed in place, by mouse and by keyboard", async () 
   await edit.press("Escape");
   await row("said otherwise").waitFor();
 
+  await person.context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: url });
+  await row("Hello World").hover();
+  await row("Hello World").getByRole("button", { name: "Copy text" }).click();
+  await row("Hello World").getByText("Copied").waitFor({ state: "attached" });
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), "Hello World");
+
   // Up in the empty field still brings back what was said, in the words that count.
   await field().focus();
   await page.keyboard.press("ArrowUp");

@@ -2,7 +2,7 @@ import type { Message } from "../api/types";
 
 /** A message as text that can be pasted elsewhere: its title and words, then its parts. */
 export function textOf(message: Message): string {
-  const parts = (message.parts ?? []).map((part) => partText(part as unknown as Record<string, unknown>));
+  const parts = (message.parts ?? []).map((part) => partText({ ...part }));
   return [message.title ?? "", message.content, ...parts].filter((text) => text !== "").join("\n\n");
 }
 
@@ -19,6 +19,10 @@ function partText(part: Record<string, unknown>): string {
         .join("\n");
     case "context":
       return rowsOf(part["texts"]).join(" · ");
+    case "collapsible":
+      return `${String(part["title"])}\n${String(part["text"])}`;
+    case "progress":
+      return `${String(part["label"])}: ${String(part["step"])} of ${String(part["total"])}`;
     case "image":
       return String(part["alt"] ?? part["url"] ?? "");
     default:
