@@ -68,6 +68,11 @@ pub fn rfc3339(at: Millis) -> String {
     }
 }
 
+/// Unix time in milliseconds of a moment in RFC 3339, with any offset; `None` for any other text.
+pub fn moment(text: &str) -> Option<Millis> {
+    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +83,8 @@ mod tests {
         clock.advance(1_500);
         assert_eq!(clock.now(), 1_700_000_001_500);
         assert_eq!(rfc3339(clock.now()), "2023-11-14T22:13:21.500Z");
+        assert_eq!(moment("2023-11-14T23:13:21.5+01:00"), Some(clock.now()));
+        assert_eq!(moment("2023-11-14"), None);
     }
 
     #[tokio::test]

@@ -20,8 +20,10 @@ use super::extract::Query;
 use super::session::within;
 use super::ws::Watch;
 use crate::bus::{Inbox, Live, Subscription};
+use crate::clock::moment;
 use crate::identity::Caller;
 use crate::identity::permission::Verb;
+use crate::model::conversation::Millis;
 use crate::model::event::Stream;
 use crate::model::{Error, Kind, Result};
 use crate::store::Store;
@@ -44,6 +46,8 @@ pub(super) struct EventsQuery {
     after: Option<i64>,
     /// Instead of `after`: the newest events with a lower `seq`.
     before: Option<i64>,
+    /// Instead of `after`: only events from this moment on, oldest first; RFC 3339, like `2026-01-31T00:00:00+01:00`.
+    at: Option<String>,
     /// How many at most, 1 to 500.
     #[serde(default = "hundred")]
     limit: i64,
@@ -91,19 +95,24 @@ pub(super) async fn read(
     for (name, value) in [("after", query.after), ("before", query.before)] {
         within(name, value.unwrap_or_default(), 0, i64::MAX)?;
     }
-    if query.after.is_some() && query.before.is_some() {
-        return Err(Error::invalid("give after or before, not both").into());
+    if usize::from(query.after.is_some()) + usize::from(query.before.is_some()) + usize::from(query.at.is_some()) > 1 {
+        return Err(Error::invalid("give one of after, before and at").into());
     }
+    let at = query.at.as_deref().map(at_or_after).transpose()?;
     let conversation = api.hub.conversation(&caller.principal, &id, Verb::View).await?;
     let stream = Stream::conversation(&conversation.id);
+    let store = api.engine.store();
+    let after = match at {
+        Some(at) => Some(store.place_at(&stream, at).await?),
+        None => query.after,
+    };
     let streaming = headers.get(header::ACCEPT).is_some_and(|accept| {
         accept.to_str().is_ok_and(|accept| accept.split(',').any(|kind| kind.trim().starts_with("text/event-stream")))
     });
     if streaming {
-        let after = last_event_id(&headers)?.or(query.after).unwrap_or_default();
+        let after = last_event_id(&headers)?.or(after).unwrap_or_default();
         return Ok(server_sent(&api, caller, &stream, after));
     }
-    let store = api.engine.store();
     let page = match query.before {
         Some(before) => {
             let page = store.events_before(&stream, before, limit).await?;
@@ -116,7 +125,7 @@ pub(super) async fn read(
             }
         }
         None => {
-            let after = query.after.unwrap_or_default();
+            let after = after.unwrap_or_default();
             let mut follower = Follower::new(store.clone(), &stream, after);
             let wait = Duration::from_secs(u64::try_from(wait).unwrap_or_default());
             let frames = follower.next(limit, wait, api.tasks.stop_token()).await?;
@@ -140,6 +149,13 @@ fn page_of(store: &Store, stream: &Stream, frames: &[(i64, Bytes)], head: i64, n
         events: frames.iter().map(|(_, bytes)| frame(bytes)).collect::<Result<_>>()?,
         next_after,
         has_more: None,
+    })
+}
+
+fn at_or_after(text: &str) -> Result<Millis> {
+    moment(text).ok_or_else(|| {
+        let error = Error::invalid("at is a moment as RFC 3339 writes it, like 2026-01-31T00:00:00Z");
+        error.details(serde_json::json!({ "field": "at" }))
     })
 }
 

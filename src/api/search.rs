@@ -17,6 +17,8 @@ use crate::model::message::Sender;
 pub(super) struct SearchQuery {
     /// Any part of what was said, 1 to 200 characters; upper and lower case are the same.
     q: String,
+    /// Only in this session.
+    session_id: Option<String>,
     /// How many at most, 1 to 100.
     #[serde(default = "twenty")]
     limit: i64,
@@ -72,7 +74,7 @@ pub(super) async fn find(
 ) -> ApiResult<Answer<SearchPage>> {
     let limit = usize::try_from(within("limit", query.limit, 1, 100)?).unwrap_or_default();
     let after = query.before.as_deref().map(cursor).transpose()?.map(|(at, id)| (at, id.to_owned()));
-    let found = api.hub.search(&caller.principal, &query.q, after, limit).await?;
+    let found = api.hub.search(&caller.principal, query.session_id.as_deref(), &query.q, after, limit).await?;
     let next = found.next.map(|(at, id)| format!("{at}.{id}"));
     Ok(Answer(SearchPage { results: found.hits.into_iter().map(result).collect(), next }))
 }

@@ -34,10 +34,11 @@ pub struct Hits {
 }
 
 impl Hub {
-    /// Looks through the caller's own conversations.
+    /// Looks through the caller's own conversations, or through one of them.
     pub async fn search(
         &self,
         principal: &Principal,
+        conversation: Option<&str>,
         text: &str,
         after: Option<(Millis, String)>,
         limit: usize,
@@ -52,7 +53,7 @@ impl Hub {
         let mut place = after;
         for _ in 0..BATCHES {
             let after = place.as_ref().map(|(at, id)| (*at, id.as_str()));
-            let candidates = self.store().messages_holding(&principal.id, &word, after, BATCH).await?;
+            let candidates = self.store().messages_holding(&principal.id, conversation, &word, after, BATCH).await?;
             let is_last = candidates.len() < usize::try_from(BATCH).unwrap_or_default();
             for candidate in candidates {
                 if hits.len() == limit {

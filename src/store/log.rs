@@ -7,6 +7,7 @@ use super::Store;
 use super::query::{composed, placeholders, query};
 use super::transaction::{Transaction, Work, failed};
 use crate::bus::Frame;
+use crate::model::conversation::Millis;
 use crate::model::event::{Event, NewEvent, Stream, frame};
 use crate::model::{Error, Result};
 
@@ -182,6 +183,16 @@ impl Store {
         let head = query("SELECT head FROM streams WHERE stream = $1").bind(stream.as_str());
         let row = head.optional(&mut reader.connection()).await.map_err(failed)?;
         row.map_or(Ok(0), |row| row.get(0).map_err(failed))
+    }
+
+    /// The `seq` after which the events begin that were written at `at` or later; the head when there are none.
+    pub async fn place_at(&self, stream: &Stream, at: Millis) -> Result<i64> {
+        // The head is read first: what comes in between was written later than was asked.
+        let head = self.head(stream).await?;
+        let mut reader = self.reader().await?;
+        let first = query("SELECT seq FROM events WHERE stream = $1 AND created_at >= $2 ORDER BY seq LIMIT 1");
+        let first = first.bind(stream.as_str()).bind(at).optional(&mut reader.connection()).await.map_err(failed)?;
+        first.map_or(Ok(head), |row| row.get::<i64>(0).map(|seq| seq - 1).map_err(failed))
     }
 
     /// Up to `limit` events after `after`, oldest first.

@@ -21,12 +21,13 @@ pub struct Candidate {
 }
 
 impl Store {
-    /// Messages in a principal's own conversations whose event holds `word`, newest first, after the place
-    /// `(created_at, message_id)`. `word` is lower-case ASCII letters and digits; empty admits every message. The event
+    /// Messages in a principal's own conversations, or in one of them, whose event holds `word`, newest first, after the
+    /// place `(created_at, message_id)`. `word` is lower-case ASCII letters and digits; empty admits every message. The event
     /// holds more than what was said, so the caller looks again.
     pub async fn messages_holding(
         &self,
         owner: &str,
+        conversation_id: Option<&str>,
         word: &str,
         after: Option<(Millis, &str)>,
         limit: i64,
@@ -34,13 +35,14 @@ impl Store {
         let mut reader = self.reader().await?;
         let text = format!(
             "SELECT {COLUMNS}, e.seq, e.created_at, e.payload FROM (SELECT * FROM conversations WHERE owner = $1 \
-             ORDER BY updated_at DESC, id DESC LIMIT {CONVERSATIONS}) c JOIN events e ON e.stream = 'conv:' || c.id \
+             AND ($6 = '' OR id = $6) ORDER BY updated_at DESC, id DESC LIMIT {CONVERSATIONS}) c JOIN events e ON e.stream = 'conv:' || c.id \
              WHERE e.kind = 'message' AND lower(e.payload) LIKE $2 \
              AND (e.created_at < $3 OR (e.created_at = $3 AND e.id < $4)) \
              ORDER BY e.created_at DESC, e.id DESC LIMIT $5"
         );
         let (before, before_id) = after.unwrap_or((i64::MAX, ""));
         let find = composed(text).bind(owner).bind(format!("%{word}%")).bind(before).bind(before_id).bind(limit);
+        let find = find.bind(conversation_id.unwrap_or_default());
         let rows = find.all(&mut reader.connection()).await.map_err(failed)?;
         let candidate = |row: &super::query::Row| {
             let payload: String = row.get(10).map_err(failed)?;

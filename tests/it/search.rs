@@ -57,6 +57,10 @@ async fn what_was_said_is_found_by_any_part_of_it(server: Arc<Server>) {
     let hit = page["results"].as_array().unwrap().iter().find(|hit| hit["sender"]["kind"] == "user").unwrap();
     assert_eq!((hit["session_id"].as_str(), hit["bot_id"].as_str()), (Some(&*first), Some("hello")));
     assert_eq!((hit["seq"].as_i64(), hit["status"].as_str()), (Some(3), Some("active")));
+    let found_in =
+        async |session: &str, query: &str| texts(&search(&ann, &format!("session_id={session}&q={query}")).await).len();
+    assert!(found_in(&first, "needle").await > 0);
+    assert_eq!((found_in(&second, "needle").await, found_in("no-such", "needle").await), (0, 0));
     let text = hit["text"].as_str().unwrap();
     assert!(text.contains("needle") && text.chars().count() <= 240, "{text}");
     for bad in ["", "q=", "q=%20", &format!("q={}", "x".repeat(201)), "q=x&limit=0", "q=x&limit=101", "q=x&before=y"] {
@@ -109,6 +113,8 @@ async fn only_ones_own_and_only_what_counts_now(server: Arc<Server>) {
     ann.delete(&path).await.expect(200);
     assert_eq!(mine("q=riddle").await, 0);
     // What was said in a conversation that is closed is found as well.
+    let theirs = search(&bob, &format!("q=riddle&session_id={session}")).await;
+    assert_eq!(texts(&theirs), Vec::<&str>::new(), "naming a session opens none");
     let closed = ann.open("hello").await;
     ann.say(&closed, "no-such archive").await;
     ann.delete(&format!("/api/session/{closed}")).await.expect(200);

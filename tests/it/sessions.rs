@@ -13,6 +13,7 @@ on_both_databases!(
     a_conversation_is_one_gapless_log,
     the_same_key_and_content_is_one_message,
     answers_help_when_nothing_fits,
+    events_are_read_from_a_moment_on,
     events_stream_and_resume,
     foreign_sessions_do_not_exist,
     lists_page_and_closed_sessions_leave_them,
@@ -112,6 +113,34 @@ async fn answers_help_when_nothing_fits(server: Arc<Server>) {
     let path = format!("/api/session/{hello}/messages");
     assert_eq!(program.post(&path, &json!({ "content": "  " })).await.error(400), "INVALID_REQUEST");
     assert_eq!(program.post(&path, &json!({ "content": "x".repeat(33_000) })).await.error(413), "MESSAGE_TOO_LARGE");
+}
+
+async fn events_are_read_from_a_moment_on(server: Arc<Server>) {
+    let program = server.program(Role::User).await;
+    let session = program.open("hello").await;
+    let mut moments = Vec::new();
+    for name in ["Ann", "Bob", "Cid"] {
+        moments.push(program.say(&session, &format!("greet {name}")).await["ts"].as_str().unwrap().to_owned());
+        server.clock.advance(86_400_000);
+    }
+    let first = async |at: &str| {
+        let page = program.get(&format!("/api/session/{session}/events?at={at}&limit=1")).await.expect(200);
+        (page["events"][0]["seq"].as_i64(), page["next_after"].as_i64().unwrap(), page["limited"].as_bool().unwrap())
+    };
+    assert_eq!(first("2000-01-01T00:00:00Z").await, (Some(1), 1, true), "from the beginning");
+    for (moment, seq) in moments.iter().zip([1, 3, 5]) {
+        assert_eq!(first(moment).await, (Some(seq), seq, true));
+        let (day, time) = moment.trim_end_matches('Z').split_once('T').unwrap();
+        let hour: u32 = time[..2].parse().unwrap();
+        // The clock of these tests stands in the afternoon.
+        let elsewhere = format!("{day}T{:02}{}%2B02:00", hour + 2, &time[2..]);
+        assert_eq!(first(&elsewhere).await, (Some(seq), seq, true), "the same moment elsewhere");
+    }
+    assert_eq!(first("2999-01-01T00:00:00Z").await, (None, 6, false), "nothing yet");
+    let events = format!("/api/session/{session}/events");
+    for bad in ["at=yesterday", "at=2026-01-31", "at=2026-01-31T00:00:00Z&after=1"] {
+        assert_eq!(program.get(&format!("{events}?{bad}")).await.error(400), "INVALID_REQUEST", "{bad}");
+    }
 }
 
 async fn events_stream_and_resume(server: Arc<Server>) {

@@ -71,6 +71,23 @@ export interface ReadMark {
   read_seq: number;
 }
 
+/** Somebody is writing in a conversation; holds for `ttl_ms` unless it is said again. */
+export interface Typing {
+  type: "typing";
+  session_id: string;
+  sender: Sender;
+  active: boolean;
+  ttl_ms: number;
+}
+
+/** Whether somebody has a page open. */
+export interface Presence {
+  type: "presence";
+  session_id: string;
+  user_id: string;
+  state: "online" | "away" | "offline";
+}
+
 /** A message got other words, or was taken back. */
 export interface MessageChange extends DurableFrame {
   type: "message_update" | "message_delete";
@@ -132,17 +149,23 @@ export type ServerFrame =
   | Bye
   | Activity
   | ReadMark
+  | Typing
+  | Presence
   | { type: "caught_up"; stream: string; seq: number }
   | { type: "pong"; timestamp: number }
   | PassingFrame
   | { type: "event"; event: DurableFrame };
 
+/** Frames that pass by and are sent only on wish. */
+export type Want = "typing" | "presence";
+
 export type ClientFrame =
-  | { type: "message"; id: string; session_id: string; content: string }
+  | { type: "message"; id: string; session_id: string; content: string; reply_to?: string; attachments?: string[] }
   | { type: "action"; id: string; session_id: string; message_id: string; action_id: string; value: ActionValue }
-  | { type: "subscribe"; id: string; stream: string; after: number; epoch?: string; limit: number }
+  | { type: "subscribe"; id: string; stream: string; after: number; epoch?: string; limit: number; want?: Want[] }
   | { type: "unsubscribe"; stream: string }
   | { type: "read"; session_id: string; read_seq: number }
+  | { type: "typing"; session_id: string }
   | { type: "ping"; timestamp: number };
 
 const CONTROL = new Set([
@@ -155,6 +178,8 @@ const CONTROL = new Set([
   "read",
   "chunk",
   "message_partial",
+  "typing",
+  "presence",
   "caught_up",
   "pong",
 ]);

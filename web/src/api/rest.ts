@@ -1,4 +1,4 @@
-import type { Bot, BotDetail, CompletionAnswer, ConversationSummary, EventPage, Login, WireError } from "./types";
+import type { Bot, BotDetail, CompletionAnswer, ConversationSummary, EventPage, HitPage, Login, WireError } from "./types";
 
 /** Why a request was refused, in the server's words. */
 export class RequestError extends Error {
@@ -68,6 +68,36 @@ export class Rest {
     return this.#ask("GET", `/api/session/${encodeURIComponent(session)}/events?${query}`);
   }
 
+  /** The first `limit` events past `after`, oldest first. */
+  eventsAfter(session: string, after: number, limit: number): Promise<EventPage> {
+    const query = new URLSearchParams({ after: String(after), limit: String(limit) });
+    return this.#ask("GET", `/api/session/${encodeURIComponent(session)}/events?${query}`);
+  }
+
+  /** The first event from a moment on, if there is one. */
+  eventAt(session: string, at: Date): Promise<EventPage> {
+    const query = new URLSearchParams({ at: at.toISOString(), limit: "1" });
+    return this.#ask("GET", `/api/session/${encodeURIComponent(session)}/events?${query}`);
+  }
+
+  /** Messages that hold a text, newest first: in all conversations, or in one. */
+  search(text: string, limit: number, signal: AbortSignal, session?: string, before?: string): Promise<HitPage> {
+    const query = new URLSearchParams({ q: text, limit: String(limit) });
+    if (session) query.set("session_id", session);
+    if (before) query.set("before", before);
+    return this.#ask("GET", `/api/session/search?${query}`, undefined, signal);
+  }
+
+  /** Gives one's own message another text. */
+  async edit(session: string, message: string, content: string): Promise<void> {
+    await this.#ask("PATCH", messagePath(session, message), { content });
+  }
+
+  /** Takes one's own message back. */
+  async takeBack(session: string, message: string): Promise<void> {
+    await this.#ask("DELETE", messagePath(session, message));
+  }
+
   /** Where a conversation's log ends. */
   async head(session: string): Promise<EventPage> {
     const query = new URLSearchParams({ after: "0", limit: "1" });
@@ -87,6 +117,10 @@ export class Rest {
     const error = await refusal(response);
     throw new RequestError(response.status, error.code, error.message);
   }
+}
+
+function messagePath(session: string, message: string): string {
+  return `/api/session/${encodeURIComponent(session)}/messages/${encodeURIComponent(message)}`;
 }
 
 async function refusal(response: Response): Promise<WireError> {

@@ -152,6 +152,25 @@ export interface CompletionAnswer {
   understood: Understood | null;
 }
 
+/** A message that holds what was looked for. */
+export interface Hit {
+  session_id: string;
+  bot_id: string;
+  status: "active" | "closed";
+  message_id: string;
+  seq: number;
+  sender: Sender;
+  /** The text around the place. */
+  text: string;
+  ts: string;
+}
+
+export interface HitPage {
+  results: Hit[];
+  /** Where to look on; null at the end. */
+  next: string | null;
+}
+
 /** A page of a stream's log, oldest first. */
 export interface EventPage {
   stream: string;

@@ -3,17 +3,22 @@ import { Desk } from "../act/desk";
 import { FormDrafts } from "../act/form_drafts";
 import type { ClientFrame, ServerFrame } from "../api/frames";
 import { reason, RequestError, Rest } from "../api/rest";
-import type { Bot, BotDetail, Login } from "../api/types";
+import type { Bot, BotDetail, Login, Message } from "../api/types";
 import type { Conversation } from "../chat/conversation.svelte";
 import { Conversations, notFound } from "../chat/conversations.svelte";
+import { Present } from "../chat/presence.svelte";
 import { ReadMarks } from "../chat/read_marks";
+import { Writers } from "../chat/typing.svelte";
 import { Drafts } from "../compose/drafts";
+import { Attaching } from "../files/uploads.svelte";
 import { setServerTime } from "../live/clock";
 import { Connection } from "../live/connection.svelte";
 import { Outbox } from "../live/outbox.svelte";
 import { browserStorage, forget, keep } from "../live/storage";
 import { Streams } from "../live/streams";
+import { Settings } from "../ui/settings.svelte";
 import { Theme } from "../ui/theme.svelte";
+import { Notifier } from "./notifier";
 import { Panels } from "./panels.svelte";
 import { pathOf, readRoute, type Route } from "./route";
 
@@ -28,6 +33,9 @@ export interface House {
   connection: Connection;
   drafts: Drafts;
   desk: Desk;
+  writers: Writers;
+  attaching: Attaching;
+  present: Present;
 }
 
 export type Phase = "starting" | "ready" | "signed_out" | "unreachable";
@@ -49,6 +57,7 @@ export class Parlour {
 
   readonly storage = browserStorage();
   readonly theme = new Theme(this.storage);
+  readonly settings = new Settings(this.storage);
   readonly panels = new Panels(this.storage);
   readonly rest = new Rest(() => this.#signedOut());
   #details = new Map<string, Promise<BotDetail>>();
@@ -81,7 +90,7 @@ export class Parlour {
 
   go(route: Route, replace = false): void {
     const path = pathOf(route);
-    if (path !== location.pathname) history[replace ? "replaceState" : "pushState"](null, "", path);
+    if (path !== location.pathname + location.hash) history[replace ? "replaceState" : "pushState"](null, "", path);
     this.panels.railOpen = false;
     void this.#show(route);
   }
@@ -141,7 +150,25 @@ export class Parlour {
     const marks = new ReadMarks(login.user_id, this.storage, (session, seq) =>
       send({ type: "read", session_id: session, read_seq: seq }),
     );
-    const conversations: Conversations = new Conversations({ user: login.user_id, rest: this.rest, streams, outbox, marks });
+    const present = new Present();
+    const writers = new Writers(login.user_id, send);
+    const notifier = new Notifier(
+      login.user,
+      () => this.settings.notify,
+      (session) => this.go({ name: "conversation", id: session }),
+    );
+    const arrived = (conversation: Conversation, message: Message): void => {
+      writers.said(message);
+      notifier.arrived(conversation, message);
+    };
+    const conversations: Conversations = new Conversations({
+      user: login.user_id,
+      rest: this.rest,
+      streams,
+      outbox,
+      marks,
+      arrived,
+    });
     const connection: Connection = new Connection({
       hello: (hello) => {
         setServerTime(hello.server_time);
@@ -154,10 +181,13 @@ export class Parlour {
         if (frame.type === "ack") outbox.acked(frame);
         else if (frame.type === "error") outbox.refused(frame);
         else if (frame.type === "activity") conversations.noticed(frame.session_id, frame.head_seq);
+        else if (frame.type === "presence") present.heard(frame);
+        else if (frame.type === "typing") writers.heard(frame);
         else if (frame.type === "read") conversations.readElsewhere(frame.session_id, frame.read_seq);
       },
       lost: (code) => {
         streams.lost();
+        present.lost();
         outbox.lost(code);
       },
       signedOut: () => this.#signedOut(),
@@ -167,7 +197,8 @@ export class Parlour {
     streams.follow(`user:${login.user_id}`, 0, conversations, 1);
     const drafts = new Drafts(login.user_id, this.storage);
     const desk = new Desk(outbox, new FormDrafts(login.user_id, this.storage));
-    this.house = { login, conversations, outbox, connection, drafts, desk };
+    const attaching = new Attaching(login.user_id, this.storage);
+    this.house = { login, conversations, outbox, connection, drafts, desk, writers, attaching, present };
     this.phase = "ready";
 
     connection.start();
@@ -178,7 +209,7 @@ export class Parlour {
   }
 
   #listen(marks: ReadMarks, conversations: Conversations): void {
-    window.addEventListener("popstate", () => void this.#show(readRoute(location.pathname)));
+    window.addEventListener("popstate", () => void this.#show(readRoute(location.pathname, location.hash)));
     window.addEventListener("storage", (event) => {
       const mark = marks.fromElsewhere(event);
       if (mark) conversations.readElsewhere(mark.session, mark.seq);
@@ -190,7 +221,7 @@ export class Parlour {
 
   /** The bare address goes on with what was open last, if that is still open. */
   async #begin(): Promise<void> {
-    const route = readRoute(location.pathname);
+    const route = readRoute(location.pathname, location.hash);
     const last = route.name === "home" ? this.storage.getItem(this.#lastKey()) : null;
     if (last === null) return this.#show(route);
     const there: Route = { name: "conversation", id: last };
@@ -214,10 +245,21 @@ export class Parlour {
       this.storage.removeItem(this.#lastKey());
       return;
     }
-    if (this.current?.id === route.id) return;
-    const known = house.conversations.find(route.id);
-    if (known) this.#enter(known);
-    else await this.#enterLink(house, route.id);
+    if (this.current?.id !== route.id) {
+      const known = house.conversations.find(route.id);
+      if (known) this.#enter(known);
+      else await this.#enterLink(house, route.id);
+    }
+    if (route.at !== undefined && this.route === route) await this.#goTo(route.at);
+  }
+
+  /** Shows a place of the open conversation's log. */
+  async #goTo(seq: number): Promise<void> {
+    try {
+      await this.current?.goTo(seq);
+    } catch (error) {
+      this.notice = reason(error);
+    }
   }
 
   async #enterLink(house: House, id: string): Promise<void> {
@@ -233,7 +275,11 @@ export class Parlour {
   }
 
   #enter(conversation: Conversation): void {
-    if (this.current) this.current.newAfter = null;
+    if (this.current) {
+      this.current.newAfter = null;
+      this.current.leavePast();
+    }
+    if (this.panels.side?.name === "thread") this.panels.side = null;
     this.current = conversation;
     keep(this.storage, this.#lastKey(), conversation.id);
     void conversation.load();

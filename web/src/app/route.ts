@@ -1,16 +1,19 @@
-/** Where in the page someone is. */
-export type Route = { name: "home" } | { name: "conversation"; id: string };
+/** Where in the page someone is; `at` is a place of the conversation's log. */
+export type Route = { name: "home" } | { name: "conversation"; id: string; at?: number };
 
-export function readRoute(path: string): Route {
+/** Reads an address: its path, and the place after `#`. */
+export function readRoute(path: string, hash = ""): Route {
   const [, id] = /^\/c\/([^/]+)\/?$/.exec(path) ?? [];
   if (id === undefined) return { name: "home" };
+  const [, place] = /^#(\d{1,15})$/.exec(hash) ?? [];
   try {
-    return { name: "conversation", id: decodeURIComponent(id) };
+    return { name: "conversation", id: decodeURIComponent(id), ...(place ? { at: Number(place) } : {}) };
   } catch {
     return { name: "home" };
   }
 }
 
 export function pathOf(route: Route): string {
-  return route.name === "home" ? "/" : `/c/${encodeURIComponent(route.id)}`;
+  if (route.name === "home") return "/";
+  return `/c/${encodeURIComponent(route.id)}${route.at === undefined ? "" : `#${route.at}`}`;
 }

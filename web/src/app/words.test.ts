@@ -1,11 +1,12 @@
 import { describe, expect, it } from "vitest";
-import type { Bot } from "../api/types";
+import type { Bot, Message } from "../api/types";
 import { readFrame } from "../api/frames";
 import type { Conversation } from "../chat/conversation.svelte";
 import { examplesOf } from "../home/examples";
 import { groups } from "../rail/groups";
 import { plain } from "../rail/plain";
 import { ago, day } from "../ui/time";
+import { concerns } from "./notifier";
 import { places } from "./places";
 import { pathOf, readRoute } from "./route";
 
@@ -22,6 +23,9 @@ describe("routes", () => {
     for (const id of ["abc", "a/b", "ü"]) {
       expect(readRoute(pathOf({ name: "conversation", id }))).toEqual({ name: "conversation", id });
     }
+    expect(pathOf({ name: "conversation", id: "a", at: 12 })).toBe("/c/a#12");
+    expect(readRoute("/c/a", "#12")).toEqual({ name: "conversation", id: "a", at: 12 });
+    expect(readRoute("/c/a", "#m12")).toEqual({ name: "conversation", id: "a" });
     expect(readRoute("/")).toEqual({ name: "home" });
     expect(readRoute("/c/%E0%A4%A")).toEqual({ name: "home" });
     expect(readRoute("/elsewhere")).toEqual({ name: "home" });
@@ -98,5 +102,29 @@ describe("places", () => {
     expect(keys("")).toEqual(["conversation/2", "conversation/1", "bot/hello", "bot/ops"]);
     expect(keys("op dep")).toEqual(["conversation/1"]);
     expect(keys("orld")).toEqual([]);
+  });
+});
+
+describe("notices", () => {
+  const me = { id: "me", name: "Ann Lee", roles: [] };
+  const said = (change: Partial<Message>): Message =>
+    ({ sender: { kind: "bot", id: "ops", name: "Ops" }, content: "", ...change }) as Message;
+  const mine = (id: string): boolean => id === "mine";
+
+  it("are of what concerns the person, by their own wish", () => {
+    const answer = said({ reply_to: "mine" });
+    const other = said({ reply_to: "other", content: "@ann leeward" });
+    expect(concerns(answer, me, mine, "answers")).toBe(true);
+    expect(concerns(other, me, mine, "answers")).toBe(false);
+    expect(concerns(other, me, mine, "all")).toBe(true);
+    expect(concerns(said({ content: "hi @Ann Lee, look" }), me, mine, "answers")).toBe(true);
+    expect(concerns(said({ form: { state: "open" } } as Partial<Message>), me, mine, "answers")).toBe(true);
+    expect(concerns(said({ form: { state: "submitted" } } as Partial<Message>), me, mine, "answers")).toBe(false);
+    expect(concerns(answer, me, mine, "off")).toBe(false);
+  });
+
+  it("are never of one's own words", () => {
+    const own = said({ sender: { kind: "user", id: "me", name: "Ann Lee" }, reply_to: "mine" });
+    expect(concerns(own, me, mine, "all")).toBe(false);
   });
 });

@@ -11,8 +11,10 @@ import type { ConversationSummary, DurableFrame, Message, Sender, WireError } fr
 import { Batch } from "../live/batch";
 import type { Outbox } from "../live/outbox.svelte";
 import type { Follower, Streams } from "../live/streams";
+import { Past, type Stretch } from "./past.svelte";
 import type { ReadMarks } from "./read_marks";
 import { StreamedReplies, type StreamedReply } from "./streamed";
+import { Threads } from "./threads";
 
 const PAGE = 80;
 const LAST_LINE_CHARACTERS = 120;
@@ -26,6 +28,8 @@ export interface Surroundings {
   streams: Streams;
   outbox: Outbox;
   marks: ReadMarks;
+  /** Hears of every message as it arrives, not of those that are read back. */
+  arrived: (conversation: Conversation, message: Message) => void;
 }
 
 export interface LastLine {
@@ -39,7 +43,7 @@ export interface LastLine {
  * One conversation: a gapless window of its log that ends at the newest event, and grows to the
  * past as someone scrolls up.
  */
-export class Conversation implements Follower {
+export class Conversation implements Follower, Stretch {
   readonly id: string;
   readonly stream: string;
   botId = $state("");
@@ -65,6 +69,13 @@ export class Conversation implements Follower {
   loaded = $state(false);
   loadingOlder = $state(false);
   loadFault = $state<string | null>(null);
+  /** A stretch further back that is looked at instead of the window. */
+  past = $state.raw<Past | null>(null);
+  /** The place of the log that someone wants to see, until the log shows it. */
+  target = $state.raw<{ seq: number } | null>(null);
+  /** What is looked at: the past someone went to, or the window. */
+  readonly shown: Stretch = $derived(this.past ?? this);
+  readonly threads = $derived(new Threads(this.past ? [...this.past.messages, ...this.messages] : this.messages));
   readonly hasOlder = $derived(this.first > 1);
   readonly unread = $derived(Math.max(0, this.head - this.readSeq));
 
@@ -154,6 +165,49 @@ export class Conversation implements Follower {
     }
   }
 
+  /**
+   * Shows a place of the log. What lies between it and the window is not fetched, unless one page
+   * reaches the window.
+   */
+  async goTo(seq: number): Promise<void> {
+    if (this.loaded && seq >= this.first) {
+      this.past = null;
+      this.target = { seq };
+      return;
+    }
+    const page = await this.around.rest.eventsBefore(this.id, seq + PAGE / 2, PAGE);
+    if (page.events.length === 0) return;
+    this.#join(new Past(this.id, this.around.rest, page.events, (past) => this.#join(past)));
+    this.target = { seq };
+  }
+
+  /** Goes to what was said first on or after a moment; false when nothing was. */
+  async goToDay(at: Date): Promise<boolean> {
+    const [event] = (await this.around.rest.eventAt(this.id, at)).events;
+    if (event) await this.goTo(event.seq);
+    return event !== undefined;
+  }
+
+  /** Reads back until a message is here; false when it is in none of the log. */
+  async find(message: string): Promise<boolean> {
+    while (!this.threads.message(message) && this.hasOlder && !this.loadFault) await this.loadOlder();
+    return this.threads.message(message) !== undefined;
+  }
+
+  /** Back from the past to what is said now. */
+  leavePast(): void {
+    this.past = null;
+    this.target = null;
+  }
+
+  /** Puts another version of a message in the place of the one that is shown. */
+  replace(id: string, change: (message: Message) => Message): void {
+    const changed = (messages: Message[]): Message[] =>
+      messages.map((message) => (message.message_id === id ? change(message) : message));
+    this.messages = changed(this.messages);
+    if (this.past) this.past.messages = changed(this.past.messages);
+  }
+
   /** Says whether this place of the log is on the page. */
   holds(seq: number): boolean {
     return seq >= this.first && seq <= this.#end;
@@ -162,8 +216,7 @@ export class Conversation implements Follower {
   /** Everything up to the end has been looked at. */
   markRead(): void {
     if (this.readSeq >= this.head) return;
-    this.readSeq = this.head;
-    this.around.marks.mark(this.id, this.readSeq);
+    this.#readTo(this.head);
   }
 
   /** Another tab looked at it. */
@@ -180,6 +233,7 @@ export class Conversation implements Follower {
     this.#arriving.clear();
     this.messages = [];
     this.taken = [];
+    this.past = null;
     this.first = first;
     this.#end = first - 1;
   }
@@ -227,17 +281,33 @@ export class Conversation implements Follower {
     if (!last) return;
     this.lastLine = lineOf(this.messages.at(-1) ?? last);
     this.activeAt = Math.max(this.activeAt, Date.parse(last.ts));
+    for (const message of arrived) this.around.arrived(this, message);
   }
 
   #delivered(event: DurableFrame): void {
     if (isMessage(event) || isActionTaken(event)) this.around.outbox.delivered(event);
   }
 
+  /** Looks at a stretch of the past, or takes it into the window when it reaches that. */
+  #join(past: Past): void {
+    const begins = this.first;
+    if (past.end < begins - 1) {
+      this.past = past;
+      return;
+    }
+    // A page that was asked for before would be laid over this one.
+    this.#generation += 1;
+    this.messages = [...past.messages.filter(({ seq }) => seq < begins), ...this.messages];
+    this.taken = [...past.taken.filter(({ seq }) => seq < begins), ...this.taken];
+    this.first = Math.min(past.first, begins);
+    this.loaded = true;
+    this.past = null;
+  }
+
   /** A replayed message already is as it is now; one on the page becomes so here. */
   #change({ message_id, content, edited_at, deleted_at, post }: MessageChange): void {
     const words = { content: content ?? "", edited_at: edited_at ?? null, deleted_at: deleted_at ?? null };
-    this.messages = this.messages.map((message) => {
-      if (message.message_id !== message_id) return message;
+    this.replace(message_id, (message) => {
       const { type, stream, seq } = message;
       const changed: Message = post ? { ...post, type, stream, seq } : { ...message, ...words };
       if (this.lastLine?.seq === seq) this.lastLine = lineOf(changed);
@@ -246,10 +316,17 @@ export class Conversation implements Follower {
     this.around.outbox.settled(message_id);
   }
 
+  #readTo(seq: number): void {
+    this.readSeq = seq;
+    this.around.marks.mark(this.id, seq);
+  }
+
   /** Own words say that all before was seen; other words in a hidden page are new to its reader. */
   #mark({ sender, seq }: Message): void {
-    if (sender.kind === "user" && sender.id === this.around.user) this.newAfter = null;
-    else if (this.newAfter === null && document.visibilityState === "hidden") this.newAfter = seq - 1;
+    if (sender.kind === "user" && sender.id === this.around.user) {
+      this.newAfter = null;
+      if (seq > this.readSeq) this.#readTo(seq);
+    } else if (this.newAfter === null && document.visibilityState === "hidden") this.newAfter = seq - 1;
   }
 }
 

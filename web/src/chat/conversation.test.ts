@@ -69,6 +69,7 @@ describe("Conversation", () => {
         settled: (id: string) => settled.push(id),
       } as unknown as Outbox,
       marks,
+      arrived: () => undefined,
     });
   }
 

@@ -3,6 +3,7 @@ import type { Message } from "../api/types";
 import type { Outgoing } from "../live/outbox.svelte";
 import type { ActionTaken } from "../api/frames";
 import { rows, type Around, type Row } from "./rows";
+import { Threads } from "./threads";
 
 const ME = { id: "u1", name: "Ada" };
 const NOON = new Date(2026, 2, 5, 12, 0, 0).getTime();
@@ -83,6 +84,23 @@ describe("rows", () => {
     expect(shape(lines)).toEqual(["day", "head", "tail"]);
     const [, , whole] = rows([message(1, "hello", NOON), message(2, "hello", NOON)], NONE, ME, null);
     expect(lines[2]?.key).not.toBe(whole?.key);
+  });
+
+  it("shows what was said in a thread as one line where it was said", () => {
+    const list = [
+      message(1, "u1", NOON),
+      message(2, "hello", NOON, { reply_to: "m1" }),
+      message(3, "u1", NOON, { reply_to: "m2" }),
+      message(4, "hello", NOON, { reply_to: "m3" }),
+      message(5, "u1", NOON),
+      message(6, "u1", NOON, { reply_to: "m2" }),
+    ];
+    const entry: Outgoing = { id: "c9", session_id: "s", content: "x", reply_to: "m2", at: NOON, state: "pending" };
+    const all = rows(list, { ...NONE, outgoing: [entry] }, ME, null, new Threads(list));
+    expect(shape(all)).toEqual(["day", "head", "head", "thread", "head", "thread"]);
+    expect(all[3]).toMatchObject({ root: "m2", messages: [{ seq: 3 }, { seq: 4 }] });
+    const failed: Outgoing = { ...entry, state: "failed" };
+    expect(shape(rows(list, { ...NONE, outgoing: [failed] }, ME, null, new Threads(list))).at(-1)).toBe("head");
   });
 
   it("keeps the key of a message from the moment it is written", () => {

@@ -2,6 +2,7 @@ import type { ActionTaken } from "../api/frames";
 import type { Message } from "../api/types";
 import type { Outgoing } from "../live/outbox.svelte";
 import type { StreamedReply } from "./streamed";
+import type { Threads } from "./threads";
 
 /** One line of the log as it is drawn. */
 export type Row =
@@ -10,6 +11,8 @@ export type Row =
   | { kind: "message"; key: string; message: Message; head: boolean }
   | { kind: "taken"; key: string; taken: ActionTaken }
   | { kind: "streamed"; key: string; reply: StreamedReply; head: boolean }
+  /** What was said in one thread without anything else between. */
+  | { kind: "thread"; key: string; root: string; messages: Message[] }
   | { kind: "outgoing"; key: string; entry: Outgoing; head: boolean };
 
 /** What happens around the messages of a log. */
@@ -28,9 +31,17 @@ export interface Speaker {
 /**
  * Lays messages out: a line per day, the "new" line above the first one past `newAfter`, and a head
  * (speaker and time) on the first message of each run of one speaker within one minute. Actions
- * stand where they were taken; replies being written and messages on their way come last.
+ * stand where they were taken; replies being written and messages on their way come last. What was
+ * said in a thread is one line at its place in the log; a reply on its way is shown in the thread
+ * only, unless it failed.
  */
-export function rows(messages: Message[], around: Around, me: Speaker, newAfter: number | null): Row[] {
+export function rows(
+  messages: Message[],
+  around: Around,
+  me: Speaker,
+  newAfter: number | null,
+  threads: Threads | null = null,
+): Row[] {
   const out: Row[] = [];
   let day = "";
   let speaker = "";
@@ -73,6 +84,17 @@ export function rows(messages: Message[], around: Around, me: Speaker, newAfter:
       }
       out.push({ kind: "new", key: "new" });
     }
+    const root = threads?.root(message) ?? null;
+    if (root !== null) {
+      const last = out.at(-1);
+      if (last?.kind === "thread" && last.root === root && dayOf(at) === day) {
+        last.messages.push(message);
+        continue;
+      }
+      place(at, "");
+      out.push({ kind: "thread", key: `thread-${message.message_id}`, root, messages: [message] });
+      continue;
+    }
     const head = place(at, `${message.sender.kind}/${message.sender.id}`);
     out.push({ kind: "message", key: keyOf(message), message, head });
   }
@@ -83,6 +105,7 @@ export function rows(messages: Message[], around: Around, me: Speaker, newAfter:
     out.push({ kind: "streamed", key: `streamed/${reply.message_id}`, reply, head });
   }
   for (const entry of around.outgoing) {
+    if (threads && entry.reply_to && entry.state !== "failed") continue;
     const head = place(entry.at, `user/${me.id}`);
     out.push({ kind: "outgoing", key: `${me.id}/${entry.id}`, entry, head });
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { cut, earlier, later, latest, MOST, STEP, trimmed, type Span } from "./span";
+import { cut, earlier, later, latest, MOST, near, STEP, trimmed, type Span } from "./span";
 
 function log(count: number): { seq: number }[] {
   // Every third event of the log is not a message.
@@ -62,5 +62,14 @@ describe("span", () => {
   it("has nothing to draw of an empty conversation", () => {
     expect(cut([], latest([]))).toEqual([]);
     expect(cut(log(3), latest([]))).toHaveLength(3);
+  });
+
+  it("shows a place in the middle of a long log with what stands around it", () => {
+    const messages = log(500);
+    const seq = messages[250]?.seq ?? 0;
+    const shown = cut(messages, near(messages, seq));
+    expect(shown).toEqual(messages.slice(250 - STEP, 250 + STEP));
+    expect(near(messages, 1).from).toBe(1);
+    expect(near(messages, messages.at(-1)?.seq ?? 0).to).toBeNull();
   });
 });

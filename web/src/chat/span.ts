@@ -21,6 +21,12 @@ export function latest(messages: readonly Numbered[]): Span {
   return { from: messages.at(-STEP)?.seq ?? 0, to: null };
 }
 
+/** The messages around one place. */
+export function near(messages: readonly Numbered[], seq: number): Span {
+  const at = firstAtOrAfter(messages, seq);
+  return bounds(messages, Math.max(0, at - STEP), Math.min(messages.length, at + STEP));
+}
+
 export function cut<M extends Numbered>(messages: readonly M[], span: Span): M[] {
   const start = firstAtOrAfter(messages, span.from);
   const end = span.to === null ? messages.length : firstAtOrAfter(messages, span.to + 1);

@@ -1,5 +1,5 @@
 import type { Ack, ClientFrame, Refusal } from "../api/frames";
-import type { ActionValue } from "../api/action";
+import type { ActionValue, FileInfo } from "../api/action";
 import type { WireError } from "../api/types";
 import { newId } from "./id";
 
@@ -20,7 +20,14 @@ interface Queued {
 /** A message on its way. */
 export interface Outgoing extends Queued {
   content: string;
+  /** The message this one replies to in a thread. */
+  reply_to?: string;
+  /** Files that were uploaded for it. */
+  attachments?: FileInfo[];
 }
+
+/** What a message may carry beside its text. */
+export type Extras = Pick<Outgoing, "reply_to" | "attachments">;
 
 /** An action of a message on its way. */
 export interface Taking extends Queued {
@@ -80,8 +87,8 @@ export class Outbox {
     return this.entries.filter((entry) => entry.state !== "sent").length;
   }
 
-  add(session: string, content: string): Outgoing {
-    return this.#queue({ id: newId(), session_id: session, content, at: Date.now(), state: "pending" });
+  add(session: string, content: string, extras: Extras = {}): Outgoing {
+    return this.#queue({ id: newId(), session_id: session, content, ...extras, at: Date.now(), state: "pending" });
   }
 
   /** Takes an action of a message, in place of an attempt of the same that failed. */
@@ -257,6 +264,15 @@ function isWritten(entry: Outgoing | Taking): entry is Outgoing {
 
 function frameOf(entry: Outgoing | Taking): ClientFrame {
   const { id, session_id } = entry;
-  if (!isTaking(entry)) return { type: "message", id, session_id, content: entry.content };
+  if (!isTaking(entry)) {
+    return {
+      type: "message",
+      id,
+      session_id,
+      content: entry.content,
+      ...(entry.reply_to ? { reply_to: entry.reply_to } : {}),
+      ...(entry.attachments?.length ? { attachments: entry.attachments.map((file) => file.id) } : {}),
+    };
+  }
   return { type: "action", id, session_id, message_id: entry.message_id, action_id: entry.action_id, value: entry.value };
 }

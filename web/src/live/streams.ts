@@ -1,4 +1,4 @@
-import type { ClientFrame, PassingFrame, ServerFrame, Subscribed } from "../api/frames";
+import type { ClientFrame, PassingFrame, ServerFrame, Subscribed, Want } from "../api/frames";
 import type { DurableFrame, WireError } from "../api/types";
 import { Cursor } from "./cursor";
 
@@ -18,6 +18,9 @@ export interface Follower {
   /** The stream is not there, or not ours. */
   refused?(error: WireError): void;
 }
+
+/** What passes by and is wanted, of conversations only. */
+const WANTED: Want[] = ["typing", "presence"];
 
 interface Subscription {
   cursor: Cursor;
@@ -90,7 +93,15 @@ export class Streams {
     subscription.asked = id;
     subscription.follower.asked?.();
     const { last, epoch } = subscription.cursor;
-    this.send({ type: "subscribe", id, stream, after: last, limit: subscription.limit, ...(epoch ? { epoch } : {}) });
+    this.send({
+      type: "subscribe",
+      id,
+      stream,
+      after: last,
+      limit: subscription.limit,
+      ...(epoch ? { epoch } : {}),
+      ...(stream.startsWith("conv:") ? { want: WANTED } : {}),
+    });
   }
 
   #subscribed(frame: Subscribed): void {

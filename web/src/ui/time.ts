@@ -1,5 +1,6 @@
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
+const exactDay = new Intl.DateTimeFormat(undefined, { dateStyle: "full" });
 const weekday = new Intl.DateTimeFormat("en", { weekday: "long" });
 const date = new Intl.DateTimeFormat("en", { day: "numeric", month: "long" });
 const dateWithYear = new Intl.DateTimeFormat("en", { day: "numeric", month: "long", year: "numeric" });
@@ -15,6 +16,17 @@ export function time(at: number): string {
 /** The full date and time, for the tooltip. */
 export function moment(at: number): string {
   return exact.format(at);
+}
+
+/** The full date, for the tooltip of a day. */
+export function fullDay(at: number): string {
+  return exactDay.format(at);
+}
+
+/** The day as fields for dates hold it: 2026-03-05, in the person's own time. */
+export function localDate(at: number): string {
+  const date = new Date(at);
+  return [date.getFullYear(), date.getMonth() + 1, date.getDate()].map((part) => String(part).padStart(2, "0")).join("-");
 }
 
 /** "Today", "Yesterday", "Monday", "3 March", "3 March 2024" */
