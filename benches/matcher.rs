@@ -36,6 +36,7 @@ fn command(bot: &str, name: String, intent: String, parameters: &[(&str, Paramet
         examples: Vec::new(),
         access: Access::default(),
         effect: Effect::Read,
+        auto_submit: true,
         priority: 0,
         body: Body::Reply(Reply::default()),
         data: BTreeMap::new(),

@@ -71,7 +71,9 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let engine = Engine::new(registry, store.clone(), clock);
     remote::keep_deadlines(&engine, &tasks);
     let files = open_files(config, store.epoch())?;
-    let hub = Hub::new(engine.clone(), files);
+    let patience = i64::try_from(config.dialogs.expires.as_millis()).unwrap_or(i64::MAX / 2);
+    let hub = Hub::new(engine.clone(), files, patience);
+    hub.watch_expiry(&tasks);
     clear_files(&hub, &tasks);
     let reached = Address::new(&config.public_url, address);
     let api = Api::new(engine.clone(), hub.clone(), identity.clone(), tasks.clone(), &reached, config.ws.clone());

@@ -25,6 +25,7 @@ pub struct Config {
     pub session: Session,
     pub ws: Ws,
     pub files: Files,
+    pub dialogs: Dialogs,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -74,6 +75,13 @@ pub struct Files {
     pub unused_for: SignedDuration,
 }
 
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dialogs {
+    /// How long a command waits for what it asked for.
+    pub expires: SignedDuration,
+}
+
 /// What the command line says; only what was given overrides.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Overrides {
@@ -113,8 +121,13 @@ impl Config {
                 || self.public_url.starts_with("https://"),
             "public_url must begin with http:// or https://"
         );
-        for (name, value) in [("idle", self.session.idle), ("absolute", self.session.absolute)] {
-            anyhow::ensure!(value > SignedDuration::ZERO, "session.{name} must be longer than nothing");
+        let durations = [
+            ("session.idle", self.session.idle),
+            ("session.absolute", self.session.absolute),
+            ("dialogs.expires", self.dialogs.expires),
+        ];
+        for (name, value) in durations {
+            anyhow::ensure!(value > SignedDuration::ZERO, "{name} must be longer than nothing");
         }
         self.ws.validate()?;
         anyhow::ensure!(self.files.max_size > 0, "files.max_size must be more than nothing");
@@ -166,7 +179,7 @@ pub fn origin(address: &str) -> Option<String> {
 /// names a section or key of the default counts, and a wrong key inside a section is still an error.
 fn is_setting(key: &str) -> bool {
     let first = key.split("__").next().unwrap_or_default();
-    ["listen", "public_url", "data", "database", "bots", "log", "session", "ws", "files"]
+    ["listen", "public_url", "data", "database", "bots", "log", "session", "ws", "files", "dialogs"]
         .iter()
         .any(|known| first.eq_ignore_ascii_case(known))
 }

@@ -19,6 +19,7 @@ use crate::engine::invoke::{Invoked, Place, Request, Source};
 use crate::identity::Caller;
 use crate::identity::permission::{Object, Verb, authorize};
 use crate::model::event::Stream;
+use crate::model::execution::ExecutionStatus;
 use crate::model::id::sha256_hex;
 use crate::model::message::{Message, Part, Tone, unescape_markdown};
 use crate::model::{Error, Kind};
@@ -201,7 +202,8 @@ pub(super) struct PollAnswer {
     /// The request, with the registered name and the values that were used.
     #[schema(value_type = Object)]
     command_request: Value,
-    /// `PENDING` until a process takes it, `RUNNING`, or finally `SUCCESS`, `FAILURE`, `CANCELLED`.
+    /// `AWAITING_INPUT` while it asks, `PENDING` until a process takes it, `RUNNING`, or finally `SUCCESS`, `FAILURE`,
+    /// `CANCELLED`, `EXPIRED`.
     phase: &'static str,
     /// The last message it said; null before the first.
     #[schema(value_type = Object)]
@@ -256,7 +258,7 @@ pub(super) async fn cancel(
     Path((request_id, id)): Path<(String, String)>,
 ) -> ApiResult<Answer<PollAnswer>> {
     let execution = find(&api, &caller, &request_id, &id).await?;
-    api.engine.cancel(&caller.principal, &execution).await?;
+    api.hub.cancel_run(&caller.principal, &execution).await?;
     Ok(Answer(answer(&find(&api, &caller, &request_id, &id).await?)?))
 }
 
@@ -278,6 +280,9 @@ fn answer(execution: &Execution) -> ApiResult<PollAnswer> {
     let reason = match (&execution.error, execution.status.is_final()) {
         (Some(error), _) => error.clone(),
         (None, true) => format!("Successfully invoked command {} of {}", execution.command, execution.bot),
+        (None, false) if execution.status == ExecutionStatus::AwaitingInput => {
+            format!("Command {} of {} waits for values that were asked for", execution.command, execution.bot)
+        }
         (None, false) => format!("Command {} of {} is under way", execution.command, execution.bot),
     };
     Ok(PollAnswer {

@@ -24,6 +24,7 @@ use crate::engine::Engine;
 use crate::identity::Identity;
 use crate::tasks::Tasks;
 
+mod actions;
 mod admin;
 mod attention;
 mod auth;
@@ -140,6 +141,8 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(files::upload, files::usage))
         .routes(routes!(files::get, files::delete))
         .routes(routes!(invocations::cancel))
+        .routes(routes!(actions::command))
+        .routes(routes!(actions::take))
         .routes(routes!(attention::mark))
         .routes(routes!(events::read))
         .routes(routes!(bots::list))

@@ -18,6 +18,7 @@ use crate::model::message::{Post, Sender};
 use crate::model::principal::Principal;
 use crate::model::{Error, Kind};
 use crate::store::conversation::{Listed, unknown};
+use crate::store::log::Receipt;
 
 /// The caller's own session.
 #[derive(Debug, Serialize, ToSchema)]
@@ -271,6 +272,13 @@ pub(super) struct SayReceipt {
     duplicate: bool,
 }
 
+impl SayReceipt {
+    pub(super) fn new(session_id: String, receipt: Receipt) -> Self {
+        let Receipt { place, duplicate } = receipt;
+        Self { session_id, message_id: place.event_id, seq: place.seq, duplicate }
+    }
+}
+
 /// Says something in a session. The answer is in the session's events.
 #[utoipa::path(post, path = "/api/session/{id}/messages", tag = "session", request_body = SayBody,
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "The same key and content again is the same message")),
@@ -291,13 +299,7 @@ pub(super) async fn say(
     };
     let receipt = api.hub.say(&caller.principal, said).await?;
     let status = if receipt.duplicate { StatusCode::OK } else { StatusCode::CREATED };
-    let receipt = SayReceipt {
-        session_id: id,
-        message_id: receipt.place.event_id,
-        seq: receipt.place.seq,
-        duplicate: receipt.duplicate,
-    };
-    Ok((status, Answer(receipt)))
+    Ok((status, Answer(SayReceipt::new(id, receipt))))
 }
 
 /// The `Idempotency-Key` header: 1 to 255 visible characters.

@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::Hub;
-use super::hub::check_content;
+use super::say::check_content;
 use crate::clock::rfc3339;
-use crate::engine::runner::raw;
+use crate::engine::answer::raw;
 use crate::identity::permission::{Object, Verb, authorize};
 use crate::model::conversation::ConversationStatus;
 use crate::model::event::{NewEvent, Stream};

@@ -5,26 +5,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hashlink::LruCache;
 use serde_json::json;
 
+use super::action::Choice;
+use super::asking::Ending;
+use super::command::Order;
+use super::expiry::Expiry;
 use super::files::Files;
-use super::meaning::{self, Meaning};
-use crate::clock::rfc3339;
+use super::say::Said;
 use crate::engine::Engine;
-use crate::engine::invoke::{Invoked, Place, Source};
-use crate::engine::runner::{Answer, Speaker, raw};
+use crate::engine::answer::raw;
+use crate::engine::invoke::Source;
+use crate::engine::registry::Snapshot;
 use crate::identity::permission::{Object, Verb, authorize, unknown_bot};
+use crate::model::Result;
 use crate::model::conversation::{Conversation, ConversationStatus, Millis};
 use crate::model::event::{NewEvent, Stream};
-use crate::model::file::File;
-use crate::model::id::{new_id, sha256_hex};
-use crate::model::message::{Message, Post, Sender, SenderKind};
+use crate::model::id::new_id;
 use crate::model::principal::Principal;
-use crate::model::{Error, Kind, Result};
 use crate::store::Store;
+use crate::store::conversation::Closing;
+use crate::store::dialog::{Becomes, Dialog};
 use crate::store::log::Receipt;
-use crate::store::turn::Turn;
-
-/// The longest message, in bytes.
-const MAX_CONTENT: usize = 32 * 1024;
+use crate::store::turn::{Beside, DIALOG_CHANGED, Turn};
 
 /// Conversations whose owner and bot are remembered, so that a message needs no look-up.
 const REMEMBERED: usize = 16 * 1024;
@@ -33,25 +34,25 @@ const REMEMBERED: usize = 16 * 1024;
 pub struct Hub {
     pub(super) engine: Arc<Engine>,
     pub(super) files: Files,
-    /// Only what never changes of a conversation is read from here; whether it is open is asked in the turn itself.
-    remembered: Mutex<LruCache<String, Arc<Conversation>>>,
+    /// Of a conversation only what never changes is trusted; whether it is open and which dialog is in it is verified in
+    /// the turn itself.
+    remembered: Mutex<LruCache<String, Known>>,
+    pub(super) expiry: Expiry,
+    /// How long an answer is waited for.
+    pub(super) patience: Millis,
 }
 
-/// What somebody says.
-#[derive(Debug)]
-pub struct Said {
-    pub conversation: String,
-    pub content: String,
-    /// The sender's own id for it: said again with the same id and content it is the same message.
-    pub client_id: Option<String>,
-    pub reply_to: Option<String>,
-    /// Ids of files that go along; with them the content may be empty.
-    pub attachments: Vec<String>,
+#[derive(Clone)]
+struct Known {
+    conversation: Arc<Conversation>,
+    dialog: Option<Arc<Dialog>>,
 }
 
 impl Hub {
-    pub fn new(engine: Arc<Engine>, files: Files) -> Arc<Self> {
-        Arc::new(Self { engine, files, remembered: Mutex::new(LruCache::new(REMEMBERED)) })
+    /// `patience` is how long a dialog waits for an answer, in milliseconds.
+    pub fn new(engine: Arc<Engine>, files: Files, patience: Millis) -> Arc<Self> {
+        let remembered = Mutex::new(LruCache::new(REMEMBERED));
+        Arc::new(Self { engine, files, remembered, expiry: Expiry::default(), patience })
     }
 
     pub(super) fn store(&self) -> &Arc<Store> {
@@ -86,172 +87,167 @@ impl Hub {
         Ok(conversation)
     }
 
-    /// The conversation to say something in, when the caller may.
-    async fn speaking(&self, principal: &Principal, id: &str) -> Result<Arc<Conversation>> {
+    /// The conversation to do something in, when the caller may, and its dialog as far as it is known.
+    async fn speaking(&self, principal: &Principal, id: &str) -> Result<(Arc<Conversation>, Option<Arc<Dialog>>)> {
         let known = self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
-        let conversation = match known {
+        let known = match known {
             Some(known) => known,
             None => {
-                let found = Arc::new(self.store().conversation_or_404(id).await?);
+                let conversation = Arc::new(self.store().conversation_or_404(id).await?);
+                // Mostly none is open; the turn finds out.
+                let known = Known { conversation, dialog: None };
                 let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-                remembered.insert(id.to_owned(), found.clone());
-                found
+                remembered.insert(id.to_owned(), known.clone());
+                known
             }
         };
-        authorize(principal, Verb::Chat, Object::Conversation(&conversation))?;
-        Ok(conversation)
+        authorize(principal, Verb::Chat, Object::Conversation(&known.conversation))?;
+        Ok((known.conversation, known.dialog))
     }
 
-    /// Closes a conversation; closing a closed one changes nothing.
+    /// Closes a conversation and ends the dialog in it; closing a closed one changes nothing.
     pub async fn close(&self, principal: &Principal, id: &str) -> Result<()> {
         let conversation = self.conversation(principal, id, Verb::Manage).await?;
         let now = self.engine.clock().now();
-        let announcements = vec![
-            session_update(Stream::conversation(id), &conversation, "closed", now)?,
-            session_update(Stream::user(&conversation.owner), &conversation, "closed", now)?,
-        ];
-        self.store().close_conversation(id, now, announcements).await?;
-        Ok(())
+        let mut tries = 0;
+        loop {
+            let dialog = self.store().open_dialog(id).await?.map(Arc::new);
+            let mut announcements = vec![
+                session_update(Stream::conversation(id), &conversation, "closed", now)?,
+                session_update(Stream::user(&conversation.owner), &conversation, "closed", now)?,
+            ];
+            let mut beside = Beside::default();
+            if let Some(dialog) = &dialog {
+                announcements.push(self.dismiss(dialog, &mut beside, Ending::Closed, now)?);
+            }
+            let token = dialog.map(|dialog| dialog.token.clone());
+            let closing = Closing { id: id.to_owned(), at: now, dialog: token, beside, announcements };
+            tries += 1;
+            match self.store().close_conversation(closing).await {
+                Err(error) if error.code == DIALOG_CHANGED && tries < TRIES => {}
+                outcome => return outcome.map(|_| ()),
+            }
+        }
     }
 
-    /// Takes a message: stores it with the run it starts and the answer, and answers after the commit.
-    pub async fn say(&self, principal: &Principal, said: Said) -> Result<Receipt> {
-        let is_wordless = said.content.is_empty() && !said.attachments.is_empty();
-        if !is_wordless {
-            check_content(&said.content)?;
-        }
-        let conversation = self.speaking(principal, &said.conversation).await?;
+    /// Does something in a conversation: plans it with the dialog as it is known, and again when that was out of date.
+    pub(super) async fn act(&self, principal: &Principal, id: &str, act: Act<'_>) -> Result<Receipt> {
+        let (conversation, mut dialog) = self.speaking(principal, id).await?;
         let snapshot = self.engine.registry().snapshot();
         if let Some(loaded) = snapshot.bot(&conversation.bot) {
-            // Asked at every message: a right may have been taken away since the conversation was opened.
+            // Asked every time: a right may have been taken away since the conversation was opened.
             authorize(principal, Verb::Chat, Object::Bot(&loaded.bot))?;
         }
-        let now = self.engine.clock().now();
-        let body_hash = body_hash(&said);
-        let files = match self.attached(principal, &said).await {
-            Ok(files) => files,
-            // Said again after it was taken back, with its files, it is still the same message.
-            Err(error) => return self.recall(principal, &said, &body_hash).await?.ok_or(error),
-        };
-        let turn = Turn {
-            conversation: conversation.id.clone(),
-            owner: conversation.owner.clone(),
-            said: said_event(principal, &said, &files, now)?,
+        let mut tries = 0;
+        loop {
+            let at = self.engine.clock().now();
+            if let Some(over) = dialog.as_ref().filter(|dialog| dialog.expires_at <= at) {
+                Box::pin(self.expire(over)).await?;
+                dialog = self.read_dialog(id).await?;
+            }
+            let scene =
+                Scene { principal, conversation: &conversation, dialog: dialog.as_ref(), snapshot: &snapshot, at };
+            let outcome = match act {
+                Act::Say(said) => self.hear(&scene, said).await,
+                Act::Command(order) => Box::pin(self.obey(&scene, order)).await,
+                Act::Take(choice) => Box::pin(self.choose(&scene, choice)).await,
+            };
+            tries += 1;
+            match outcome {
+                Err(error) if error.code == DIALOG_CHANGED && tries < TRIES => dialog = self.read_dialog(id).await?,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    pub(super) async fn read_dialog(&self, id: &str) -> Result<Option<Arc<Dialog>>> {
+        let dialog = self.store().open_dialog(id).await?.map(Arc::new);
+        self.remember_dialog(id, dialog.clone());
+        Ok(dialog)
+    }
+
+    pub(super) fn remember_dialog(&self, id: &str, dialog: Option<Arc<Dialog>>) {
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = remembered.get_mut(id) {
+            known.dialog = dialog;
+        }
+    }
+
+    /// Commits a turn that may change the dialog, and remembers the dialog as it is then.
+    pub(super) async fn commit(&self, turn: Turn) -> Result<Receipt> {
+        let becomes = turn.beside.as_ref().and_then(|beside| beside.dialog.clone());
+        let conversation = turn.conversation.clone();
+        let receipt = self.store().commit_turn(turn).await?;
+        // Of a duplicate nothing was written.
+        if let Some(becomes) = becomes.filter(|_| !receipt.duplicate) {
+            self.remember_dialog(
+                &conversation,
+                match becomes {
+                    Becomes::Open(dialog) => {
+                        self.expiry.note(dialog.expires_at);
+                        Some(Arc::new(dialog))
+                    }
+                    Becomes::Closed => None,
+                },
+            );
+        }
+        Ok(receipt)
+    }
+}
+
+/// How often something is planned again because the dialog was another one.
+pub(super) const TRIES: u32 = 5;
+
+/// What somebody does in a conversation.
+#[derive(Clone, Copy)]
+pub(super) enum Act<'a> {
+    Say(&'a Said),
+    Command(&'a Order),
+    Take(&'a Choice),
+}
+
+/// Where and when something is done, and how it was found.
+#[derive(Clone, Copy)]
+pub(super) struct Scene<'a> {
+    pub(super) principal: &'a Principal,
+    pub(super) conversation: &'a Conversation,
+    /// The open dialog as far as it is known; the turn finds out whether it is.
+    pub(super) dialog: Option<&'a Arc<Dialog>>,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) at: Millis,
+}
+
+impl Scene<'_> {
+    /// A turn in which something was said and nothing has followed yet.
+    pub(super) fn turn(&self, said: NewEvent, body_hash: String) -> Turn {
+        Turn {
+            conversation: self.conversation.id.clone(),
+            owner: self.conversation.owner.clone(),
+            said: Some(said),
             body_hash,
-            files,
+            files: Vec::new(),
+            at: self.at,
+            dialog: self.dialog.map(|dialog| dialog.token.clone()),
             execution: None,
             follows: Vec::new(),
-        };
-        if is_wordless {
-            return self.store().commit_turn(turn).await;
+            beside: None,
         }
-        let source = Source {
+    }
+
+    /// Whence a command comes that is said here.
+    pub(super) fn source(&self, raw_message: &str) -> Source {
+        let conversation = self.conversation;
+        Source {
             record: json!({
                 "api_version": "1",
                 "source": { "user_agent": conversation.channel, "conversation": conversation.id },
-                "raw_message": said.content,
+                "raw_message": raw_message,
             }),
             conversation: Some(conversation.id.clone()),
             channel: conversation.channel.clone(),
             ..Source::default()
-        };
-        let answer = match meaning::of(&snapshot, principal, &conversation.bot, &said.content, source) {
-            Meaning::Say(message) => *message,
-            Meaning::Run(request) => {
-                let place = Place::Conversation {
-                    id: turn.conversation.clone(),
-                    owner: turn.owner.clone(),
-                    said: Box::new(turn.said.clone()),
-                    body_hash: turn.body_hash.clone(),
-                    files: turn.files.clone(),
-                };
-                let (bot, command) = (request.bot.clone().unwrap_or_default(), request.command.clone());
-                match self.engine.invoke(principal, *request, place).await {
-                    Ok(Invoked::Said(receipt)) => return Ok(receipt),
-                    Ok(Invoked::Polled(_)) => return Err(Error::internal("answer", "a run answered another door")),
-                    Err(error) if is_for_the_speaker(&error) => self.engine.explain(&error, &bot, &command),
-                    Err(error) => return Err(error),
-                }
-            }
-        };
-        self.reply(&conversation, turn, answer, now).await
+        }
     }
-
-    async fn recall(&self, principal: &Principal, said: &Said, body_hash: &str) -> Result<Option<Receipt>> {
-        let Some(client_id) = &said.client_id else { return Ok(None) };
-        let stream = Stream::conversation(&said.conversation);
-        self.store().recall(stream, &principal.id, client_id, body_hash).await
-    }
-
-    /// Commits what was said with an answer that no command gave.
-    async fn reply(&self, conversation: &Conversation, turn: Turn, message: Message, at: Millis) -> Result<Receipt> {
-        let snapshot = self.engine.registry().snapshot();
-        let name = snapshot.bot(&conversation.bot).map(|loaded| loaded.bot.display_name.clone());
-        let bot = Speaker { id: &conversation.bot, name: name.as_deref().unwrap_or(&conversation.bot) };
-        let answer =
-            Answer { conversation: &conversation.id, reply_to: &turn.said.id, message }.event(bot, None, at)?;
-        self.store().commit_turn(Turn { follows: vec![answer], ..turn }).await
-    }
-}
-
-/// Whether a refusal is an answer in the conversation rather than a failure of the door.
-fn is_for_the_speaker(error: &Error) -> bool {
-    matches!(error.kind, Kind::Invalid | Kind::Forbidden | Kind::NotFound)
-        || (error.kind == Kind::Conflict && error.code == "AMBIGUOUS_COMMAND")
-}
-
-pub(super) fn check_content(content: &str) -> Result<()> {
-    if content.trim().is_empty() {
-        return Err(Error::invalid("a message needs some content").details(json!({ "field": "content" })));
-    }
-    if content.len() > MAX_CONTENT {
-        let message = format!("a message has at most {MAX_CONTENT} bytes, this one has {}", content.len());
-        return Err(Error::new(Kind::TooLarge, "MESSAGE_TOO_LARGE", message).details(json!({ "field": "content" })));
-    }
-    Ok(())
-}
-
-/// What makes a message the same one when it is said again.
-fn body_hash(said: &Said) -> String {
-    if said.attachments.is_empty() {
-        return sha256_hex(said.content.as_bytes());
-    }
-    sha256_hex(json!([said.content, said.attachments]).to_string().as_bytes())
-}
-
-fn said_event(principal: &Principal, said: &Said, files: &[File], at: Millis) -> Result<NewEvent> {
-    let id = new_id();
-    let post = Post {
-        session_id: said.conversation.clone(),
-        message_id: id.clone(),
-        client_id: said.client_id.clone(),
-        sender: Sender { kind: SenderKind::User, id: principal.id.clone(), name: principal.name.clone() },
-        content: said.content.clone(),
-        format: "text".to_owned(),
-        reply_to: said.reply_to.clone(),
-        invocation_id: None,
-        command: None,
-        title: None,
-        tone: None,
-        parts: Vec::new(),
-        suggestions: Vec::new(),
-        actions: Vec::new(),
-        form: None,
-        files: files.to_vec(),
-        ts: rfc3339(at),
-        edited_at: None,
-        edits: Vec::new(),
-        deleted_at: None,
-    };
-    Ok(NewEvent {
-        stream: Stream::conversation(&said.conversation),
-        id,
-        kind: "message",
-        principal: Some(principal.id.clone()),
-        client_id: said.client_id.clone(),
-        payload: raw(&post)?,
-        created_at: at,
-    })
 }
 
 fn session_update(stream: Stream, conversation: &Conversation, status: &str, at: Millis) -> Result<NewEvent> {

@@ -36,6 +36,13 @@ pub(super) fn of(snapshot: &Snapshot, principal: &Principal, bot: &str, text: &s
     }
 }
 
+/// Whether a text said to `bot` is a whole command, with nothing missing or wrong.
+pub(super) fn is_whole(snapshot: &Snapshot, principal: &Principal, bot: &str, text: &str) -> bool {
+    let (addressed, text) = address(snapshot, principal, text);
+    let scope = Scope { bot: Some(addressed.as_deref().unwrap_or(bot)) };
+    matches!(snapshot.index.resolve(text, &scope), Resolution::Match(_))
+}
+
 /// Splits `@ops status` into the bot and the rest, when there is such a bot for the caller.
 fn address<'t>(snapshot: &Snapshot, principal: &Principal, text: &'t str) -> (Option<String>, &'t str) {
     let trimmed = text.trim_start();

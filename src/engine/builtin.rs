@@ -63,6 +63,7 @@ fn command(body: Builtin, name: &str, description: &str, intents: &[&str], param
         examples: vec![Example { say: example, expect: BTreeMap::new() }],
         access: Access::default(),
         effect: Effect::Read,
+        auto_submit: true,
         priority: 0,
         body: Body::Builtin(body),
         data: BTreeMap::new(),
@@ -192,7 +193,7 @@ fn parameter_row(parameter: &Parameter) -> Vec<String> {
         other => other.name().to_owned(),
     };
     let needed = match &parameter.default {
-        Some(default) => format!("no, {default} if not given"),
+        Some(default) => format!("no, {} if not given", parameter.shown(default)),
         None if parameter.required => "yes".to_owned(),
         None => "no".to_owned(),
     };

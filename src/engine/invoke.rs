@@ -3,21 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::arguments::{Checked, Fault, check, refusal};
 use super::registry::{LoadedBot, Snapshot};
 use super::{Engine, runner};
 use crate::identity::permission::{Object, Verb, authorize, unknown_bot};
 use crate::model::command::Command;
-use crate::model::event::NewEvent;
-use crate::model::file::File;
 use crate::model::message::Message;
-use crate::model::name::fold;
-use crate::model::parameter::Parameter;
 use crate::model::principal::Principal;
 use crate::model::{Error, Kind, Result};
 use crate::store::execution::Invocation;
 use crate::store::log::Receipt;
+use crate::store::turn::Turn;
 
 /// A wish to run a command.
 #[derive(Clone, Debug)]
@@ -35,7 +34,7 @@ pub struct Request {
 }
 
 /// Whence a request comes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Source {
     /// The request as the record keeps it: the body of the door, or what was said. Secrets are taken out.
     pub record: Value,
@@ -54,47 +53,121 @@ pub struct Prepared {
     pub command: Arc<Command>,
     /// Every declared parameter that has a value, defaults filled in.
     pub arguments: BTreeMap<String, String>,
+    /// Those of them that the caller gave.
+    pub given: BTreeMap<String, String>,
     pub mapped: BTreeMap<String, String>,
     pub matches: Vec<String>,
     pub source: Source,
     pub snapshot: Arc<Snapshot>,
 }
 
+/// A request that cannot run before its sender was asked: values are missing or wrong, or the sender has yet to agree.
+pub struct Wanting {
+    pub bot: Arc<LoadedBot>,
+    pub command: Arc<Command>,
+    /// The values that were given and are right.
+    pub arguments: BTreeMap<String, String>,
+    /// Empty when everything is known and only has to be agreed to.
+    pub faults: Vec<Fault>,
+    pub matches: Vec<String>,
+    pub source: Source,
+}
+
+/// What a request is good for.
+pub enum Considered {
+    Ready(Box<Prepared>),
+    Wanting(Box<Wanting>),
+}
+
 /// Where the answer goes, and what is committed together with it.
 pub enum Place {
     /// A caller that polls.
     Poll { idempotency_key: Option<String>, body_hash: Option<String> },
-    /// A conversation: what was said there is part of the same transaction.
-    Conversation { id: String, owner: String, said: Box<NewEvent>, body_hash: String, files: Vec<File> },
+    /// A conversation: the turn of what was said there takes the run and its answer in.
+    Conversation {
+        turn: Box<Turn>,
+        /// The execution that has waited for this request; none starts a new one.
+        waiting: Option<String>,
+        /// Whether the sender has seen all values and agreed.
+        agreed: bool,
+    },
 }
 
 /// What an invocation came to.
-#[derive(Debug)]
 pub enum Invoked {
     Polled(Invocation),
     Said(Receipt),
+    /// Nothing yet: the sender has to be asked. The turn comes back as it was.
+    Wants(Box<Wanting>, Box<Turn>),
 }
 
 impl Engine {
-    /// Checks a request without running it.
+    /// The command that a request means, when the caller may run it.
+    pub fn command(&self, principal: &Principal, request: &Request) -> Result<Arc<Command>> {
+        let (bot, command) = find(&self.registry().snapshot(), principal, request)?;
+        authorize(principal, Verb::Invoke, Object::Command { bot: &bot.bot, command: &command, arguments: None })?;
+        Ok(command)
+    }
+
+    /// Checks a request without running it. Missing or wrong values are an error that names them all.
     pub fn prepare(&self, principal: &Principal, request: Request) -> Result<Prepared> {
+        match self.consider(principal, request)? {
+            Considered::Ready(prepared) => Ok(*prepared),
+            Considered::Wanting(wanting) => Err(refusal(&wanting.command, &wanting.faults)),
+        }
+    }
+
+    /// Checks a request: whether it can run, or what it still wants. Errors are what no answer could mend.
+    pub fn consider(&self, principal: &Principal, request: Request) -> Result<Considered> {
         let snapshot = self.registry().snapshot();
         let (bot, command) = find(&snapshot, principal, &request)?;
         let bot_id = bot.bot.name.clone();
         // Before the parameters, so that nobody learns the rules of a command that is not for them.
         authorize(principal, Verb::Invoke, Object::Command { bot: &bot.bot, command: &command, arguments: None })?;
-        let arguments = check(&command, &request.arguments)?;
+        let Checked { arguments, given, faults } = check(&command, &request.arguments);
+        if faults.iter().any(|fault| !fault.can_be_asked()) {
+            return Err(refusal(&command, &faults));
+        }
+        let Request { matches, source, .. } = request;
+        let mapped = mapped(&command, principal, &source, &bot_id)?;
+        if !faults.is_empty() {
+            let wanting = Wanting { bot, command, arguments: given, faults, matches, source };
+            return Ok(Considered::Wanting(Box::new(wanting)));
+        }
         let object = Object::Command { bot: &bot.bot, command: &command, arguments: Some(&arguments) };
         authorize(principal, Verb::Invoke, object)?;
-        let mapped = mapped(&command, principal, &request.source, &bot_id)?;
-        Ok(Prepared { bot, command, arguments, mapped, matches: request.matches, source: request.source, snapshot })
+        let prepared = Prepared { bot, command, arguments, given, mapped, matches, source, snapshot };
+        Ok(Considered::Ready(Box::new(prepared)))
     }
 
     /// Runs a request: checks it, plans it, and stores the run with its answers. A command whose whole body is a pure
-    /// reply is finished in the transaction that also holds what was said.
+    /// reply is finished in the transaction that also holds what was said. In a conversation a request that lacks
+    /// something is handed back, to be asked for.
     pub async fn invoke(&self, principal: &Principal, request: Request, place: Place) -> Result<Invoked> {
-        let prepared = self.prepare(principal, request)?;
-        runner::run(self, principal, prepared, place).await
+        let place = match place {
+            Place::Poll { .. } => return runner::run(self, principal, self.prepare(principal, request)?, place).await,
+            conversation @ Place::Conversation { .. } => conversation,
+        };
+        let wanting = match (self.consider(principal, request)?, &place) {
+            (Considered::Ready(prepared), Place::Conversation { agreed: false, .. })
+                if !prepared.command.auto_submit =>
+            {
+                prepared.unsettled()
+            }
+            (Considered::Ready(prepared), _) => return runner::run(self, principal, *prepared, place).await,
+            (Considered::Wanting(wanting), _) => *wanting,
+        };
+        match place {
+            Place::Conversation { turn, .. } => Ok(Invoked::Wants(Box::new(wanting), turn)),
+            Place::Poll { .. } => Err(refusal(&wanting.command, &wanting.faults)),
+        }
+    }
+}
+
+impl Prepared {
+    fn unsettled(self) -> Wanting {
+        let Self { bot, command, given, matches, source, .. } = self;
+        Wanting { bot, command, arguments: given, faults: Vec::new(), matches, source }
     }
 }
 
@@ -138,76 +211,6 @@ fn no_such_command(snapshot: &Snapshot, principal: &Principal, request: &Request
     .details(json!({ "command": request.command }))
 }
 
-/// Checks every given value and every rule, and reports all faults at once.
-fn check(command: &Command, given: &[(String, String)]) -> Result<BTreeMap<String, String>> {
-    let mut faults = Vec::new();
-    let mut fault = |field: String, code: &str, message: String| {
-        faults.push(json!({ "field": field, "code": code, "message": message }));
-    };
-    let mut values: BTreeMap<&str, &str> = BTreeMap::new();
-    for (name, value) in given {
-        match command.parameter(name) {
-            Some(parameter) if values.insert(&parameter.name, value).is_some() => fault(
-                format!("parameters.{name}"),
-                "duplicate",
-                format!("Parameter '{name}' given twice in invocation to '{}'", command.name),
-            ),
-            Some(_) => {}
-            None => fault(
-                format!("parameters.{name}"),
-                "unknown",
-                format!("Parameter '{name}' unknown in invocation to '{}'{}", command.name, nearest(command, name)),
-            ),
-        }
-    }
-    let mut arguments = BTreeMap::new();
-    for parameter in &command.parameters {
-        let field = || format!("parameters.{}", parameter.name);
-        match values.get(parameter.name.as_str()) {
-            // An empty value counts as none, unless the parameter says that it may be empty.
-            Some(value) if !value.is_empty() || parameter.min_length == Some(0) => {
-                match parameter.check(value, &command.name) {
-                    Ok(kept) => {
-                        arguments.insert(parameter.name.clone(), kept);
-                    }
-                    Err(wrong) => fault(field(), wrong.code, wrong.message),
-                }
-            }
-            _ => match default(parameter) {
-                Some(value) => {
-                    arguments.insert(parameter.name.clone(), value);
-                }
-                None if parameter.required => fault(
-                    field(),
-                    "required",
-                    format!("Parameter '{}' required but missing in invocation to '{}'", parameter.name, command.name),
-                ),
-                None => {}
-            },
-        }
-    }
-    if faults.is_empty() {
-        return Ok(arguments);
-    }
-    let messages: Vec<&str> = faults.iter().filter_map(|fault| fault["message"].as_str()).collect();
-    let message = format!("Validation failure invoking command handler '{}': {}", command.name, messages.join("; "));
-    Err(Error::new(Kind::Invalid, "VALIDATION_FAILED", message).details(json!({ "errors": faults })))
-}
-
-fn default(parameter: &Parameter) -> Option<String> {
-    parameter.default.as_ref().map(|value| parameter.kind.accept(value).unwrap_or_else(|_| value.clone()))
-}
-
-fn nearest(command: &Command, name: &str) -> String {
-    let best = command
-        .parameters
-        .iter()
-        .map(|parameter| (strsim::jaro_winkler(&fold(&parameter.name), &fold(name)), parameter))
-        .filter(|(score, _)| *score > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    best.map(|(_, parameter)| format!(", did you mean '{}'?", parameter.name)).unwrap_or_default()
-}
-
 /// Fills mapped parameters from who asks and where. What the door brought along wins only for what the house does not
 /// know itself: nobody can pass for another user.
 fn mapped(command: &Command, principal: &Principal, source: &Source, bot: &str) -> Result<BTreeMap<String, String>> {
@@ -239,6 +242,6 @@ impl Engine {
     /// What a conversation reads about a request that was refused.
     pub fn explain(&self, error: &Error, bot: &str, command: &str) -> Message {
         let command = self.registry().snapshot().bot(bot).and_then(|loaded| loaded.command(command));
-        runner::explain(error, command.as_deref())
+        super::answer::explain(error, command.as_deref())
     }
 }

@@ -1,8 +1,8 @@
 //! Floor 4: from a wish to a finished run.
 //!
 //! [`Engine::invoke`] is the one way in, whichever door a request came through. `registry` holds what can be run as one
-//! consistent version, `runner` runs it, `remote` leaves it to a process elsewhere, `data` says what a template may see, `builtin` holds the commands that every
-//! installation has.
+//! consistent version, `arguments` checks its values, `runner` runs it, `answer` is what it says, `remote`
+//! leaves it to a process elsewhere, `data` says what a template may see, `builtin` holds the commands that every installation has.
 
 use std::sync::Arc;
 
@@ -11,6 +11,8 @@ use crate::clock::Clock;
 use crate::model::conversation::Millis;
 use crate::store::Store;
 
+pub mod answer;
+pub mod arguments;
 pub mod builtin;
 mod data;
 pub mod invoke;

@@ -1,23 +1,23 @@
 //! Runs what was prepared. A reply is pure, so its run is planned, rendered and committed in one go; what is left to a
 //! process elsewhere is stored for it.
 
-use serde_json::value::{RawValue, to_raw_value};
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
-use super::invoke::{Invoked, Place, Prepared};
+use super::answer::{Speaker, answer};
+use super::invoke::{Invoked, Place, Prepared, Source, Wanting};
+use super::registry::LoadedBot;
 use super::{Engine, builtin, data, remote};
-use crate::clock::rfc3339;
 use crate::model::command::{Body, Command};
 use crate::model::conversation::Millis;
-use crate::model::event::{NewEvent, Stream};
 use crate::model::execution::ExecutionStatus;
 use crate::model::id::new_id;
-use crate::model::message::{Message, Part, Post, Sender, SenderKind, Tone, escape_markdown};
-use crate::model::parameter::{Parameter, ParameterType};
+use crate::model::message::{Message, Tone, escape_markdown};
 use crate::model::principal::Principal;
 use crate::model::{Error, Result};
 use crate::store::delivery::execution_update;
-use crate::store::execution::NewExecution;
+use crate::store::execution::{NewExecution, RunChange};
 use crate::store::turn::Turn;
 
 /// Runs a prepared command and commits the run, its answer, its events and, in a conversation, what was said.
@@ -50,42 +50,77 @@ pub(super) async fn run(engine: &Engine, principal: &Principal, prepared: Prepar
         finished_at: Some(finished),
         ..new_execution(principal, &prepared, &place, started)
     };
-    let id = execution.id.clone();
     match place {
         Place::Poll { idempotency_key, body_hash } => {
-            let update = execution_update(&id, status, Some("reply"), finished)?;
+            let update = execution_update(&execution.id, status, Some("reply"), finished)?;
             let execution = NewExecution { idempotency_key, body_hash, ..execution };
             engine.store().start_execution(execution, vec![update]).await.map(Invoked::Polled)
         }
-        Place::Conversation { id: conversation, owner, said, body_hash, files } => {
+        Place::Conversation { mut turn, waiting, .. } => {
+            let id = execution.id.clone();
+            record_run(&mut turn, execution, waiting.is_some())?;
             let bot = Speaker { id: &prepared.bot.bot.name, name: &prepared.bot.bot.display_name };
-            let answer = Answer { conversation: &conversation, reply_to: &said.id, message };
-            let reply = answer.event(bot, Some((&id, &prepared.command.name)), finished)?;
-            // Nothing more will happen in this run, and its answer stands in the conversation: no stream of its own.
-            let follows = vec![reply];
-            let turn = Turn { conversation, owner, said: *said, body_hash, files, execution: Some(execution), follows };
-            engine.store().commit_turn(turn).await.map(Invoked::Said)
+            answer(&mut turn, message, (bot, &principal.id), Some((&id, &prepared.command.name)), finished)?;
+            engine.store().commit_turn(*turn).await.map(Invoked::Said)
         }
     }
 }
 
-/// The record of a run that has yet to begin.
+/// Puts a run into its turn: a new one, or one that has waited and goes on.
+pub(super) fn record_run(turn: &mut Turn, run: NewExecution, has_waited: bool) -> Result<()> {
+    if !has_waited {
+        // What is finished now needs no stream of its own: its answer stands in the conversation.
+        turn.execution = Some(run);
+        return Ok(());
+    }
+    // Somebody may poll since it was asked for.
+    let step = run.status.is_final().then_some("reply");
+    turn.follows.push(execution_update(&run.id, run.status, step, turn.at)?);
+    turn.beside().runs.push(RunChange::from(run));
+    Ok(())
+}
+
+/// The record of a run that has yet to begin; of one that has waited, under its id.
 pub(super) fn new_execution(principal: &Principal, prepared: &Prepared, place: &Place, at: Millis) -> NewExecution {
+    let Prepared { bot, command, source, arguments, mapped, .. } = prepared;
+    let execution = planned(principal, (bot, command), source, (arguments, mapped), at);
+    match place {
+        Place::Poll { .. } => execution,
+        Place::Conversation { waiting, .. } => {
+            let id = waiting.clone().unwrap_or(execution.id);
+            NewExecution { id, origin: "chat", ..execution }
+        }
+    }
+}
+
+impl Wanting {
+    /// The execution that waits for what is asked.
+    pub fn execution(&self, principal: &Principal, at: Millis) -> NewExecution {
+        let Self { bot, command, source, arguments, .. } = self;
+        let execution = planned(principal, (bot, command), source, (arguments, &BTreeMap::new()), at);
+        NewExecution { status: ExecutionStatus::AwaitingInput, origin: "chat", ..execution }
+    }
+}
+
+fn planned(
+    principal: &Principal,
+    (bot, command): (&LoadedBot, &Command),
+    source: &Source,
+    (arguments, mapped): (&BTreeMap<String, String>, &BTreeMap<String, String>),
+    at: Millis,
+) -> NewExecution {
     NewExecution {
         id: new_id(),
         request_id: new_id(),
-        bot: prepared.bot.bot.name.clone(),
-        bot_version: prepared.bot.bot.version.clone(),
-        command: prepared.command.name.clone(),
+        bot: bot.bot.name.clone(),
+        bot_version: bot.bot.version.clone(),
+        command: command.name.clone(),
         status: ExecutionStatus::Pending,
         principal: principal.id.clone(),
         principal_name: principal.name.clone(),
-        origin: match place {
-            Place::Poll { .. } => "command",
-            Place::Conversation { .. } => "chat",
-        },
-        conversation: prepared.source.conversation.clone(),
-        request: record(prepared).to_string(),
+        origin: "command",
+        conversation: source.conversation.clone(),
+        request: record(command, source, arguments, mapped).to_string(),
         responses: "[]".to_owned(),
         error: None,
         idempotency_key: None,
@@ -98,122 +133,21 @@ pub(super) fn new_execution(principal: &Principal, prepared: &Prepared, place: &
 }
 
 /// The request as the automation API echoes it: resolved names and values, no secrets.
-fn record(prepared: &Prepared) -> Value {
-    let pairs = |values: &std::collections::BTreeMap<String, String>| -> Value {
-        values.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect()
-    };
-    let mut record = match &prepared.source.record {
+fn record(
+    command: &Command,
+    source: &Source,
+    arguments: &BTreeMap<String, String>,
+    mapped: &BTreeMap<String, String>,
+) -> Value {
+    let pair = |(name, value): (&String, &String)| json!({ "name": name, "value": command.shown(name, value) });
+    let mut record = match &source.record {
         Value::Object(members) => members.clone(),
         _ => serde_json::Map::new(),
     };
-    record.insert("command".into(), json!(prepared.command.name));
-    record.insert("parameters".into(), pairs(&prepared.arguments));
-    if !prepared.mapped.is_empty() {
-        record.insert("mapped_parameters".into(), pairs(&prepared.mapped));
+    record.insert("command".into(), json!(command.name));
+    record.insert("parameters".into(), arguments.iter().map(pair).collect());
+    if !mapped.is_empty() {
+        record.insert("mapped_parameters".into(), mapped.iter().map(pair).collect());
     }
     Value::Object(record)
-}
-
-/// The bot that answers.
-#[derive(Clone, Copy)]
-pub struct Speaker<'a> {
-    pub id: &'a str,
-    pub name: &'a str,
-}
-
-impl Speaker<'_> {
-    pub fn sender(self) -> Sender {
-        Sender { kind: SenderKind::Bot, id: self.id.to_owned(), name: self.name.to_owned() }
-    }
-}
-
-/// A message on its way into a conversation.
-pub struct Answer<'a> {
-    pub conversation: &'a str,
-    /// Event id of what it answers.
-    pub reply_to: &'a str,
-    pub message: Message,
-}
-
-impl Answer<'_> {
-    /// The event that carries it. `run` is the execution that said it and the command's name.
-    pub fn event(self, bot: Speaker<'_>, run: Option<(&str, &str)>, at: Millis) -> Result<NewEvent> {
-        self.event_of(new_id(), bot, run, at)
-    }
-
-    /// Like [`Answer::event`], for a message whose id is known already.
-    pub fn event_of(self, id: String, bot: Speaker<'_>, run: Option<(&str, &str)>, at: Millis) -> Result<NewEvent> {
-        let post = Post {
-            session_id: self.conversation.to_owned(),
-            message_id: id.clone(),
-            client_id: None,
-            sender: bot.sender(),
-            content: self.message.text,
-            format: "markdown".to_owned(),
-            reply_to: Some(self.reply_to.to_owned()),
-            invocation_id: run.map(|(id, _)| id.to_owned()),
-            command: run.map(|(_, command)| command.to_owned()),
-            title: self.message.title,
-            tone: self.message.tone,
-            parts: self.message.parts,
-            suggestions: self.message.suggestions,
-            actions: self.message.actions,
-            form: self.message.form,
-            files: self.message.files,
-            ts: rfc3339(at),
-            edited_at: None,
-            edits: Vec::new(),
-            deleted_at: None,
-        };
-        Ok(NewEvent {
-            stream: Stream::conversation(self.conversation),
-            id,
-            kind: "message",
-            principal: None,
-            client_id: None,
-            payload: raw(&post)?,
-            created_at: at,
-        })
-    }
-}
-
-/// Serialises the payload of an event.
-pub fn raw<T: serde::Serialize>(value: &T) -> Result<Box<RawValue>> {
-    to_raw_value(value).map_err(|error| Error::internal("write an event", error))
-}
-
-/// What a conversation reads about a request that was refused: what is missing, what is wrong, and how to say it right.
-pub(super) fn explain(error: &Error, command: Option<&Command>) -> Message {
-    let faults: Vec<&Value> = error.details.get("errors").and_then(Value::as_array).into_iter().flatten().collect();
-    let Some(command) = command.filter(|_| !faults.is_empty()) else {
-        return Message::text(escape_markdown(&error.message)).tone(Tone::Warning);
-    };
-    let name = escape_markdown(&command.name);
-    let lines: Vec<String> = faults.iter().map(|fault| explain_fault(fault, command)).collect();
-    let example = command.examples.iter().map(|example| example.say.clone()).take(1).collect();
-    let message = match lines.as_slice() {
-        [one] => Message::text(format!("**{name}** cannot run yet: {one}.")),
-        _ => Message::text(format!("**{name}** cannot run yet:")).part(Part::List { items: lines }),
-    };
-    message.tone(Tone::Warning).suggest(example)
-}
-
-/// One fault in the words of a conversation. Programs get the words of the automation API.
-fn explain_fault(fault: &Value, command: &Command) -> String {
-    let text = |key: &str| fault[key].as_str().unwrap_or_default();
-    let name = text("field").split_once('.').map_or(text("field"), |(_, name)| name);
-    let code = format!("`{}`", name.replace('`', "'"));
-    let parameter = command.parameter(name);
-    match (text("code"), parameter) {
-        ("required", Some(parameter)) => {
-            let about = parameter.prompt.as_deref().unwrap_or(&parameter.description);
-            let about = if about.is_empty() { String::new() } else { format!(" ({})", escape_markdown(about)) };
-            format!("{code} is missing{about}")
-        }
-        ("unknown", _) => format!("it takes no {code}"),
-        ("choice", Some(Parameter { kind: ParameterType::Choice { choices }, .. })) => {
-            format!("{code} is one of {}", escape_markdown(&choices.join(", ")))
-        }
-        _ => escape_markdown(text("message")),
-    }
 }

@@ -45,6 +45,11 @@ pub enum Object<'a> {
         owner: &'a str,
         conversation: Option<&'a Conversation>,
     },
+    /// Something offered in a conversation, and to which principal.
+    Action {
+        conversation: &'a Conversation,
+        to: &'a str,
+    },
     /// A run, by the principal that started it.
     Execution(&'a str),
     /// Settings, health details, manifests.
@@ -72,6 +77,12 @@ pub fn decide(principal: &Principal, verb: Verb, object: Object<'_>) -> Decision
     if let (Verb::Serve, Object::Bot(bot)) = (verb, object) {
         return serve(principal, bot);
     }
+    // Not even for an administrator: what it runs counts as said by who was asked.
+    if let Object::Action { to, .. } = object
+        && to != principal.id
+    {
+        return deny("an action is taken by who was asked");
+    }
     if principal.is_admin() {
         return allow("role admin may do everything");
     }
@@ -89,7 +100,9 @@ pub fn decide(principal: &Principal, verb: Verb, object: Object<'_>) -> Decision
                 _ => of_command,
             }
         }
-        Object::Conversation(conversation) | Object::Message { conversation, .. }
+        Object::Conversation(conversation)
+        | Object::Message { conversation, .. }
+        | Object::Action { conversation, .. }
             if conversation.owner != principal.id =>
         {
             deny("a conversation belongs to who opened it")
@@ -97,7 +110,7 @@ pub fn decide(principal: &Principal, verb: Verb, object: Object<'_>) -> Decision
         Object::Message { author, .. } if verb == Verb::Manage && author != principal.id => {
             deny("a message is changed by who said it")
         }
-        Object::Conversation(_) | Object::Message { .. } => match verb {
+        Object::Conversation(_) | Object::Message { .. } | Object::Action { .. } => match verb {
             Verb::Chat | Verb::Manage if !has_any(principal, &[Role::User, Role::Executor]) => {
                 deny("role readonly may look, not speak")
             }
@@ -125,12 +138,15 @@ pub fn authorize(principal: &Principal, verb: Verb, object: Object<'_>) -> Resul
         return Ok(());
     }
     Err(match object {
-        Object::Conversation(conversation) | Object::Message { conversation, .. }
-            if conversation.owner != principal.id =>
+        Object::Conversation(conversation)
+        | Object::Message { conversation, .. }
+        | Object::Action { conversation, .. }
+            if conversation.owner != principal.id && !principal.is_admin() =>
         {
             crate::store::conversation::unknown(&conversation.id)
         }
         Object::File { id, owner, .. } if owner != principal.id => crate::store::file::unknown(id),
+        Object::Action { to, .. } if to != principal.id => crate::store::action::unknown(),
         Object::Execution(_) => Error::not_found("there is no such execution"),
         Object::Bot(bot) if verb == Verb::View => unknown_bot(&bot.name),
         Object::Bot(bot) if verb == Verb::Serve && !decide(principal, Verb::View, object).allowed => {
@@ -140,9 +156,11 @@ pub fn authorize(principal: &Principal, verb: Verb, object: Object<'_>) -> Resul
         Object::Command { command, .. } => {
             Error::forbidden(format!("you may not use command '{}': {}", command.name, decision.rule))
         }
-        Object::Conversation(_) | Object::Message { .. } | Object::File { .. } | Object::Installation => {
-            Error::forbidden(format!("Access denied: {}", decision.rule))
-        }
+        Object::Conversation(_)
+        | Object::Message { .. }
+        | Object::File { .. }
+        | Object::Action { .. }
+        | Object::Installation => Error::forbidden(format!("Access denied: {}", decision.rule)),
     })
 }
 

@@ -15,7 +15,7 @@ use crate::template::reply::Compiled;
 use crate::template::{Names, nearest};
 
 /// The keys of a command.
-pub const KEYS: [&str; 13] = [
+pub const KEYS: [&str; 14] = [
     "name",
     "description",
     "intent",
@@ -25,6 +25,7 @@ pub const KEYS: [&str; 13] = [
     "examples",
     "access",
     "effect",
+    "auto_submit",
     "priority",
     "reply",
     "remote",
@@ -115,6 +116,7 @@ pub(super) fn read(sheet: &mut Sheet, folder: &mut Folder, node: &Node, around: 
         examples,
         access,
         effect: read_effect(sheet, node),
+        auto_submit: node.get("auto_submit").and_then(|node| sheet.flag(node, "\"auto_submit\"")).unwrap_or(true),
         priority: node.get("priority").and_then(|node| sheet.number(node, "\"priority\"")).unwrap_or_default(),
         body: Body::Reply(Reply::default()),
         data,

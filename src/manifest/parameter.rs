@@ -8,7 +8,7 @@ use crate::model::parameter::{MAX_VALUE_CHARACTERS, Parameter, ParameterType, Va
 use crate::template::nearest;
 
 /// The keys of a parameter.
-pub const KEYS: [&str; 10] = [
+pub const KEYS: [&str; 11] = [
     "type",
     "choices",
     "description",
@@ -19,6 +19,7 @@ pub const KEYS: [&str; 10] = [
     "min_length",
     "max_length",
     "prompt",
+    "displayable",
 ];
 
 /// Reads `parameters: {name: {…}}` in the order written.
@@ -90,6 +91,7 @@ fn read(sheet: &mut Sheet, entry: &Entry) -> Parameter {
             Err(message) => sheet.error(node.at, format!("\"pattern\" is not a regular expression: {message}")),
         }
     }
+    parameter.hidden = node.get("displayable").and_then(|node| sheet.flag(node, "\"displayable\"")) == Some(false);
     let faults = sheet.faults.len();
     let default = node.get("default").filter(|node| !matches!(node.kind, Kind::Empty));
     if let Some(node) = default

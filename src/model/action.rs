@@ -53,6 +53,14 @@ impl Action {
         }
     }
 
+    /// Gives it the id; a link takes none.
+    pub fn set_id(&mut self, new: String) {
+        match self {
+            Self::Button { id, .. } | Self::Select { id, .. } | Self::Date { id, .. } => *id = new,
+            Self::Link { .. } => {}
+        }
+    }
+
     pub fn label(&self) -> &str {
         match self {
             Self::Button { label, .. }

@@ -44,6 +44,8 @@ pub struct Command {
     /// Narrower than the bot's when set.
     pub access: Access,
     pub effect: Effect,
+    /// Whether it runs as soon as it has its values; otherwise a conversation shows them first and asks.
+    pub auto_submit: bool,
     /// Higher wins where the ranking would otherwise be a tie.
     pub priority: i32,
     pub body: Body,
@@ -52,6 +54,15 @@ pub struct Command {
 }
 
 impl Command {
+    /// Named values as they may be shown.
+    pub fn shown<'v>(&self, name: &str, value: &'v str) -> &'v str {
+        self.parameter(name).map_or(value, |parameter| parameter.shown(value))
+    }
+
+    pub fn has_hidden(&self) -> bool {
+        self.parameters.iter().any(|parameter| parameter.hidden)
+    }
+
     pub fn parameter(&self, name: &str) -> Option<&Parameter> {
         let folded = super::name::fold(name);
         self.parameters.iter().find(|p| super::name::fold(&p.name) == folded)

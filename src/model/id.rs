@@ -21,6 +21,13 @@ pub fn random_hex<const N: usize>() -> Result<String, getrandom::Error> {
     Ok(hex(&random_bytes::<N>()?))
 }
 
+/// The id of an action: `a_` and 128 random bits as 22 characters, so that nobody guesses one.
+pub fn action_id() -> Result<String, getrandom::Error> {
+    use base64::Engine as _;
+    let bytes = random_bytes::<16>()?;
+    Ok(format!("a_{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)))
+}
+
 /// Lower-case hex digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Form};
 use super::file::File;
+use super::offer::Offer;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -114,6 +115,10 @@ pub struct Message {
     pub form: Option<Form>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<File>,
+    /// What its author offers to do; they become `actions` when it is said in a conversation. Readers never see them.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub offers: Vec<Offer>,
 }
 
 impl Message {
@@ -128,6 +133,11 @@ impl Message {
 
     pub fn suggest(mut self, suggestions: Vec<String>) -> Self {
         self.suggestions = suggestions;
+        self
+    }
+
+    pub fn offer(mut self, offer: Offer) -> Self {
+        self.offers.push(offer);
         self
     }
 

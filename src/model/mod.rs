@@ -14,6 +14,7 @@ pub mod file;
 pub mod id;
 pub mod message;
 pub mod name;
+pub mod offer;
 pub mod parameter;
 pub mod principal;
 

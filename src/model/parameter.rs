@@ -178,7 +178,13 @@ pub struct Parameter {
     /// What to ask when the value is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
+    /// Whether its values are never shown again: not in conversations, records or messages of ours.
+    #[serde(default)]
+    pub hidden: bool,
 }
+
+/// What stands where a hidden value would.
+pub const HIDDEN: &str = "•••";
 
 /// Why one value was refused. `code` is part of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,6 +194,11 @@ pub struct ValueFault {
 }
 
 impl Parameter {
+    /// The value as it may be shown.
+    pub fn shown<'v>(&self, value: &'v str) -> &'v str {
+        if self.hidden { HIDDEN } else { value }
+    }
+
     /// Checks a given value against every rule and returns the text to keep (choices in their written form, booleans
     /// as `true` or `false`, numbers trimmed). `command` is only for the message.
     pub fn check(&self, value: &str, command: &str) -> Result<String, ValueFault> {
@@ -196,7 +207,7 @@ impl Parameter {
             code,
             message: format!(
                 "Parameter '{name}' value of '{}' invalid in invocation to '{command}' {why}",
-                shorten(value)
+                if self.hidden { HIDDEN.to_owned() } else { shorten(value) }
             ),
         };
         let characters = value.chars().count();

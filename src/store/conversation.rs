@@ -3,6 +3,7 @@
 use super::Store;
 use super::query::{Failure, Row, query};
 use super::transaction::{Transaction, Work, failed};
+use super::turn::{Beside, DIALOG_CHANGED};
 use crate::model::conversation::{Conversation, ConversationStatus, Millis};
 use crate::model::event::NewEvent;
 use crate::model::{Error, Result};
@@ -40,6 +41,36 @@ impl Transaction<'_> {
         let touch = query("UPDATE conversations SET updated_at = $2 WHERE id = $1 AND status = 'active'");
         Ok(self.write(touch.bind(id).bind(at)).await? == 1)
     }
+
+    /// Begins a turn in an open conversation whose dialog is the one with the token `before`, and that is `after` from
+    /// now on. Fails when the conversation is closed or the dialog another one.
+    pub(super) async fn begin_turn(
+        &mut self,
+        id: &str,
+        at: Millis,
+        before: Option<&str>,
+        after: Option<&str>,
+    ) -> Result<()> {
+        let touch = query(
+            "UPDATE conversations SET updated_at = $2, dialog = $4 \
+             WHERE id = $1 AND status = 'active' AND dialog IS NOT DISTINCT FROM $3",
+        );
+        match self.write(touch.bind(id).bind(at).bind(before).bind(after)).await? {
+            0 if self.is_open(id).await? => Err(dialog_changed()),
+            0 => Err(Error::conflict("SESSION_CLOSED", "this conversation is closed; start another one")),
+            _ => Ok(()),
+        }
+    }
+
+    async fn is_open(&mut self, id: &str) -> Result<bool> {
+        let find = query("SELECT id FROM conversations WHERE id = $1 AND status = 'active'");
+        Ok(self.optional(find.bind(id)).await?.is_some())
+    }
+}
+
+/// The conflict that asks to plan again with the dialog as it is now.
+fn dialog_changed() -> Error {
+    Error::conflict(DIALOG_CHANGED, "something else happened in this conversation at the same moment; try again")
 }
 
 struct Open {
@@ -68,25 +99,33 @@ impl Work for Open {
     }
 }
 
-struct Close {
-    id: String,
-    at: Millis,
-    announcements: Vec<NewEvent>,
+/// The end of a conversation, and of the dialog in it.
+#[derive(Debug)]
+pub struct Closing {
+    pub id: String,
+    pub at: Millis,
+    /// The token of the open dialog as it was known; another one refuses it with [`DIALOG_CHANGED`].
+    pub dialog: Option<String>,
+    pub beside: Beside,
+    pub announcements: Vec<NewEvent>,
 }
 
-impl Work for Close {
+impl Work for Closing {
     type Output = bool;
 
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<bool> {
         let close = query(
-            "UPDATE conversations SET status = 'closed', closed_at = $2, updated_at = $2 \
-             WHERE id = $1 AND status = 'active'",
+            "UPDATE conversations SET status = 'closed', closed_at = $2, updated_at = $2, dialog = NULL \
+             WHERE id = $1 AND status = 'active' AND dialog IS NOT DISTINCT FROM $3",
         );
-        let closed = transaction.write(close.bind(&self.id).bind(self.at)).await? == 1;
-        if closed {
-            transaction.append(&self.announcements, None).await?;
+        let closed = transaction.write(close.bind(&self.id).bind(self.at).bind(self.dialog.as_deref())).await? == 1;
+        if !closed {
+            return if transaction.is_open(&self.id).await? { Err(dialog_changed()) } else { Ok(false) };
         }
-        Ok(closed)
+        let mut events = transaction.settle(&self.id, &self.beside, self.at).await?;
+        events.extend_from_slice(&self.announcements);
+        transaction.append(&events, None).await?;
+        Ok(true)
     }
 }
 
@@ -97,8 +136,8 @@ impl Store {
     }
 
     /// Closes a conversation and announces it in the same commit; `false` when it was closed already.
-    pub async fn close_conversation(&self, id: &str, at: Millis, announcements: Vec<NewEvent>) -> Result<bool> {
-        self.write(Close { id: id.to_owned(), at, announcements }).await
+    pub async fn close_conversation(&self, closing: Closing) -> Result<bool> {
+        self.write(closing).await
     }
 
     pub async fn conversation(&self, id: &str) -> Result<Option<Conversation>> {

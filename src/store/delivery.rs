@@ -7,7 +7,6 @@ use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::Store;
-use super::execution::NewExecution;
 use super::log::Identity;
 use super::query::{Failure, Query, Row, composed, placeholders, query};
 use super::transaction::{Transaction, Work, failed};
@@ -24,10 +23,13 @@ use crate::model::{Error, Kind, Result};
 #[derive(Clone, Debug)]
 pub struct NewDelivery {
     pub id: String,
+    pub bot: String,
+    pub command: String,
     /// What the process is told, a JSON object.
     pub event: String,
     /// Where it answers; `None` for a caller that polls.
     pub place: Option<AnswerPlace>,
+    pub created_at: Millis,
     /// When the run has failed if it is not done.
     pub expires_at: Millis,
 }
@@ -168,7 +170,7 @@ fn refusal(id: &str, row: &Row) -> Result<Error> {
 }
 
 impl Transaction<'_> {
-    pub(super) async fn insert_delivery(&mut self, run: &NewExecution, new: &NewDelivery) -> Result<()> {
+    pub(super) async fn insert_delivery(&mut self, execution: &str, new: &NewDelivery) -> Result<()> {
         let place = new.place.as_ref();
         let insert = query(
             "INSERT INTO deliveries (id, execution, bot, command, event, conversation, owner, reply_to, state, attempt, \
@@ -176,14 +178,14 @@ impl Transaction<'_> {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'waiting', 0, 0, $9, $10, $9)",
         )
         .bind(&new.id)
-        .bind(&run.id)
-        .bind(&run.bot)
-        .bind(&run.command)
+        .bind(execution)
+        .bind(&new.bot)
+        .bind(&new.command)
         .bind(&new.event)
         .bind(place.map(|place| place.conversation.clone()))
         .bind(place.map(|place| place.owner.clone()))
         .bind(place.map(|place| place.reply_to.clone()))
-        .bind(run.created_at)
+        .bind(new.created_at)
         .bind(new.expires_at);
         self.write(insert).await?;
         Ok(())

@@ -39,6 +39,41 @@ pub struct NewExecution {
     pub delivery: Option<NewDelivery>,
 }
 
+/// A run that comes further.
+#[derive(Clone, Debug)]
+pub struct RunChange {
+    pub id: String,
+    pub status: ExecutionStatus,
+    /// The version of the bot that ran it; none leaves the one it was asked of.
+    pub bot_version: Option<String>,
+    /// The request with the values that are known now, as JSON; none leaves it.
+    pub request: Option<String>,
+    /// The messages it said, a JSON array; none leaves them.
+    pub responses: Option<String>,
+    pub error: Option<String>,
+    pub started_at: Option<Millis>,
+    pub finished_at: Option<Millis>,
+    /// Work for a process elsewhere, when that is what does it from now on.
+    pub delivery: Option<NewDelivery>,
+}
+
+impl From<NewExecution> for RunChange {
+    /// The run of that id, as if it began now.
+    fn from(run: NewExecution) -> Self {
+        Self {
+            id: run.id,
+            status: run.status,
+            bot_version: Some(run.bot_version),
+            request: Some(run.request),
+            responses: Some(run.responses),
+            error: run.error,
+            started_at: run.started_at,
+            finished_at: run.finished_at,
+            delivery: run.delivery,
+        }
+    }
+}
+
 /// A run as it is read back.
 #[derive(Clone, Debug)]
 pub struct Execution {
@@ -111,9 +146,34 @@ impl Transaction<'_> {
         .bind(e.finished_at);
         self.write(insert).await?;
         if let Some(delivery) = &e.delivery {
-            self.insert_delivery(e, delivery).await?;
+            self.insert_delivery(&e.id, delivery).await?;
         }
         Ok(())
+    }
+
+    /// Brings a run further. One that has ended stays as it is: that is a conflict.
+    pub(super) async fn change_run(&mut self, change: &RunChange) -> Result<()> {
+        let update = query(
+            "UPDATE executions SET status = $2, bot_version = coalesce($3, bot_version), \
+             request = coalesce($4, request), responses = coalesce($5, responses), error = coalesce($6, error), \
+             started_at = coalesce($7, started_at), finished_at = coalesce($8, finished_at) \
+             WHERE id = $1 AND status IN ('pending', 'awaiting_input', 'running')",
+        )
+        .bind(&change.id)
+        .bind(change.status.as_str())
+        .bind(change.bot_version.clone())
+        .bind(change.request.clone())
+        .bind(change.responses.clone())
+        .bind(change.error.clone())
+        .bind(change.started_at)
+        .bind(change.finished_at);
+        if self.write(update).await? == 0 {
+            return Err(Error::conflict("RUN_ENDED", "this run has ended already"));
+        }
+        match &change.delivery {
+            Some(delivery) => self.insert_delivery(&change.id, delivery).await,
+            None => Ok(()),
+        }
     }
 }
 

@@ -20,16 +20,19 @@ use crate::bus::Bus;
 use crate::model::{Error, Result};
 use crate::tasks::Tasks;
 
+pub mod action;
 pub mod api_key;
 pub mod change;
 pub mod conversation;
 pub mod delivery;
+pub mod dialog;
 pub mod execution;
 pub mod file;
 pub mod log;
 mod postgres;
 mod query;
 pub mod read_mark;
+pub mod rewrite;
 pub mod search;
 pub mod session;
 mod sqlite;
@@ -174,6 +177,7 @@ fn migrator() -> Migrator {
     let files = [
         (1, "foundation", include_str!("../../migrations/0001_foundation.sql")),
         (2, "read marks", include_str!("../../migrations/0002_read_marks.sql")),
+        (3, "dialogs", include_str!("../../migrations/0003_dialogs.sql")),
         (4, "files", include_str!("../../migrations/0004_files.sql")),
         (6, "deliveries", include_str!("../../migrations/0006_deliveries.sql")),
     ];

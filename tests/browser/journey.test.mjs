@@ -45,9 +45,9 @@ async function read(text, on = page, count = 1) {
   await log(on).locator(".answer, .said").filter({ hasText: new RegExp(`^\\s*${text}\\s*$`) }).nth(count - 1).waitFor();
 }
 
-/** The answer to the intent without its parameter. */
-function missing(on) {
-  return log(on).locator(".answer").filter({ hasText: "parameter_name_1" }).filter({ hasText: "missing" });
+/** What the intent without its parameter asks for. */
+function asked(on) {
+  return log(on).locator(".answer").filter({ hasText: "needs to know" }).filter({ hasText: "Who shall be greeted?" });
 }
 
 async function startWith(bot, on = page) {
@@ -87,9 +87,9 @@ test("an intent is completed, understood, sent and answered", async () => {
   await composed("");
 });
 
-test("without its parameter the reply names what is missing", async () => {
+test("without its parameter it is asked for", async () => {
   await say(INTENT);
-  await missing(page).waitFor();
+  await asked(page).waitFor();
   assert.deepEqual((await spoken(page)).slice(0, 3), [`${INTENT} parameter_name_1=World`, "Hello World", INTENT]);
 });
 
@@ -265,7 +265,7 @@ for (const colorScheme of ["light", "dark"]) {
       await say("show what you can do", tab);
       await log(tab).getByText("What a reply can hold").waitFor();
       await say(INTENT, tab);
-      await missing(tab).waitFor();
+      await asked(tab).waitFor();
       await field(tab).pressSequentially("greet ");
       await tab.getByText("Understood as greet").waitFor();
       assert.deepEqual(await seriousFindings(tab), [], name("conversation"));

@@ -5,11 +5,13 @@
     reason = "a test that cannot go on ends there; this lint knows only functions marked as tests"
 )]
 
+mod actions;
 mod attention;
 mod bots;
 mod changes;
 mod commands;
 mod crashes;
+mod dialogs;
 mod doors;
 mod durability;
 mod files;

@@ -27,8 +27,10 @@ pub(in crate::api) async fn serve(Extension(Document(bytes)): Extension<Document
 }
 
 /// What answers a client's frame, when it is not refused.
-const ANSWERS: [(&str, &[&str]); 15] = [
+const ANSWERS: [(&str, &[&str]); 17] = [
     ("message", &["ack"]),
+    ("command", &["ack"]),
+    ("action", &["ack"]),
     ("edit", &["ack"]),
     ("delete", &["ack"]),
     ("read", &["ack"]),

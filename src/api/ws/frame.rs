@@ -25,6 +25,29 @@ pub(super) enum ClientFrame {
         #[serde(default)]
         attachments: Vec<String>,
     },
+    /// A command with its parameters. It stands in the session as if it had been typed.
+    Command {
+        #[serde(default)]
+        id: Option<String>,
+        session_id: String,
+        command: String,
+        /// Without it the session's bot, or else the one bot that has such a command.
+        #[serde(default)]
+        bot: Option<String>,
+        #[serde(default)]
+        #[schema(value_type = Object)]
+        parameters: serde_json::Map<String, Value>,
+    },
+    /// An action of a message is taken: null for a button, a text for a select or a date, an object for a form.
+    Action {
+        #[serde(default)]
+        id: Option<String>,
+        session_id: String,
+        message_id: String,
+        action_id: String,
+        #[serde(default)]
+        value: Value,
+    },
     /// Read a stream from a place on, then live.
     Subscribe {
         #[serde(default)]
@@ -220,8 +243,10 @@ fn fifty() -> i64 {
     50
 }
 
-pub(super) const TYPES: [&str; 19] = [
+pub(super) const TYPES: [&str; 21] = [
     "message",
+    "command",
+    "action",
     "edit",
     "delete",
     "subscribe",

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::super::Api;
+use super::super::actions::values;
 use super::frame;
-use crate::chat::Target;
+use crate::chat::{Choice, Order, Target};
 use crate::identity::Caller;
 use crate::identity::permission::Verb;
 use crate::model::event::Stream;
@@ -36,6 +37,34 @@ pub(super) fn check_id(id: Option<&str>) -> Result<()> {
 }
 
 impl Asker {
+    /// Runs a command of a bot, named or not.
+    pub(super) async fn command(
+        self,
+        id: Option<String>,
+        session: String,
+        (command, bot): (String, Option<String>),
+        parameters: Map<String, Value>,
+    ) -> Result<Option<String>> {
+        let (conversation, client_id) = (session.clone(), id.clone());
+        let order = Order { conversation, command, bot, parameters: values(parameters)?, client_id };
+        let receipt = self.api.hub.command(&self.caller.principal, order).await?;
+        Ok(Some(frame::ack(id.as_deref(), &session, &receipt.place.event_id, &receipt)))
+    }
+
+    /// Takes an action of a message.
+    pub(super) async fn take(
+        self,
+        id: Option<String>,
+        session: String,
+        (message_id, action_id): (String, String),
+        value: Value,
+    ) -> Result<Option<String>> {
+        let (conversation, client_id) = (session.clone(), id.clone());
+        let choice = Choice { conversation, message_id, action_id, value, client_id };
+        let receipt = self.api.hub.take(&self.caller.principal, choice).await?;
+        Ok(Some(frame::ack(id.as_deref(), &session, &receipt.place.event_id, &receipt)))
+    }
+
     pub(super) async fn edit(
         self,
         id: Option<String>,

@@ -238,6 +238,14 @@ impl Connection {
                 self.readings.retain(|_, reading| reading.subscription.stream().as_str() != stream);
                 None
             }
+            ClientFrame::Command { id, session_id, command, bot, parameters } => {
+                let asker = self.asker();
+                Some(asked(id, move |id| asker.command(id, session_id, (command, bot), parameters)))
+            }
+            ClientFrame::Action { id, session_id, message_id, action_id, value } => {
+                let asker = self.asker();
+                Some(asked(id, move |id| asker.take(id, session_id, (message_id, action_id), value)))
+            }
             ClientFrame::Edit { id, session_id, message_id, content } => {
                 let asker = self.asker();
                 Some(asked(id, move |id| asker.edit(id, session_id, message_id, content)))

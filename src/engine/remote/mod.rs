@@ -14,9 +14,10 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use super::Engine;
+use super::answer::{Answer, Speaker};
 use super::data;
 use super::invoke::{Invoked, Place, Prepared};
-use super::runner::{Answer, Speaker, new_execution};
+use super::runner::{new_execution, record_run};
 use crate::clock::rfc3339;
 use crate::model::command::Remote as Body;
 use crate::model::conversation::Millis;
@@ -28,7 +29,6 @@ use crate::model::principal::Principal;
 use crate::model::{Error, Result};
 use crate::store::delivery::{AnswerPlace, Delivery, Ending, NewDelivery, Posting, execution_update};
 use crate::store::execution::NewExecution;
-use crate::store::turn::Turn;
 
 mod cancel;
 mod deadline;
@@ -77,14 +77,19 @@ pub(super) async fn start(
     let run = new_execution(principal, prepared, &place, now);
     let answer_place = match &place {
         Place::Poll { .. } => None,
-        Place::Conversation { id, owner, said, .. } => {
-            Some(AnswerPlace { conversation: id.clone(), owner: owner.clone(), reply_to: said.id.clone() })
-        }
+        Place::Conversation { turn, .. } => Some(AnswerPlace {
+            conversation: turn.conversation.clone(),
+            owner: turn.owner.clone(),
+            reply_to: turn.said.as_ref().map(|said| said.id.clone()).unwrap_or_default(),
+        }),
     };
     let delivery = NewDelivery {
         id: new_id(),
+        bot: run.bot.clone(),
+        command: run.command.clone(),
         event: event(principal, prepared, &run).to_string(),
         place: answer_place,
+        created_at: now,
         expires_at: now.saturating_add(body.timeout),
     };
     let run = NewExecution { delivery: Some(delivery), ..run };
@@ -95,10 +100,9 @@ pub(super) async fn start(
             let run = NewExecution { idempotency_key, body_hash, ..run };
             engine.store().start_execution(run, vec![update]).await.map(Invoked::Polled)?
         }
-        Place::Conversation { id: conversation, owner, said, body_hash, files } => {
-            let turn =
-                Turn { conversation, owner, said: *said, body_hash, execution: Some(run), follows: Vec::new(), files };
-            engine.store().commit_turn(turn).await.map(Invoked::Said)?
+        Place::Conversation { mut turn, waiting, .. } => {
+            record_run(&mut turn, run, waiting.is_some())?;
+            engine.store().commit_turn(*turn).await.map(Invoked::Said)?
         }
     };
     engine.remote.wake(Some(&bot));
@@ -130,7 +134,8 @@ impl Engine {
         let Some(place) = &delivery.place else { return Ok(None) };
         let name = self.display_name(&delivery.bot);
         let speaker = Speaker { id: &delivery.bot, name: &name };
-        let answer = Answer { conversation: &place.conversation, reply_to: &place.reply_to, message: message.clone() };
+        let answer =
+            Answer { conversation: &place.conversation, reply_to: Some(&place.reply_to), message: message.clone() };
         let event = answer.event_of(id, speaker, Some((&delivery.execution, &delivery.command)), at)?;
         Ok(Some(Posting { place: place.clone(), event }))
     }

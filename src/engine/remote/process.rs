@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::super::Engine;
 use super::{LEASE, MOST_LOSSES, stream};
 use crate::bus::NewReply;
-use crate::engine::runner::Speaker;
+use crate::engine::answer::Speaker;
 use crate::identity::permission::{Object, Verb, authorize, unknown_bot};
 use crate::model::conversation::Millis;
 use crate::model::name::fold;

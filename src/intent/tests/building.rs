@@ -35,6 +35,7 @@ pub(crate) fn command(name: &str, intents: &[&str], parameters: &[&str]) -> Comm
         examples: Vec::new(),
         access: Access::default(),
         effect: Effect::Read,
+        auto_submit: true,
         priority: 0,
         body: Body::Reply(Reply::default()),
         data: BTreeMap::new(),

@@ -132,6 +132,12 @@ impl Server {
         &self.running.store
     }
 
+    /// Reads the bots again now, instead of when the watcher has seen the change.
+    pub(crate) async fn reload(&self) {
+        let engine = self.running.engine.clone();
+        tokio::task::spawn_blocking(move || engine.registry().reload()).await.expect("the bots are read");
+    }
+
     pub(crate) async fn sign_in_link(&self) -> String {
         self.running.sign_in_link().await.expect("a sign-in link")
     }
@@ -281,13 +287,14 @@ impl Client {
         session["session_id"].as_str().expect("an id").to_owned()
     }
 
-    /// Says something and answers the reply, which is the next event but one.
+    /// Says something and answers the reply: the first message after it, rewritten earlier ones passed over.
     pub(crate) async fn say(&self, session: &str, content: &str) -> Value {
         let receipt =
             self.post(&format!("/api/session/{session}/messages"), &json!({ "content": content })).await.expect(201);
         let page =
             self.get(&format!("/api/session/{session}/events?after={}&wait=10", receipt["seq"])).await.expect(200);
-        page["events"][0].clone()
+        let events = page["events"].as_array().expect("events");
+        events.iter().find(|event| event["type"] == "message").expect("an answer").clone()
     }
 
     /// Opens a web socket of our own protocol and reads its hello.
