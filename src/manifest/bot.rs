@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::access;
-use super::command::{self, Read, Surroundings};
-use super::fault::Fault;
+use super::command::{self, Places, Read, Surroundings};
+use super::fault::{Fault, Level};
 use super::folder::{Folder, Unread};
 use super::load::LoadedBot;
 use super::sheet::Sheet;
@@ -99,6 +99,11 @@ fn read_bot(sheet: &mut Sheet, folder: &mut Folder, root: &Node, name: &str, reh
         }
         bot.commands.push(Arc::new(read.command));
         places.push(read.places);
+    }
+    for reference in places.iter().flat_map(|places: &Places| &places.references) {
+        if reference.is_to(&bot.name) {
+            reference.check(&bot, |at, message, suggestion| sheet.report(at, Level::Error, message, suggestion));
+        }
     }
     let lints = if sheet.has_errors() { Vec::new() } else { intent::lint_bot(&bot) };
     let loaded = LoadedBot { bot: Arc::new(bot), replies, places: places.into() };

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::fault::Level;
 use super::folder::Folder;
+use super::reference::Reference;
 use super::sheet::{NOTHING_LATER, Sheet};
 use super::yaml::{Entry, Kind, Node, Place};
 use super::{access, parameter, remote, reply, sample};
@@ -84,6 +85,8 @@ pub(super) struct Places {
     pub(super) name: Place,
     pub(super) intents: Vec<Place>,
     pub(super) examples: Vec<Place>,
+    /// The commands that the reply's actions run.
+    pub(super) references: Vec<Reference>,
 }
 
 /// What the reading of a command needs to know about its bot.
@@ -121,8 +124,10 @@ pub(super) fn read(sheet: &mut Sheet, folder: &mut Folder, node: &Node, around: 
         body: Body::Reply(Reply::default()),
         data,
     };
-    let reply = read_body(sheet, folder, node, name_at, around, &mut command);
-    Some(Read { command, places: Places { name: name_at, intents: intents_at, examples: examples_at }, reply })
+    let read = read_body(sheet, folder, node, name_at, around, &mut command);
+    let (reply, references) = read.map_or((None, Vec::new()), |(reply, references)| (Some(reply), references));
+    let places = Places { name: name_at, intents: intents_at, examples: examples_at, references };
+    Some(Read { command, places, reply })
 }
 
 fn read_name(sheet: &mut Sheet, command: &Node) -> (String, Place) {
@@ -276,7 +281,7 @@ fn read_body(
     name_at: Place,
     around: &Surroundings<'_>,
     command: &mut Command,
-) -> Option<Compiled> {
+) -> Option<(Compiled, Vec<Reference>)> {
     let bodies: Vec<&str> = BODIES.into_iter().filter(|key| node.get(key).is_some()).collect();
     match bodies.as_slice() {
         [] => sheet.error(name_at, "the command does nothing: write a \"reply\" or a \"remote\""),
@@ -304,5 +309,6 @@ fn read_body(
             }
         }
     }
-    Some(compiled)
+    let references = written.references(&compiled);
+    Some((compiled, references))
 }

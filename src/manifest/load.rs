@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::bot;
 use super::command::Places;
 use super::fault::{Fault, Level};
+use super::yaml::Place;
 use crate::intent;
 use crate::model::bot::Bot;
 use crate::model::name::fold;
@@ -78,11 +79,13 @@ impl Loaded {
         )
     }
 
-    /// Looks for intents that two bots claim; `besides` are the bots that every installation has, whose words nobody
-    /// else may claim. A bot with an error is taken out: all or nothing.
+    /// Looks for intents that two bots claim, and for actions that run what another bot does not have; `besides` are the
+    /// bots that every installation has, whose words nobody else may claim. A bot with an error is taken out: all or
+    /// nothing.
     pub fn lint_between(&mut self, besides: &[Arc<Bot>]) {
         let bots: Vec<Arc<Bot>> =
             self.bots.iter().map(|loaded| loaded.bot.clone()).chain(besides.iter().cloned()).collect();
+        self.check_references(&bots);
         for lint in intent::lint_between(&bots) {
             let Some(bot) = self.bots.iter().find(|loaded| loaded.bot.name == lint.bot) else { continue };
             let Some(outcome) = self.outcomes.iter_mut().find(|outcome| outcome.bot == lint.bot) else { continue };
@@ -93,6 +96,29 @@ impl Loaded {
         }
         let outcomes = &self.outcomes;
         self.bots.retain(|bot| outcomes.iter().any(|outcome| outcome.bot == bot.bot.name && outcome.loaded));
+    }
+
+    /// Looks for actions that run a command of another bot which is not there or takes something else.
+    fn check_references(&mut self, bots: &[Arc<Bot>]) {
+        let mut faults = Vec::new();
+        for loaded in &self.bots {
+            let name = &loaded.bot.name;
+            for reference in loaded.places.iter().flat_map(|places| &places.references).filter(|to| !to.is_to(name)) {
+                let report = |at: Place, message, suggestion| faults.push((name.clone(), at, message, suggestion));
+                match bots.iter().find(|bot| reference.is_to(&bot.name)) {
+                    Some(bot) => reference.check(bot, report),
+                    // Of a bot that has a fault itself nothing can be said; its last good version may be serving.
+                    None if self.outcomes.iter().any(|outcome| reference.is_to(&outcome.bot)) => {}
+                    None => reference.report_unknown_bot(bots, report),
+                }
+            }
+        }
+        for (bot, (line, column), message, suggestion) in faults {
+            let Some(outcome) = self.outcomes.iter_mut().find(|outcome| outcome.bot == bot) else { continue };
+            let file = Path::new(&bot).join(bot::FILE);
+            outcome.faults.push(Fault { file, line, column, level: Level::Error, message, suggestion });
+            outcome.loaded = false;
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod fault;
 mod folder;
 mod load;
 mod parameter;
+mod reference;
 mod remote;
 mod reply;
 mod sample;

@@ -157,19 +157,23 @@ fn read_choices(sheet: &mut Sheet, node: &Node) -> Vec<String> {
 
 /// The default as it is kept, or the rule of its own parameter that it breaks.
 fn check_default(sheet: &mut Sheet, node: &Node, parameter: &Parameter, text: &str) -> Option<String> {
-    match parameter.check(text, "") {
-        Ok(kept) => Some(kept),
-        Err(fault) => {
-            let least = parameter.min_length.unwrap_or_default();
-            let why = match (fault.code, &parameter.kind) {
-                ("choice", ParameterType::Choice { choices }) => format!("is not one of {}", choices.join(", ")),
-                ("pattern", _) => "does not match \"pattern\"".to_owned(),
-                ("min_length", _) => format!("is shorter than \"min_length\" {least}"),
-                ("max_length", _) => "is longer than \"max_length\"".to_owned(),
-                (_, kind) => format!("is not {}", kind.accept(text).err().unwrap_or(kind.name())),
-            };
-            sheet.error(node.at, format!("default \"{text}\" {why}"));
-            None
-        }
+    let kept = kept(parameter, text);
+    if let Err(why) = &kept {
+        sheet.error(node.at, format!("default \"{text}\" {why}"));
     }
+    kept.ok()
+}
+
+/// A value as a parameter keeps it, or the rule that it breaks, as in "is not a whole number".
+pub(super) fn kept(parameter: &Parameter, text: &str) -> Result<String, String> {
+    parameter.check(text, "").map_err(|fault| {
+        let least = parameter.min_length.unwrap_or_default();
+        match (fault.code, &parameter.kind) {
+            ("choice", ParameterType::Choice { choices }) => format!("is not one of {}", choices.join(", ")),
+            ("pattern", _) => "does not match \"pattern\"".to_owned(),
+            ("min_length", _) => format!("is shorter than \"min_length\" {least}"),
+            ("max_length", _) => "is longer than \"max_length\"".to_owned(),
+            (_, kind) => format!("is not {}", kind.accept(text).err().unwrap_or(kind.name())),
+        }
+    })
 }

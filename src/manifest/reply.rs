@@ -7,10 +7,11 @@ use serde_json::{Map, Value};
 
 use super::fault::Level;
 use super::folder::{Folder, Unread};
+use super::reference::{Given, Reference};
 use super::sheet::Sheet;
 use super::yaml::{Kind, Node, Place, Plain};
 use crate::model::command::Reply;
-use crate::template::reply::{Compiled, ReplyFault, Step};
+use crate::template::reply::{self, Compiled, ReplyFault, Step};
 use crate::template::{Names, includes};
 
 /// A reply and where its texts come from.
@@ -91,6 +92,27 @@ impl Written<'_> {
                 None
             }
         }
+    }
+
+    /// The commands that the reply's actions run, with the places where they are named.
+    pub(super) fn references(&self, compiled: &Compiled) -> Vec<Reference> {
+        let at = |path: &[Step], key: bool| {
+            let (node, key_at) = self.node_at(path);
+            if key { key_at } else { node.at }
+        };
+        let given = |given: &reply::Given| Given {
+            name: given.name.clone(),
+            at: at(&given.path, given.key),
+            values: given.values.iter().map(|(path, value)| (at(path, false), value.clone())).collect(),
+            day: given.day,
+        };
+        let reference = |reference: &reply::Reference| Reference {
+            at: at(&reference.path, false),
+            bot: reference.bot.clone(),
+            command: reference.command.clone(),
+            given: reference.given.iter().map(given).collect(),
+        };
+        compiled.references().iter().map(reference).collect()
     }
 
     /// Reports a fault of the reply at its place in the manifest or in the file the text comes from.

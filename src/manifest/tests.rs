@@ -46,7 +46,7 @@ fn with_command(lines: &str) -> String {
 fn the_shipped_bots_are_in_order() {
     let report = check(&[project("bots")], &[]);
     assert!(report.faults.is_empty(), "{}", report.write(Format::Text));
-    assert_eq!(report.bots, 2);
+    assert_eq!(report.bots, 3);
     let loaded = load_dir(&project("bots"));
     let hello = loaded.bots.iter().find(|loaded| loaded.bot.name == "hello").unwrap();
     let message = hello.reply("my-command-name").unwrap().render(&json!({"parameters": {"parameter_name_1": "World"}}));
@@ -221,6 +221,34 @@ fn single_faults_say_what_and_where() {
         ("reply: ../../x.hbs".to_owned(), "7:12 \"../../x.hbs\" leads out of the bot's folder"),
         ("reply: replies/x.hbs".to_owned(), "7:12 there is no file \"replies/x.hbs\" in the bot's folder"),
         ("reply: \"{{> x}}\"".to_owned(), "7:17 there is no partial \"x\""),
+        ("reply: {text: x, files: []}".to_owned(), "7:22 \"files\" is not supported by this version"),
+        ("reply: {text: x, ttl: 1m}".to_owned(), "7:22 \"ttl\" says what becomes of an earlier message of the same \"id\": give it one"),
+        ("reply: {text: x, progress: {label: x, step: a, total: 3}}".to_owned(), "7:49 \"a\" is not a whole number"),
+        ("reply: {text: x, actions: [{label: x, url: 'file:///x'}]}".to_owned(), "7:48 \"file:///x\" is not a web address: it begins with https:// or http://"),
+        ("reply: {text: x, actions: [{label: x, command: c, style: dangr}]}".to_owned(), "7:62 unknown style \"dangr\", did you mean \"danger\"?"),
+        ("reply: {text: x, actions: [{label: x, command: c, styl: danger}]}".to_owned(), "7:55 unknown key \"styl\", did you mean \"style\"?"),
+        ("reply: {text: x, actions: [{label: x, url: 'https://x.org', style: danger}]}".to_owned(), "7:65 \"style\" has no place in this kind of action"),
+        ("reply: {text: x, actions: [{label: x, form: restart}]}".to_owned(), "7:49 the bot \"b\" has no command \"restart\""),
+        (
+            "parameters: {env: string}\nreply: {text: x, actions: [{label: x, command: C, parameters: {en: x}}]}".to_owned(),
+            "8:68 the command \"c\" has no parameter \"en\", did you mean \"env\"?",
+        ),
+        (
+            "parameters: {env: {type: choice, choices: [prod]}}\nreply:\n  text: x\n  actions:\n    - label: x\n      command: b/c\n      parameters: {env: mars}".to_owned(),
+            "13:29 \"mars\" for \"env\" is not one of prod",
+        ),
+        (
+            "parameters: {env: {type: choice, choices: [prod]}}\nreply: {text: x, actions: [{label: x, command: c, select: {parameter: env, options: [prod, {value: mars}]}}]}".to_owned(),
+            "8:104 \"mars\" for \"env\" is not one of prod",
+        ),
+        (
+            "parameters: {many: integer}\nreply: {text: x, actions: [{label: x, command: c, date: {parameter: many}}]}".to_owned(),
+            "8:73 \"many\" is of the type integer and takes no day",
+        ),
+        (
+            "parameters: {env: string}\nreply: {text: x, actions: [{label: x, command: c, parameters: {env: x, ENV: y}}]}".to_owned(),
+            "8:76 parameter \"ENV\" is given twice",
+        ),
     ] {
         let loaded = load_one(&with_command(&lines), &[]);
         let told = told(&loaded);
@@ -408,6 +436,49 @@ fn a_check_compares_bots_with_each_other_and_with_those_that_are_always_there() 
     assert!(told[0].3.contains("reserved"), "{told:#?}");
     assert_eq!((told[1].0, told[1].1, told[1].2), (Level::Warning, 5, 13));
     assert!(told[1].3.contains("same intent"), "{told:#?}");
+}
+
+#[test]
+fn actions_may_run_what_other_bots_have_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, reply: &str| {
+        fs::create_dir_all(dir.path().join(name)).unwrap();
+        let manifest = with_command(&format!("parameters: {{x: {{type: integer, required: false}}}}\n{reply}"));
+        let manifest = manifest.replace("name: b", &format!("name: {name}")).replace("do it", &format!("do {name}"));
+        fs::write(dir.path().join(name).join("bot.yaml"), manifest).unwrap();
+    };
+    let to = |command: &str| {
+        format!("reply: {{text: x, actions: [{{label: x, command: {command}, parameters: {{x: 1}}}}]}}")
+    };
+    write("one", &to("two/c"));
+    write("two", &to("one/C"));
+    let faults = || {
+        check(&[dir.path().to_owned()], &[])
+            .faults
+            .iter()
+            .map(|fault| {
+                let file = fault.file.strip_prefix(dir.path()).unwrap().display().to_string();
+                format!("{file}:{}:{} {}", fault.line, fault.column, fault.text())
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(faults(), Vec::<String>::new());
+    for (command, expected) in [
+        ("two/restart", "one/bot.yaml:8:52 the bot \"two\" has no command \"restart\""),
+        ("tow/c", "one/bot.yaml:8:52 there is no bot \"tow\", did you mean \"two/c\"?"),
+    ] {
+        write("one", &to(command));
+        assert_eq!(faults(), [expected]);
+        let mut loaded = load_dir(dir.path());
+        loaded.lint_between(&[]);
+        assert_eq!(loaded.bots.iter().map(|loaded| loaded.bot.name.as_str()).collect::<Vec<_>>(), ["two"]);
+    }
+    write("one", &to("two/c").replace("x: 1", "x: many"));
+    assert_eq!(faults(), ["one/bot.yaml:8:75 \"many\" for \"x\" is not a whole number"]);
+    // A bot with a fault of its own may still serve its last good version: nobody else is at fault for it.
+    write("one", &to("two/gone"));
+    write("two", "reply: {txt: x}");
+    assert!(faults().iter().all(|fault| fault.starts_with("two/")), "{:?}", faults());
 }
 
 proptest! {

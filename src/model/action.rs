@@ -70,6 +70,13 @@ impl Action {
         }
     }
 
+    pub fn life(&self) -> Option<&Life> {
+        match self {
+            Self::Button { life, .. } | Self::Select { life, .. } | Self::Date { life, .. } => Some(life),
+            Self::Link { .. } => None,
+        }
+    }
+
     pub fn life_mut(&mut self) -> Option<&mut Life> {
         match self {
             Self::Button { life, .. } | Self::Select { life, .. } | Self::Date { life, .. } => Some(life),

@@ -115,10 +115,39 @@ pub struct Message {
     pub form: Option<Form>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<File>,
-    /// What its author offers to do; they become `actions` when it is said in a conversation. Readers never see them.
-    #[serde(skip)]
+    /// What its author offers to do; they become `actions` when it is said in a conversation. Who follows a run by
+    /// polling reads them as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(ignore)]
     pub offers: Vec<Offer>,
+    /// Makes it the same message as an earlier one of that name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Key>,
+}
+
+/// The name a bot gives a message, so that saying it again rewrites it where it stands. It counts within one conversation
+/// and one bot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Key {
+    pub id: String,
+    /// How long after it was said or rewritten last it is still rewritten, in milliseconds; without it, always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<i64>,
+    #[serde(default)]
+    pub post: PostMode,
+}
+
+/// What happens where a message of that name may stand already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PostMode {
+    /// It is rewritten within its time to live; else the message is said anew.
+    #[default]
+    Ttl,
+    /// It is left as it is, and the message said anew.
+    Always,
+    /// It is rewritten, or nothing is said at all.
+    UpdateOnly,
 }
 
 impl Message {
@@ -148,7 +177,7 @@ impl Message {
 
     /// Whether the text alone says everything (then old readers get it as `text/plain`).
     pub fn is_plain(&self) -> bool {
-        self.title.is_none() && self.parts.is_empty() && self.form.is_none()
+        self.title.is_none() && self.parts.is_empty() && self.form.is_none() && self.offers.is_empty()
     }
 }
 

@@ -11,15 +11,18 @@ use super::action::{Action, Life, Style};
 use super::conversation::Millis;
 
 /// One thing to do at a message, as its author means it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Offer {
     /// How it looks. Its id and its life are filled in when the message is said.
     pub action: Action,
     /// What taking it does; none for a link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deed: Option<Deed>,
     /// Whether taking it uses it up, together with the other single-use offers of the message.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub single_use: bool,
     /// How long it can be taken, in milliseconds; none means as long as the message is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Millis>,
 }
 
@@ -36,6 +39,14 @@ pub enum Deed {
         parameters: BTreeMap<String, String>,
         /// The parameter that takes the value of a select or a date.
         parameter_name: Option<String>,
+    },
+    /// Asks for the values of a command in a form, also for those it can do without, and runs it then.
+    Form {
+        /// None means the bot that says the message.
+        bot: Option<String>,
+        command: String,
+        /// What stands in the form when it is shown.
+        parameters: BTreeMap<String, String>,
     },
     /// Goes on with the dialog of an execution.
     Dialog { execution: String, step: Step },

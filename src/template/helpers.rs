@@ -269,7 +269,8 @@ impl HelperDef for Default {
     }
 }
 
-/// `{{date t}}` and `{{date t "%d %b %Y"}}`: a moment given in milliseconds or as RFC 3339, written in UTC.
+/// `{{date t}}` and `{{date t "%d %b %Y"}}`: a moment given in milliseconds or as RFC 3339, or a day such as 2026-11-23,
+/// written in UTC.
 struct Date;
 
 impl HelperDef for Date {
@@ -283,14 +284,23 @@ impl HelperDef for Date {
         let given = first(h)?;
         let moment = match given {
             Value::Number(number) => number.as_i64().and_then(|ms| Timestamp::from_millisecond(ms).ok()),
-            Value::String(text) => text.parse().ok(),
+            Value::String(text) => text.parse().ok().or_else(|| midnight(text)),
             _ => None,
         };
         let moment = moment.ok_or_else(|| other(format!("{given} is not a moment in time")))?;
-        let format = h.param(1).and_then(|format| format.value().as_str()).unwrap_or("%Y-%m-%d %H:%M UTC");
+        let is_day = given.as_str().is_some_and(|text| midnight(text).is_some());
+        let usual = if is_day { "%Y-%m-%d" } else { "%Y-%m-%d %H:%M UTC" };
+        let format = h.param(1).and_then(|format| format.value().as_str()).unwrap_or(usual);
         let text = format_date(format, moment).map_err(other)?;
         made(text)
     }
+}
+
+/// When a day begins in UTC; only for a text that is a day and nothing more.
+fn midnight(text: &str) -> Option<Timestamp> {
+    const LENGTH: usize = "2026-11-23".len();
+    let day: jiff::civil::Date = text.parse().ok().filter(|_| text.len() == LENGTH)?;
+    day.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|begin| begin.timestamp())
 }
 
 /// Writes a moment, or says what is wrong with the format.

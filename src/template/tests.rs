@@ -58,6 +58,7 @@ fn templates_say_what_they_should() {
         ("{{upper parameters.service}} {{lower \"ABC\"}} {{default parameters.reason \"none\"}}", "WEB abc none"),
         ("{{lookup stats.list 1}} {{json stats.list}}", "b \\[\"a\",\"b\"\\]"),
         ("{{date stats.at}} {{date \"2026-11-23T10:00:00Z\" \"%d %b\"}}", "2025-11-23 12:00 UTC 23 Nov"),
+        ("{{date \"2026-11-23\"}} {{date \"2026-11-23\" \"%A\"}}", "2026-11-23 Monday"),
         ("\\{{not a tag}} {{! a comment }}{{!-- {{another}} --}}done", "{{not a tag}} done"),
         ("a\n{{#if week}}\nb\n{{/if}}\nc", "a\nb\nc"),
     ] {

@@ -2,52 +2,64 @@
 
 use serde_json::{Map, Value};
 
-use super::{FieldTexts, KEYS, PARTS, PartText, ReplyFault, RowTexts, Slot, Step, TONES, Texts, ToneText, tone};
+use super::action::Reference;
+use super::words::{POST_MODES, Reading, STATES, TONES, Words, count, duration, picture_address};
+use super::{FieldTexts, KEYS, KeyText, MessageText, PARTS, PartText, ReplyFault, RowTexts, Slot, Step, Texts, Word};
 use crate::template::{Fault, Form, Names, Partials, Template, nearest};
-
-/// The templates of a reply, before they are put together.
-pub(super) struct Parsed {
-    pub(super) text: Template,
-    pub(super) title: Option<Template>,
-    pub(super) tone: Option<ToneText>,
-    pub(super) parts: Vec<PartText>,
-    pub(super) suggestions: Texts,
-}
 
 pub(super) struct Compiler<'a> {
     names: &'a Names,
     partials: &'a Partials,
-    path: Vec<Step>,
+    pub(super) path: Vec<Step>,
     pub(super) faults: Vec<ReplyFault>,
+    pub(super) references: Vec<Reference>,
 }
 
 impl<'a> Compiler<'a> {
     pub(super) fn new(names: &'a Names, partials: &'a Partials) -> Self {
-        Self { names, partials, path: Vec::new(), faults: Vec::new() }
+        Self { names, partials, path: Vec::new(), faults: Vec::new(), references: Vec::new() }
     }
 
-    pub(super) fn reply(&mut self, message: &Value) -> Option<Parsed> {
+    pub(super) fn reply(&mut self, message: &Value) -> Option<MessageText> {
         let Value::Object(message) = message else {
             self.shape("a reply is a text or a message with a \"text\"");
             return None;
         };
-        let (mut text, mut title, mut tone, mut parts) = (None, None, None, Vec::new());
+        let (mut text, mut title, mut tone, mut parts, mut actions) = (None, None, None, Vec::new(), Vec::new());
         let mut suggestions = Texts::Each(Vec::new());
         for (key, value) in message {
             self.within(key, |this| match key.as_str() {
                 "text" => text = this.slot(value, Form::Markdown),
                 "title" => title = this.slot(value, Form::Plain),
-                "tone" => tone = this.tone(value),
+                "tone" => tone = this.word(value, &TONES),
                 "suggestions" => suggestions = this.texts(value, Form::Plain),
                 "parts" => this.parts(value, &mut parts),
+                "actions" => actions = this.actions(value),
+                "id" | "ttl" | "post" => {}
                 part if PARTS.contains(&part) => parts.extend(this.part(part, value)),
                 unknown => this.unknown_key(unknown, &[&KEYS[..], &PARTS[..]].concat()),
             });
         }
+        let key = self.key(message);
         if !message.contains_key("text") {
             self.shape("a reply needs a \"text\": it is what is read where nothing else can be shown");
         }
-        Some(Parsed { text: text?.template, title: title.map(|slot| slot.template), tone, parts, suggestions })
+        Some(MessageText { text: text?, title, tone, parts, suggestions, actions, key })
+    }
+
+    /// What makes the message the same as an earlier one.
+    fn key(&mut self, message: &Map<String, Value>) -> Option<KeyText> {
+        let ttl = message.get("ttl").and_then(|ttl| self.within("ttl", |this| this.read_slot(ttl, duration)));
+        let post = message.get("post").and_then(|post| self.within("post", |this| this.word(post, &POST_MODES)));
+        let Some(id) = message.get("id") else {
+            for key in ["ttl", "post"].into_iter().filter(|key| message.contains_key(*key)) {
+                let why = format!("\"{key}\" says what becomes of an earlier message of the same \"id\": give it one");
+                self.within(key, |this| this.shape_fault(why, None, true));
+            }
+            return None;
+        };
+        let id = self.within("id", |this| this.slot(id, Form::Plain))?;
+        Some(KeyText { id, ttl, post })
     }
 
     fn parts(&mut self, value: &Value, parts: &mut Vec<PartText>) {
@@ -78,8 +90,29 @@ impl<'a> Compiler<'a> {
             "fields" => PartText::Fields(self.fields(value)?),
             "table" => self.table(value)?,
             "code" => self.code(value)?,
+            "collapsible" => self.collapsible(value)?,
+            "progress" => self.progress(value)?,
             _ => self.image(value)?,
         })
+    }
+
+    fn collapsible(&mut self, value: &Value) -> Option<PartText> {
+        let map = self.map(value, &["title", "text"])?;
+        let title = self.required(map, "title", Form::Plain);
+        let text = self.required(map, "text", Form::Markdown);
+        Some(PartText::Collapsible { title: title?, text: text? })
+    }
+
+    fn progress(&mut self, value: &Value) -> Option<PartText> {
+        let map = self.map(value, &["label", "step", "total", "state"])?;
+        let label = self.required(map, "label", Form::Plain);
+        let [step, total] = ["step", "total"].map(|key| {
+            let slot = self.required(map, key, Form::Plain)?;
+            self.read_fixed(&slot, count);
+            Some(slot)
+        });
+        let state = map.get("state").and_then(|state| self.within("state", |this| this.word(state, &STATES)));
+        Some(PartText::Progress { label: label?, step: step?, total: total?, state })
     }
 
     fn fields(&mut self, value: &Value) -> Option<FieldTexts> {
@@ -153,30 +186,41 @@ impl<'a> Compiler<'a> {
 
     fn image(&mut self, value: &Value) -> Option<PartText> {
         if value.is_string() {
-            return Some(PartText::Image { url: self.slot(value, Form::Plain)?, alt: None });
+            return Some(PartText::Image { url: self.read_slot(value, picture_address)?, alt: None });
         }
         let map = self.map(value, &["url", "alt"])?;
         let alt = map.get("alt").and_then(|alt| self.within("alt", |this| this.slot(alt, Form::Plain)));
-        Some(PartText::Image { url: self.required(map, "url", Form::Plain)?, alt })
+        let url = self.required(map, "url", Form::Plain)?;
+        self.read_fixed(&url, picture_address);
+        Some(PartText::Image { url, alt })
     }
 
-    fn tone(&mut self, value: &Value) -> Option<ToneText> {
+    /// One of a few words; a written one is understood right away.
+    pub(super) fn word<T: Copy>(&mut self, value: &Value, words: &Words<T>) -> Option<Word<T>> {
         let slot = self.slot(value, Form::Plain)?;
-        match slot.template.fixed() {
-            None => Some(ToneText::Chosen(slot.template)),
-            Some(word) => match tone(word) {
-                Some(tone) => Some(ToneText::Fixed(tone)),
-                None => {
-                    let message = format!("unknown tone \"{word}\"");
-                    let suggestion = nearest(word, TONES).map(str::to_owned);
-                    self.shape_fault(message, suggestion, false);
-                    None
-                }
-            },
+        let Some(word) = slot.template.fixed() else { return Some(Word::Chosen(slot)) };
+        let found = words.find(word);
+        if found.is_none() {
+            let suggestion = nearest(word, words.names()).map(str::to_owned);
+            self.shape_fault(format!("unknown {} \"{word}\"", words.what), suggestion, false);
+        }
+        found.map(Word::Fixed)
+    }
+
+    /// A plain text that means something else; a written one is tried right away.
+    pub(super) fn read_slot<T>(&mut self, value: &Value, reading: Reading<T>) -> Option<Slot> {
+        let slot = self.slot(value, Form::Plain)?;
+        self.read_fixed(&slot, reading);
+        Some(slot)
+    }
+
+    pub(super) fn read_fixed<T>(&mut self, slot: &Slot, reading: Reading<T>) {
+        if let Some(Err(message)) = slot.template.fixed().map(reading) {
+            self.fault_at(slot.path.clone(), message, false);
         }
     }
 
-    fn texts(&mut self, value: &Value, form: Form) -> Texts {
+    pub(super) fn texts(&mut self, value: &Value, form: Form) -> Texts {
         match value {
             Value::String(_) => match self.slot(value, Form::Json) {
                 Some(slot) => Texts::Json(slot),
@@ -186,7 +230,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn slots(&mut self, value: &Value, form: Form) -> Vec<Slot> {
+    pub(super) fn slots(&mut self, value: &Value, form: Form) -> Vec<Slot> {
         let mut slots = Vec::new();
         for (index, item) in self.list(value).iter().enumerate() {
             self.step(Step::Index(index), |this| slots.extend(this.slot(item, form)));
@@ -194,7 +238,7 @@ impl<'a> Compiler<'a> {
         slots
     }
 
-    fn slot(&mut self, value: &Value, form: Form) -> Option<Slot> {
+    pub(super) fn slot(&mut self, value: &Value, form: Form) -> Option<Slot> {
         let text = match value {
             Value::String(text) => text.clone(),
             Value::Number(number) => number.to_string(),
@@ -218,7 +262,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn required(&mut self, map: &Map<String, Value>, key: &str, form: Form) -> Option<Slot> {
+    pub(super) fn required(&mut self, map: &Map<String, Value>, key: &str, form: Form) -> Option<Slot> {
         match map.get(key) {
             Some(value) => self.within(key, |this| this.slot(value, form)),
             None => {
@@ -228,7 +272,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn flag(&mut self, map: &Map<String, Value>, key: &str) -> bool {
+    pub(super) fn flag(&mut self, map: &Map<String, Value>, key: &str) -> bool {
         match map.get(key) {
             None => false,
             Some(Value::Bool(flag)) => *flag,
@@ -239,7 +283,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn list<'v>(&mut self, value: &'v Value) -> &'v [Value] {
+    pub(super) fn list<'v>(&mut self, value: &'v Value) -> &'v [Value] {
         match value {
             Value::Array(items) => items,
             _ => {
@@ -249,7 +293,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn map<'v>(&mut self, value: &'v Value, keys: &[&str]) -> Option<&'v Map<String, Value>> {
+    pub(super) fn map<'v>(&mut self, value: &'v Value, keys: &[&str]) -> Option<&'v Map<String, Value>> {
         let Value::Object(map) = value else {
             self.shape(&format!("this holds {}", keys.join(", ")));
             return None;
@@ -260,19 +304,19 @@ impl<'a> Compiler<'a> {
         Some(map)
     }
 
-    fn within<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> T) -> T {
+    pub(super) fn within<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> T) -> T {
         self.step(Step::Key(key.to_owned()), read)
     }
 
-    fn step<T>(&mut self, step: Step, read: impl FnOnce(&mut Self) -> T) -> T {
+    pub(super) fn step<T>(&mut self, step: Step, read: impl FnOnce(&mut Self) -> T) -> T {
         self.path.push(step);
         let result = read(self);
         self.path.pop();
         result
     }
 
-    fn unknown_key(&mut self, key: &str, known: &[&str]) {
-        const LATER: [&str; 4] = ["actions", "id", "ttl", "files"];
+    pub(super) fn unknown_key(&mut self, key: &str, known: &[&str]) {
+        const LATER: [&str; 1] = ["files"];
         if LATER.contains(&key) {
             self.shape_fault(format!("\"{key}\" is not supported by this version"), None, true);
         } else {
@@ -281,12 +325,18 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn shape(&mut self, message: &str) {
+    pub(super) fn shape(&mut self, message: &str) {
         self.shape_fault(message.to_owned(), None, false);
     }
 
-    fn shape_fault(&mut self, message: String, suggestion: Option<String>, key: bool) {
+    pub(super) fn shape_fault(&mut self, message: String, suggestion: Option<String>, key: bool) {
         let fault = Fault { partial: None, line: 0, column: 0, message, suggestion };
         self.faults.push(ReplyFault { path: self.path.clone(), key, fault });
+    }
+
+    /// A fault elsewhere than where the compiler is.
+    pub(super) fn fault_at(&mut self, path: Vec<Step>, message: String, key: bool) {
+        let fault = Fault { partial: None, line: 0, column: 0, message, suggestion: None };
+        self.faults.push(ReplyFault { path, key, fault });
     }
 }

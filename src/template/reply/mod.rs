@@ -3,27 +3,32 @@
 //! A reply is written as the message it becomes: `text`, and where wanted `title`, `tone`, `suggestions` and the parts in
 //! the order they shall stand. All strings are compiled together, once; a render makes a [`Message`].
 //!
-//! `text`, fields, table cells, list items, quotes and context are Markdown, values in them are escaped. The title, code,
-//! image address and description, and suggestions are plain text. A part that comes out empty is left out, and so is a
-//! list item or a suggestion.
+//! `text`, fields, table cells, list items, quotes, context and what is folded away are Markdown, values in them are
+//! escaped. The title, code, image address and description, labels, suggestions and everything about actions are plain
+//! text. A part that comes out empty is left out, and so is a list item, a suggestion, or an action without a label.
 
+mod action;
 mod compile;
 mod render;
+mod words;
 
 use std::fmt;
 
 use serde_json::Value;
 
+use self::action::ActionText;
+pub use self::action::{Given, Reference};
 use self::compile::Compiler;
 use super::{Budget, Context, Fault, Names, Partials, Template};
 use crate::model::command::{Body, Command, Reply};
-use crate::model::message::{Message, Tone};
+use crate::model::message::{Message, PostMode, ProgressState, Tone};
 
 /// The keys of a reply that make a part.
-pub const PARTS: [&str; 9] = ["markdown", "fields", "table", "code", "list", "quote", "image", "context", "divider"];
+pub const PARTS: [&str; 11] =
+    ["markdown", "fields", "table", "code", "list", "quote", "image", "context", "collapsible", "progress", "divider"];
 
 /// The other keys of a reply.
-pub const KEYS: [&str; 5] = ["text", "title", "tone", "suggestions", "parts"];
+pub const KEYS: [&str; 9] = ["text", "title", "tone", "suggestions", "parts", "actions", "id", "ttl", "post"];
 
 /// One step on the way to a string in a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,17 +68,33 @@ impl std::error::Error for ReplyFault {}
 pub struct Compiled {
     names: Names,
     partials: Partials,
-    text: Template,
-    title: Option<Template>,
-    tone: Option<ToneText>,
-    parts: Vec<PartText>,
-    suggestions: Texts,
+    message: MessageText,
+    references: Vec<Reference>,
 }
 
 #[derive(Debug)]
-enum ToneText {
-    Fixed(Tone),
-    Chosen(Template),
+struct MessageText {
+    text: Slot,
+    title: Option<Slot>,
+    tone: Option<Word<Tone>>,
+    parts: Vec<PartText>,
+    suggestions: Texts,
+    actions: Vec<ActionText>,
+    key: Option<KeyText>,
+}
+
+/// One of a few words, written or chosen by the values.
+#[derive(Debug)]
+enum Word<T> {
+    Fixed(T),
+    Chosen(Slot),
+}
+
+#[derive(Debug)]
+struct KeyText {
+    id: Slot,
+    ttl: Option<Slot>,
+    post: Option<Word<PostMode>>,
 }
 
 /// A string and where it stands, for what is found wrong with it when it is rendered.
@@ -112,6 +133,8 @@ enum PartText {
     Quote(Slot),
     Image { url: Slot, alt: Option<Slot> },
     Context(Texts),
+    Collapsible { title: Slot, text: Slot },
+    Progress { label: Slot, step: Slot, total: Slot, state: Option<Word<ProgressState>> },
     Divider,
 }
 
@@ -130,18 +153,17 @@ impl Compiled {
             faults.into_iter().map(|fault| ReplyFault { path: Vec::new(), key: false, fault }).collect::<Vec<_>>()
         })?;
         let mut compiler = Compiler::new(&names, &partials);
-        match compiler.reply(&reply.message) {
-            Some(parsed) if compiler.faults.is_empty() => Ok(Self {
-                text: parsed.text,
-                title: parsed.title,
-                tone: parsed.tone,
-                parts: parsed.parts,
-                suggestions: parsed.suggestions,
-                names,
-                partials,
-            }),
-            _ => Err(compiler.faults),
+        let message = compiler.reply(&reply.message);
+        let Compiler { faults, references, .. } = compiler;
+        match message {
+            Some(message) if faults.is_empty() => Ok(Self { message, references, names, partials }),
+            _ => Err(faults),
         }
+    }
+
+    /// The commands that its actions run, which must be there.
+    pub fn references(&self) -> &[Reference] {
+        &self.references
     }
 
     /// Renders the message. `values` is an object with the [roots](super::ROOTS).
@@ -152,22 +174,9 @@ impl Compiled {
     /// Like [`render`](Self::render), within another budget.
     pub fn render_within(&self, values: &Value, budget: Budget) -> Result<Message, ReplyFault> {
         let context = Context::new(values.clone(), &self.names);
-        render::Renderer { context: &context, partials: &self.partials, budget }.message(self)
+        render::Renderer { context: &context, partials: &self.partials, budget }.message(&self.message)
     }
 }
-
-fn tone(word: &str) -> Option<Tone> {
-    Some(match word {
-        "info" => Tone::Info,
-        "success" => Tone::Success,
-        "warning" => Tone::Warning,
-        "error" => Tone::Error,
-        "question" => Tone::Question,
-        _ => return None,
-    })
-}
-
-const TONES: [&str; 5] = ["info", "success", "warning", "error", "question"];
 
 #[cfg(test)]
 mod tests;

@@ -2,10 +2,14 @@
 
 use serde_json::Value;
 
-use super::{Compiled, FieldTexts, PartText, ReplyFault, RowTexts, Slot, Step, TONES, Texts, ToneText, tone};
-use crate::model::message::{Field, Message, Part, Tone};
+use super::words::{POST_MODES, Reading, STATES, TONES, Words, count, duration, picture_address};
+use super::{FieldTexts, KeyText, MessageText, PartText, ReplyFault, RowTexts, Slot, Step, Texts, Word};
+use crate::model::message::{Field, Key, Message, Part};
 use crate::model::name::fold;
-use crate::template::{Budget, Context, Fault, Partials, Template, escape};
+use crate::template::{Budget, Context, Fault, Partials, escape};
+
+/// The longest name of a message, in characters.
+const LONGEST_ID: usize = 200;
 
 /// Renders all texts of one message on one budget.
 pub(super) struct Renderer<'a> {
@@ -14,20 +18,13 @@ pub(super) struct Renderer<'a> {
     pub(super) budget: Budget,
 }
 
-type Rendered<T> = Result<T, ReplyFault>;
+pub(super) type Rendered<T> = Result<T, ReplyFault>;
 
 impl Renderer<'_> {
-    pub(super) fn message(mut self, reply: &Compiled) -> Rendered<Message> {
-        let text = self.text(&reply.text, || key("text"))?;
-        let title = match &reply.title {
-            Some(title) => Some(self.text(title, || key("title"))?),
-            None => None,
-        };
-        let tone = match &reply.tone {
-            None => None,
-            Some(ToneText::Fixed(tone)) => Some(*tone),
-            Some(ToneText::Chosen(template)) => self.tone(template)?,
-        };
+    pub(super) fn message(mut self, reply: &MessageText) -> Rendered<Message> {
+        let text = self.slot(&reply.text)?;
+        let title = self.optional(reply.title.as_ref())?;
+        let tone = self.word(reply.tone.as_ref(), &TONES)?;
         let mut parts = Vec::with_capacity(reply.parts.len());
         for part in &reply.parts {
             let part = self.part(part)?;
@@ -36,18 +33,64 @@ impl Renderer<'_> {
             }
         }
         let suggestions = self.items(&reply.suggestions, str::to_owned)?;
-        Ok(Message { text, title, tone, parts, suggestions, ..Message::default() })
+        let offers = self.offers(&reply.actions)?;
+        let key = match &reply.key {
+            Some(key) => self.key(key)?,
+            None => None,
+        };
+        Ok(Message { text, title, tone, parts, suggestions, offers, key, ..Message::default() })
     }
 
-    fn tone(&mut self, template: &Template) -> Rendered<Option<Tone>> {
-        let word = self.text(template, || key("tone"))?;
-        match word.trim() {
-            "" => Ok(None),
-            word => match tone(word) {
-                Some(tone) => Ok(Some(tone)),
-                None => Err(fault(key("tone"), format!("\"{word}\" is not a tone ({})", TONES.join(", ")))),
-            },
+    /// The name of the message; one that comes out empty is none.
+    fn key(&mut self, key: &KeyText) -> Rendered<Option<Key>> {
+        let id = self.slot(&key.id)?.trim().to_owned();
+        if id.is_empty() {
+            return Ok(None);
         }
+        if id.chars().count() > LONGEST_ID || id.contains(char::is_control) {
+            let message = format!("an id is one line of at most {LONGEST_ID} characters");
+            return Err(fault(key.id.path.clone(), message));
+        }
+        let ttl_ms = self.optional_as(key.ttl.as_ref(), duration)?;
+        let post = self.word(key.post.as_ref(), &POST_MODES)?.unwrap_or_default();
+        Ok(Some(Key { id, ttl_ms, post }))
+    }
+
+    /// The word that was meant; none where nothing came out.
+    pub(super) fn word<T: Copy>(&mut self, word: Option<&Word<T>>, words: &Words<T>) -> Rendered<Option<T>> {
+        let slot = match word {
+            None => return Ok(None),
+            Some(Word::Fixed(meaning)) => return Ok(Some(*meaning)),
+            Some(Word::Chosen(slot)) => slot,
+        };
+        let text = self.slot(slot)?;
+        let word = text.trim();
+        if word.is_empty() {
+            return Ok(None);
+        }
+        let names = || words.names().collect::<Vec<_>>().join(", ");
+        let unknown = || fault(slot.path.clone(), format!("\"{word}\" is not a {} ({})", words.what, names()));
+        words.find(word).map(Some).ok_or_else(unknown)
+    }
+
+    /// What a text means.
+    pub(super) fn read<T>(&mut self, slot: &Slot, reading: Reading<T>) -> Rendered<T> {
+        let text = self.slot(slot)?;
+        reading(&text).map_err(|message| fault(slot.path.clone(), message))
+    }
+
+    /// What a text means that may be missing or come out empty.
+    pub(super) fn optional_as<T>(&mut self, slot: Option<&Slot>, reading: Reading<T>) -> Rendered<Option<T>> {
+        let Some(slot) = slot else { return Ok(None) };
+        let text = self.slot(slot)?;
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        reading(&text).map(Some).map_err(|message| fault(slot.path.clone(), message))
+    }
+
+    pub(super) fn optional(&mut self, slot: Option<&Slot>) -> Rendered<Option<String>> {
+        slot.map(|slot| self.slot(slot)).transpose()
     }
 
     fn part(&mut self, part: &PartText) -> Rendered<Part> {
@@ -65,15 +108,17 @@ impl Renderer<'_> {
                 Part::Table { columns, rows }
             }
             PartText::Image { url, alt } => {
-                let address = self.slot(url)?;
-                if !(address.starts_with("https://") || address.starts_with("http://")) {
-                    return Err(fault(url.path.clone(), format!("\"{address}\" is not a web address")));
-                }
-                let alt = match alt {
-                    Some(alt) => self.slot(alt)?,
-                    None => String::new(),
-                };
-                Part::Image { url: address, alt }
+                let url = self.read(url, picture_address)?;
+                Part::Image { url, alt: self.optional(alt.as_ref())?.unwrap_or_default() }
+            }
+            PartText::Collapsible { title, text } => {
+                Part::Collapsible { title: self.slot(title)?, text: self.slot(text)? }
+            }
+            PartText::Progress { label, step, total, state } => {
+                let (label, total) = (self.slot(label)?, self.read(total, count)?);
+                let step = self.read(step, count)?.min(total);
+                let state = self.word(state.as_ref(), &STATES)?.unwrap_or_default();
+                Part::Progress { label, step, total, state }
             }
         })
     }
@@ -141,7 +186,7 @@ impl Renderer<'_> {
     }
 
     /// Renders a template whose text is a JSON list.
-    fn json(&mut self, slot: &Slot) -> Rendered<Vec<Value>> {
+    pub(super) fn json(&mut self, slot: &Slot) -> Rendered<Vec<Value>> {
         let text = self.slot(slot)?;
         match serde_json::from_str(&text) {
             Ok(Value::Array(items)) => Ok(items),
@@ -154,16 +199,9 @@ impl Renderer<'_> {
         slots.iter().map(|slot| self.slot(slot)).collect()
     }
 
-    fn slot(&mut self, slot: &Slot) -> Rendered<String> {
-        self.text(&slot.template, || slot.path.clone())
-    }
-
-    fn text(&mut self, template: &Template, path: impl FnOnce() -> Vec<Step>) -> Rendered<String> {
-        let mut text = template.render(self.context, self.partials, &mut self.budget).map_err(|fault| ReplyFault {
-            path: path(),
-            key: false,
-            fault,
-        })?;
+    pub(super) fn slot(&mut self, slot: &Slot) -> Rendered<String> {
+        let rendered = slot.template.render(self.context, self.partials, &mut self.budget);
+        let mut text = rendered.map_err(|fault| ReplyFault { path: slot.path.clone(), key: false, fault })?;
         // A file ends with a line end, a message does not.
         text.truncate(text.trim_end_matches(['\n', '\r']).len());
         Ok(text)
@@ -178,19 +216,17 @@ fn is_empty(part: &Part) -> bool {
         Part::Table { rows, .. } => rows.is_empty(),
         Part::List { items } | Part::Context { texts: items } => items.is_empty(),
         Part::Collapsible { text, .. } => text.trim().is_empty(),
-        Part::Image { .. } | Part::Progress { .. } | Part::Divider => false,
+        // Of nothing, nothing is done.
+        Part::Progress { total, .. } => *total == 0,
+        Part::Image { .. } | Part::Divider => false,
     }
 }
 
-fn key(name: &str) -> Vec<Step> {
-    vec![Step::Key(name.to_owned())]
-}
-
-fn fault(path: Vec<Step>, message: String) -> ReplyFault {
+pub(super) fn fault(path: Vec<Step>, message: String) -> ReplyFault {
     ReplyFault { path, key: false, fault: Fault { partial: None, line: 0, column: 0, message, suggestion: None } }
 }
 
-fn plain(value: &Value) -> String {
+pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),

@@ -1,8 +1,12 @@
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use super::{Compiled, Names};
+use super::{Budget, Compiled, Names};
+use crate::model::action::{Action, Choice, Life, Style};
 use crate::model::command::Reply;
-use crate::model::message::{Field, Message, Part, Tone};
+use crate::model::message::{Field, Key, Message, Part, PostMode, ProgressState, Tone};
+use crate::model::offer::{Deed, Offer};
 
 fn names() -> Names {
     Names {
@@ -36,6 +40,8 @@ fn every_part_becomes_what_it_says_in_the_order_written() {
             "quote": "as {{mapped.requester}} said",
             "image": {"url": "https://example.com/{{stats.runs}}.png", "alt": "a graph"},
             "context": "just now",
+            "collapsible": {"title": "More of {{parameters.service}}", "text": "_{{parameters.service}}_"},
+            "progress": {"label": "Rollout", "step": "{{stats.runs}}", "total": 7, "state": "{{#if true}}done{{/if}}"},
             "parts": [{"markdown": "more"}, "and more"],
             "suggestions": ["status of {{parameters.service}}"],
         }),
@@ -61,6 +67,8 @@ fn every_part_becomes_what_it_says_in_the_order_written() {
             Part::Quote { text: "as \\_ann\\_ said".into() },
             Part::Image { url: "https://example.com/3.png".into(), alt: "a graph".into() },
             Part::Context { texts: vec!["just now".into()] },
+            Part::Collapsible { title: "More of a*b".into(), text: "_a\\*b_".into() },
+            Part::Progress { label: "Rollout".into(), step: 3, total: 7, state: ProgressState::Done },
             Part::Markdown { text: "more".into() },
             Part::Markdown { text: "and more".into() },
         ],
@@ -135,7 +143,11 @@ fn every_fault_is_reported_with_its_place_in_the_reply() {
         "text": "{{parameters.servce}} {{#if stats}}",
         "table": {"columns": ["A"], "rows": [["1", "2"]], "width": 3},
         "fields": [{"name": "x"}],
-        "actions": [],
+        "actions": {"label": "x"},
+        "files": [],
+        "progress": {"label": "x", "step": "one", "total": 3, "state": "runing"},
+        "collapsible": {"title": "x"},
+        "ttl": "soon",
         "parts": [{"quot": "x"}],
         "list": {"a": 1},
     }))
@@ -149,9 +161,15 @@ fn every_fault_is_reported_with_its_place_in_the_reply() {
             "reply.table.width: unknown key \"width\"",
             "reply.table.rows[0]: the row has 2 cells for 1 columns",
             "reply.fields[0]: \"value\" is missing",
-            "reply.actions: \"actions\" is not supported by this version",
+            "reply.actions: a list is expected here",
+            "reply.files: \"files\" is not supported by this version",
+            "reply.progress.step: \"one\" is not a whole number",
+            "reply.progress.state: unknown state \"runing\", did you mean \"running\"?",
+            "reply.collapsible: \"text\" is missing",
             "reply.parts[0].quot: unknown key \"quot\", did you mean \"quote\"?",
             "reply.list: a list is expected here",
+            "reply.ttl: \"soon\" is not a duration such as 90s, 15m or 2d",
+            "reply.ttl: \"ttl\" says what becomes of an earlier message of the same \"id\": give it one",
         ]
     );
     assert_eq!(
@@ -164,6 +182,14 @@ fn every_fault_is_reported_with_its_place_in_the_reply() {
 fn what_only_values_can_tell_is_reported_when_rendered() {
     let table = json!({"text": "", "table": {"columns": ["A", "B"], "rows": "{{json stats.rows}}"}});
     let image = json!({"text": "", "image": "{{parameters.service}}"});
+    let progress = json!({"text": "", "progress": {"label": "x", "step": "{{parameters.service}}", "total": "3"}});
+    let link = json!({"text": "", "actions": [{"label": "Open", "url": "{{parameters.service}}"}]});
+    let named = json!({"text": "", "id": "{{parameters.service}}", "ttl": "{{parameters.reason}}"});
+    let style = json!({"text": "", "actions": [{"label": "x", "command": "c", "style": "{{parameters.service}}"}]});
+    let days = json!({"text": "", "actions": [{"label": "x", "command": "c", "date": {"parameter": "d",
+        "min": "2026-02-01", "max": "{{parameters.service}}"}}]});
+    let options = json!({"text": "", "actions": [{"label": "x", "command": "c", "select": {"parameter": "d",
+        "options": "{{json stats}}"}}]});
     let cases = [
         (&table, json!({"data": {"stats": {"rows": [[1]]}}}), "reply.table.rows: a row has 1 cells for 2 columns"),
         (&table, json!({"data": {"stats": {"rows": {}}}}), "reply.table.rows: the text is JSON, but not a list"),
@@ -177,6 +203,58 @@ fn what_only_values_can_tell_is_reported_when_rendered() {
             json!({"parameters": {"service": "javascript:alert(1)"}}),
             "reply.image: \"javascript:alert(1)\" is not a web address",
         ),
+        (
+            &image,
+            json!({"parameters": {"service": "/sign-in?token=x.png"}}),
+            "reply.image: \"/sign-in?token=x.png\" is not a picture of this installation",
+        ),
+        (
+            &image,
+            json!({"parameters": {"service": "//elsewhere.org/x.png"}}),
+            "reply.image: \"//elsewhere.org/x.png\" is not a picture of this installation",
+        ),
+        (&progress, json!({"parameters": {"service": "half"}}), "reply.progress.step: \"half\" is not a whole number"),
+        (&progress, json!({"parameters": {"service": "-1"}}), "reply.progress.step: \"-1\" is not a whole number"),
+        (
+            &link,
+            json!({"parameters": {"service": "javascript:alert(1)"}}),
+            "reply.actions[0].url: \"javascript:alert(1)\" is not a web address: it begins with https:// or http://",
+        ),
+        (
+            &link,
+            json!({"parameters": {"service": "https:///x"}}),
+            "reply.actions[0].url: \"https:///x\" is not a web address: it begins with https:// or http://",
+        ),
+        (
+            &named,
+            json!({"parameters": {"service": "x".repeat(201)}}),
+            "reply.id: an id is one line of at most 200 characters",
+        ),
+        (
+            &named,
+            json!({"parameters": {"service": "x", "reason": "0s"}}),
+            "reply.ttl: \"0s\" is not a duration such as 90s, 15m or 2d",
+        ),
+        (
+            &style,
+            json!({"parameters": {"service": "loud"}}),
+            "reply.actions[0].style: \"loud\" is not a style (plain, primary, danger)",
+        ),
+        (
+            &days,
+            json!({"parameters": {"service": "2026-01-31"}}),
+            "reply.actions[0].date.max: the last day 2026-01-31 is before the first, 2026-02-01",
+        ),
+        (
+            &days,
+            json!({"parameters": {"service": "2026-02-30"}}),
+            "reply.actions[0].date.max: \"2026-02-30\" is not a day such as 2026-11-23",
+        ),
+        (
+            &options,
+            json!({"data": {"stats": [{"label": "x"}]}}),
+            "reply.actions[0].select.options: an option is a text, or an object with a value and a label",
+        ),
     ];
     for (message, values, expected) in cases {
         let fault = compile(message.clone()).unwrap().render(&values).unwrap_err();
@@ -188,7 +266,220 @@ fn what_only_values_can_tell_is_reported_when_rendered() {
 fn one_budget_serves_all_texts_of_a_message() {
     let half = "x".repeat(crate::template::limit::OUTPUT_BYTES / 2);
     let reply = compile(json!({"text": "{{parameters.service}}", "quote": "{{parameters.service}}"})).unwrap();
-    assert!(reply.render(&json!({"parameters": {"service": half}})).is_ok());
-    let fault = reply.render(&json!({"parameters": {"service": format!("{half}x")}})).unwrap_err();
+    // Time enough for a busy machine: this is about length.
+    let budget = || Budget::new(Duration::from_secs(60), crate::template::limit::OUTPUT_BYTES);
+    let render = |service: String| reply.render_within(&json!({"parameters": {"service": service}}), budget());
+    assert!(render(half.clone()).is_ok());
+    let fault = render(format!("{half}x")).unwrap_err();
     assert_eq!(fault.to_string(), "reply.quote: the text becomes longer than 256 KiB");
+}
+
+fn action_life() -> (String, Life) {
+    (String::new(), Life::default())
+}
+
+#[test]
+fn actions_become_offers_and_what_comes_out_empty_is_none() {
+    let message = render(
+        json!({
+            "text": "-",
+            "actions": [
+                {"label": "Go {{parameters.service}}", "command": "deploy", "style": "primary", "confirm": "Really {{parameters.service}}?",
+                    "single_use": true, "ttl": "15m", "parameters": {"service": "{{parameters.service}}", "reason": "{{parameters.reason}}", "count": 3}},
+                {"label": "Open", "url": "https://example.com/{{parameters.service}}"},
+                {"label": "Which?", "command": "ops/status", "select": {"parameter": "bot", "options": "{{json stats.bots}}"}},
+                {"label": "One", "command": "c", "parameters": {"x": "1"}, "select": {"parameter": "y", "options": [
+                    "b", {"value": "v", "label": "The {{upper \"v\"}}"}, {"value": "{{parameters.reason}}", "label": "none"}, "b"]}},
+                {"label": "From when?", "command": "c", "date": {"parameter": "day", "min": "2026-11-01", "max": "{{parameters.reason}}"}},
+                {"label": "Fill in", "form": "deploy", "parameters": {"service": "{{parameters.service}}"}},
+                {"label": "{{#if parameters.reason}}Why{{/if}}", "command": "c"},
+                {"label": "Nothing to choose", "command": "c", "select": {"parameter": "y", "options": "{{json stats.none}}"}},
+            ],
+        }),
+        &json!({
+            "parameters": {"service": "a*b"},
+            "data": {"stats": {"bots": ["hello", {"value": 2, "label": "Two"}, {"value": "hello", "label": "again"}], "none": []}},
+        }),
+    );
+    let (id, life) = action_life();
+    let strings =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let choice = |value: &str, label: &str| Choice { value: value.into(), label: label.into() };
+    let run = |bot: Option<&str>, command: &str, parameters: &[(&str, &str)], taken: Option<&str>| Deed::Run {
+        bot: bot.map(str::to_owned),
+        command: command.into(),
+        parameters: strings(parameters),
+        parameter_name: taken.map(str::to_owned),
+    };
+    let select = |label: &str, options: Vec<Choice>| Action::Select {
+        id: id.clone(),
+        label: label.into(),
+        options,
+        life: life.clone(),
+    };
+    let expected = vec![
+        Offer {
+            single_use: true,
+            ttl: Some(15 * 60 * 1000),
+            ..Offer::new(
+                Action::Button {
+                    id: id.clone(),
+                    label: "Go a*b".into(),
+                    style: Style::Primary,
+                    confirm: Some("Really a*b?".into()),
+                    life: life.clone(),
+                },
+                run(None, "deploy", &[("service", "a*b"), ("count", "3")], None),
+            )
+        },
+        Offer::link("Open", "https://example.com/a*b"),
+        Offer::new(
+            select("Which?", vec![choice("hello", "hello"), choice("2", "Two")]),
+            run(Some("ops"), "status", &[], Some("bot")),
+        ),
+        Offer::new(
+            select("One", vec![choice("b", "b"), choice("v", "The V")]),
+            run(None, "c", &[("x", "1")], Some("y")),
+        ),
+        Offer::new(
+            Action::Date {
+                id: id.clone(),
+                label: "From when?".into(),
+                min: Some("2026-11-01".into()),
+                max: None,
+                life,
+            },
+            run(None, "c", &[], Some("day")),
+        ),
+        Offer::button(
+            "Fill in",
+            Style::Plain,
+            Deed::Form { bot: None, command: "deploy".into(), parameters: strings(&[("service", "a*b")]) },
+        ),
+    ];
+    assert_eq!(message.offers, expected);
+    assert!(message.actions.is_empty(), "ids are given where it is said");
+}
+
+#[test]
+fn faults_of_actions_are_reported_where_they_are() {
+    let action = |action: Value| compile(json!({"text": "", "actions": [action]})).unwrap_err().join("; ");
+    for (written, expected) in [
+        (json!("deploy"), "reply.actions[0]: an action is a map such as {label: Deploy, command: deploy}"),
+        (json!({"label": "x"}), "reply.actions[0]: an action needs a \"command\", a \"form\" or a \"url\""),
+        (json!({"command": "c"}), "reply.actions[0]: \"label\" is missing"),
+        (
+            json!({"label": "x", "url": "ftp://x"}),
+            "reply.actions[0].url: \"ftp://x\" is not a web address: it begins with https:// or http://",
+        ),
+        (
+            json!({"label": "x", "url": "https://x.org", "form": "c"}),
+            "reply.actions[0]: an action does one thing, not several (url, form)",
+        ),
+        (
+            json!({"label": "x", "url": "https://x.org", "style": "primary"}),
+            "reply.actions[0].style: \"style\" has no place in this kind of action",
+        ),
+        (
+            json!({"label": "x", "command": "c", "stile": "danger"}),
+            "reply.actions[0].stile: unknown key \"stile\", did you mean \"style\"?",
+        ),
+        (
+            json!({"label": "x", "command": "c", "style": "dangr"}),
+            "reply.actions[0].style: unknown style \"dangr\", did you mean \"danger\"?",
+        ),
+        (
+            json!({"label": "x", "command": "{{parameters.service}}"}),
+            "reply.actions[0].command: the name of a command is written here, or bot/command; a template cannot choose it",
+        ),
+        (
+            json!({"label": "x", "command": "c", "ttl": "0"}),
+            "reply.actions[0].ttl: \"0\" is not a duration such as 90s, 15m or 2d",
+        ),
+        (
+            json!({"label": "x", "command": "c", "single_use": "once"}),
+            "reply.actions[0].single_use: \"single_use\" is true or false",
+        ),
+        (
+            json!({"label": "x", "command": "c", "parameters": {"a": "{{parameters.servce}}"}}),
+            "reply.actions[0].parameters.a: at 1:3: there is no parameter \"servce\", did you mean \"service\"?",
+        ),
+        (
+            json!({"label": "x", "command": "c", "select": {"parameter": "a"}}),
+            "reply.actions[0].select: a select needs \"options\"",
+        ),
+        (
+            json!({"label": "x", "command": "c", "select": {"options": ["a"]}}),
+            "reply.actions[0].select: \"parameter\" is missing: the one that takes what is chosen",
+        ),
+        (
+            json!({"label": "x", "command": "c", "select": {"parameter": "a", "options": []}}),
+            "reply.actions[0].select.options: a select needs at least one of \"options\"",
+        ),
+        (
+            json!({"label": "x", "command": "c", "parameters": {"a": "1"}, "date": {"parameter": "a"}}),
+            "reply.actions[0].parameters.a: \"a\" takes what is chosen: it cannot have a value as well",
+        ),
+        (
+            json!({"label": "x", "command": "c", "date": {"parameter": "a", "max": "today"}}),
+            "reply.actions[0].date.max: \"today\" is not a day such as 2026-11-23",
+        ),
+    ] {
+        assert_eq!(action(written.clone()), expected, "{written}");
+    }
+    let many: Vec<Value> = (0..26).map(|n| json!({"label": n, "command": "c"})).collect();
+    let faults = compile(json!({"text": "", "actions": many})).unwrap_err();
+    assert_eq!(faults, ["reply.actions: a message has at most 25 actions"]);
+}
+
+#[test]
+fn a_message_has_the_name_its_values_give_it() {
+    let key = |ttl: &str, post: &str| {
+        let reply = json!({"text": "", "id": " card-{{parameters.service}} ", "ttl": ttl, "post": post});
+        render(reply, &json!({"parameters": {"service": "web"}})).key
+    };
+    let expected = |ttl_ms, post| Some(Key { id: "card-web".into(), ttl_ms, post });
+    assert_eq!(key("90s", "always"), expected(Some(90_000), PostMode::Always));
+    assert_eq!(key("2d", "update_only"), expected(Some(2 * 86_400_000), PostMode::UpdateOnly));
+    assert_eq!(key("{{parameters.reason}}", "{{parameters.reason}}"), expected(None, PostMode::Ttl));
+    assert_eq!(render(json!({"text": "", "id": "{{parameters.reason}}"}), &json!({})).key, None);
+}
+
+#[test]
+fn progress_never_goes_beyond_its_end_and_of_nothing_is_left_out() {
+    let progress = |step: &str, total: &str| {
+        let part = json!({"text": "", "progress": {"label": "x", "step": step, "total": total}});
+        render(part, &json!({})).parts
+    };
+    let part = |step, total| Part::Progress { label: "x".into(), step, total, state: ProgressState::Running };
+    assert_eq!(progress("9", "7"), [part(7, 7)]);
+    assert_eq!(progress(" 0 ", "7"), [part(0, 7)]);
+    assert_eq!(progress("0", "0"), []);
+}
+
+#[test]
+fn the_commands_that_actions_run_are_known_before_anything_is_rendered() {
+    let reply = compile(json!({"text": "", "actions": [
+        {"label": "x", "command": "shop/deploy", "parameters": {"a": "1", "b": "{{parameters.service}}"},
+            "select": {"parameter": "c", "options": ["u", {"value": "v"}]}},
+        {"label": "x", "form": "c"},
+    ]}))
+    .unwrap();
+    let told: Vec<_> = reply
+        .references()
+        .iter()
+        .map(|to| {
+            let values = |given: &super::Given| given.values.iter().map(|(_, value)| value.clone()).collect::<Vec<_>>();
+            let given: Vec<_> = to.given.iter().map(|given| (given.name.as_str(), values(given))).collect();
+            (to.bot.as_deref(), to.command.as_str(), given)
+        })
+        .collect();
+    let values = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        told,
+        [
+            (Some("shop"), "deploy", vec![("a", values(&["1"])), ("b", values(&[])), ("c", values(&["u", "v"]))]),
+            (None, "c", vec![]),
+        ]
+    );
 }
