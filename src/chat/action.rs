@@ -75,7 +75,7 @@ impl Hub {
             return Err(Error::conflict("ACTION_EXPIRED", "this could be chosen for a while only, and that is over"));
         }
         match &action.deed {
-            Deed::Run { .. } => self.run_action(scene, choice, &action, hash).await,
+            Deed::Run { .. } | Deed::Form { .. } => self.run_action(scene, choice, &action, hash).await,
             Deed::Dialog { execution, step } => {
                 // Read anew: what is known of the dialog may be older than the action.
                 let dialog = self.read_dialog(conversation).await?.filter(|dialog| dialog.execution == *execution);
@@ -97,8 +97,10 @@ impl Hub {
         action: &Registered,
         hash: String,
     ) -> Result<Receipt> {
-        let Deed::Run { bot, command, parameters, parameter_name } = action.deed.clone() else {
-            return Err(Error::internal("take an action", "it runs nothing"));
+        let (bot, command, parameters, parameter_name) = match action.deed.clone() {
+            Deed::Run { bot, command, parameters, parameter_name } => (bot, command, parameters, parameter_name),
+            Deed::Form { bot, command, parameters } => (bot, command, parameters, None),
+            Deed::Dialog { .. } => return Err(Error::internal("take an action", "it runs nothing")),
         };
         let mut request = Request {
             command,
@@ -120,7 +122,10 @@ impl Hub {
         request.arguments = arguments.into_iter().collect();
         let shown = given.map(|value| json!(command.shown(&field, value)));
         let turn = turn(scene, choice, action, shown, hash)?;
-        self.start(scene, request, turn).await
+        match action.deed {
+            Deed::Form { .. } => self.open_form(scene, request, turn).await,
+            Deed::Run { .. } | Deed::Dialog { .. } => self.start(scene, request, turn).await,
+        }
     }
 
     async fn step(

@@ -8,7 +8,7 @@ use super::dialog::{Need, Next, Stage, State, words};
 use super::hub::{Scene, TRIES};
 use super::say::is_for_the_speaker;
 use crate::engine::answer::{Speaker, answer, register};
-use crate::engine::invoke::{Invoked, Place, Request, Wanting};
+use crate::engine::invoke::{Considered, Invoked, Place, Request, Wanting};
 use crate::engine::registry::LoadedBot;
 use crate::model::action::{FormState, Style};
 use crate::model::command::Command;
@@ -86,12 +86,24 @@ impl Hub {
         let place = Place::Conversation { turn: Box::new(turn), waiting: None, agreed: false };
         match self.engine.invoke(scene.principal, request, place).await? {
             Invoked::Said(receipt) => Ok(receipt),
-            Invoked::Wants(wanting, turn) => Box::pin(self.open_dialog(scene, *wanting, *turn)).await,
+            Invoked::Wants(wanting, turn) => Box::pin(self.open_dialog(scene, *wanting, *turn, false)).await,
             Invoked::Polled(_) => Err(Error::internal("answer", "a run answered another door")),
         }
     }
 
-    async fn open_dialog(&self, scene: &Scene<'_>, wanting: Wanting, mut turn: Turn) -> Result<Receipt> {
+    /// Opens the dialog that asks for all parameters of a request, also for those that are known or not needed.
+    pub(super) async fn open_form(&self, scene: &Scene<'_>, request: Request, turn: Turn) -> Result<Receipt> {
+        let wanting = match self.engine.consider(scene.principal, request.clone())? {
+            Considered::Ready(prepared) if prepared.command.parameters.is_empty() => {
+                return self.start(scene, request, turn).await;
+            }
+            Considered::Ready(prepared) => prepared.unsettled(),
+            Considered::Wanting(wanting) => *wanting,
+        };
+        self.open_dialog(scene, wanting, turn, true).await
+    }
+
+    async fn open_dialog(&self, scene: &Scene<'_>, wanting: Wanting, mut turn: Turn, whole: bool) -> Result<Receipt> {
         if let Some(old) = scene.dialog {
             let ended = self.dismiss(old, turn.beside(), Ending::Replaced, scene.at)?;
             turn.follows.push(ended);
@@ -99,14 +111,21 @@ impl Hub {
         let execution = wanting.execution(scene.principal, scene.at);
         let id = execution.id.clone();
         turn.execution = Some(execution);
-        self.ask_for(scene, &mut turn, &id, wanting)?;
+        self.ask_for(scene, &mut turn, &id, wanting, whole)?;
         self.commit(turn).await
     }
 
     /// Asks for all that a request wants.
-    fn ask_for(&self, scene: &Scene<'_>, turn: &mut Turn, execution: &str, wanting: Wanting) -> Result<()> {
+    fn ask_for(
+        &self,
+        scene: &Scene<'_>,
+        turn: &mut Turn,
+        execution: &str,
+        wanting: Wanting,
+        whole: bool,
+    ) -> Result<()> {
         let Wanting { bot, command, arguments, faults, matches, source } = wanting;
-        let need = Need { bot_version: bot.bot.version.clone(), arguments, faults, matches, source };
+        let need = Need { bot_version: bot.bot.version.clone(), arguments, faults, matches, source, whole };
         let state = State::open(&command, need);
         let question = Question { execution, bot: &bot, command: &command, state, preface: None };
         self.ask(scene, turn, question, None)
@@ -233,7 +252,7 @@ impl Hub {
                 Ok(receipt)
             }
             Invoked::Wants(wanting, mut turn) => {
-                self.ask_for(scene, &mut turn, execution, *wanting)?;
+                self.ask_for(scene, &mut turn, execution, *wanting, false)?;
                 self.commit(*turn).await
             }
             Invoked::Polled(_) => Err(Error::internal("answer", "a run answered another door")),

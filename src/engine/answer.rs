@@ -8,12 +8,13 @@ use crate::model::action::Action;
 use crate::model::command::Command;
 use crate::model::conversation::Millis;
 use crate::model::event::{NewEvent, Stream};
-use crate::model::id::{action_id, new_id};
+use crate::model::id::{action_id, new_id, sha256_hex};
 use crate::model::message::{Message, Part, Post, Sender, SenderKind, Tone, escape_markdown};
 use crate::model::offer::{Deed, Offer};
 use crate::model::parameter::{Parameter, ParameterType};
 use crate::model::{Error, Result};
 use crate::store::action::Registered;
+use crate::store::message_key::Named;
 use crate::store::turn::Turn;
 
 /// The bot that answers.
@@ -86,6 +87,12 @@ pub fn answer(
     at: Millis,
 ) -> Result<String> {
     let id = new_id();
+    if let Some(key) = message.key.take() {
+        // Before the offers get their ids, which are others each time.
+        let content = serde_json::to_vec(&message).map_err(|error| Error::internal("write an event", error))?;
+        let (event, speaker, digest) = (id.clone(), bot.id.to_owned(), sha256_hex(&content));
+        turn.beside().named.push(Named { event, speaker, key, digest });
+    }
     let offers = std::mem::take(&mut message.offers);
     if !offers.is_empty() {
         let (actions, registered) = register(offers, &turn.conversation, &id, (bot.id, to), at)?;
@@ -109,7 +116,7 @@ pub fn register(
     let (mut actions, mut registered) = (Vec::with_capacity(offers.len()), Vec::new());
     for Offer { mut action, deed, single_use, ttl } in offers {
         if let Some(mut deed) = deed {
-            if let Deed::Run { bot: of, .. } = &mut deed {
+            if let Deed::Run { bot: of, .. } | Deed::Form { bot: of, .. } = &mut deed {
                 of.get_or_insert_with(|| bot.to_owned());
             }
             let id = action_id().map_err(|error| Error::internal("make an id", error))?;

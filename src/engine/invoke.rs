@@ -165,7 +165,8 @@ impl Engine {
 }
 
 impl Prepared {
-    fn unsettled(self) -> Wanting {
+    /// The same before its sender has agreed to it.
+    pub fn unsettled(self) -> Wanting {
         let Self { bot, command, given, matches, source, .. } = self;
         Wanting { bot, command, arguments: given, faults: Vec::new(), matches, source }
     }
@@ -212,22 +213,29 @@ fn no_such_command(snapshot: &Snapshot, principal: &Principal, request: &Request
 }
 
 /// Fills mapped parameters from who asks and where. What the door brought along wins only for what the house does not
-/// know itself: nobody can pass for another user.
+/// know itself: nobody can pass for another user, and nothing said in a conversation for something said elsewhere.
 fn mapped(command: &Command, principal: &Principal, source: &Source, bot: &str) -> Result<BTreeMap<String, String>> {
     let mut values = BTreeMap::new();
+    let here = source.conversation.as_deref();
     for (name, wanted) in &command.mapped_parameters {
-        let value = match wanted.as_str() {
-            "user.id" => Some(principal.id.clone()),
-            "user.name" => Some(principal.name.clone()),
-            "conversation.id" => source.conversation.clone(),
-            "channel.id" => Some(source.conversation.clone().unwrap_or_else(|| source.channel.clone())),
-            "channel.name" => Some(bot.to_owned()),
-            "channel.type" => Some(source.channel.clone()),
-            "team.id" => source.team_id.clone(),
-            "team.name" => source.team_name.clone(),
+        let known = match wanted.as_str() {
+            "user.id" => Some(principal.id.as_str()),
+            "user.name" => Some(principal.name.as_str()),
+            "conversation.id" | "channel.id" => here,
+            "channel.name" => here.map(|_| bot),
+            "channel.type" => here.map(|_| source.channel.as_str()),
+            "team.id" => source.team_id.as_deref(),
+            "team.name" => source.team_name.as_deref(),
             _ => None,
         };
-        let value = value.or_else(|| source.mapped.get(name).cloned());
+        let brought = || source.mapped.get(name).map(String::as_str);
+        // A program without a conversation stands in a channel all the same: its own door to this bot.
+        let door = || match wanted.as_str() {
+            "channel.id" | "channel.type" => Some(source.channel.as_str()),
+            "channel.name" => Some(bot),
+            _ => None,
+        };
+        let value = known.or_else(brought).or_else(door).map(str::to_owned);
         let value = value.ok_or_else(|| {
             Error::new(Kind::Invalid, "VALIDATION_FAILED", format!("Cannot resolve mapped parameter '{name}'")).details(json!({
                 "errors": [{ "field": format!("mapped_parameters.{name}"), "code": "required", "message": format!("Cannot resolve mapped parameter '{name}'") }]

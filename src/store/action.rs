@@ -83,6 +83,13 @@ impl Transaction<'_> {
         if ids.contains(&taken.id) { Ok(ids) } else { Err(used()) }
     }
 
+    /// Forgets the actions of a message that says something else from now on.
+    pub(super) async fn forget_actions(&mut self, conversation: &str, message: &str) -> Result<()> {
+        let forget = query("DELETE FROM actions WHERE conversation = $1 AND message = $2");
+        self.write(forget.bind(conversation).bind(message)).await?;
+        Ok(())
+    }
+
     /// Uses up every action of a message: what it asked for is settled.
     pub(super) async fn use_up(&mut self, conversation: &str, message: &str, at: Millis) -> Result<()> {
         let done =

@@ -29,6 +29,7 @@ pub mod dialog;
 pub mod execution;
 pub mod file;
 pub mod log;
+pub mod message_key;
 mod postgres;
 mod query;
 pub mod read_mark;
@@ -179,6 +180,7 @@ fn migrator() -> Migrator {
         (2, "read marks", include_str!("../../migrations/0002_read_marks.sql")),
         (3, "dialogs", include_str!("../../migrations/0003_dialogs.sql")),
         (4, "files", include_str!("../../migrations/0004_files.sql")),
+        (5, "message keys", include_str!("../../migrations/0005_message_keys.sql")),
         (6, "deliveries", include_str!("../../migrations/0006_deliveries.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {

@@ -6,6 +6,7 @@ use super::dialog::Becomes;
 use super::execution::{NewExecution, RunChange};
 use super::file::Sent;
 use super::log::{Identity, Receipt};
+use super::message_key::{Fate, Named};
 use super::rewrite::{Revision, Rewrite};
 use super::transaction::{Transaction, Work};
 use crate::bus::{Frame, Passing};
@@ -58,6 +59,8 @@ pub struct Beside {
     pub settled: Vec<String>,
     /// The actions of the messages that follow.
     pub actions: Vec<Registered>,
+    /// Which of the messages that follow are said under a name.
+    pub named: Vec<Named>,
 }
 
 impl Turn {
@@ -84,9 +87,41 @@ impl Transaction<'_> {
         for message in &beside.settled {
             self.use_up(conversation, message, at).await?;
         }
-        self.register_actions(&beside.actions).await?;
         rewrites.extend(beside.rewrites.iter().cloned());
         self.rewrite(&Stream::conversation(conversation), &rewrites, at).await
+    }
+}
+
+impl Turn {
+    /// What follows as it goes into the log, with its actions registered: a message under a name may rewrite an earlier
+    /// one instead of following, or be nothing new. Answers the events, and those names that are said anew.
+    async fn settle_follows(&self, transaction: &mut Transaction<'_>) -> Result<(Vec<NewEvent>, Vec<&Named>)> {
+        let Some(beside) = &self.beside else { return Ok((self.follows.clone(), Vec::new())) };
+        let mut actions = beside.actions.clone();
+        let (mut events, mut said) = (Vec::with_capacity(self.follows.len()), Vec::new());
+        for event in &self.follows {
+            let mut event = event.clone();
+            let named = beside.named.iter().find(|named| named.event == event.id);
+            let fate = match named {
+                Some(named) => transaction.settle_named(&self.conversation, named, &mut event).await?,
+                None => Fate::Said,
+            };
+            match fate {
+                Fate::Said => said.extend(named),
+                Fate::Rewritten { message } => {
+                    transaction.forget_actions(&self.conversation, &message).await?;
+                    let own = actions.iter_mut().filter(|action| action.message == event.id);
+                    own.for_each(|action| action.message.clone_from(&message));
+                }
+                Fate::Dropped => {
+                    actions.retain(|action| action.message != event.id);
+                    continue;
+                }
+            }
+            events.push(event);
+        }
+        transaction.register_actions(&actions).await?;
+        Ok((events, said))
     }
 }
 
@@ -121,8 +156,14 @@ impl Work for Turn {
             Some(beside) => transaction.settle(&self.conversation, beside, self.at).await?,
             None => Vec::new(),
         };
-        let events: Vec<NewEvent> = self.said.iter().chain(&rewritten).chain(&self.follows).cloned().collect();
+        let (follows, names) = self.settle_follows(transaction).await?;
+        let events: Vec<NewEvent> = self.said.iter().chain(&rewritten).chain(&follows).cloned().collect();
         let mut places = transaction.append(&events, Some(&self.body_hash)).await?;
+        for named in names {
+            if let Some((event, place)) = events.iter().zip(&places).find(|(event, _)| event.id == named.event) {
+                transaction.keep_said(&self.conversation, named, place, event.created_at).await?;
+            }
+        }
         let stream = Stream::conversation(&self.conversation);
         let own = events.iter().zip(&places).filter(|(event, _)| event.stream == stream);
         if let Some(head) = own.map(|(_, place)| place.seq).max() {

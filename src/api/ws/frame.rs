@@ -344,15 +344,25 @@ pub(super) fn error(id: Option<&str>, error: &Error) -> String {
     }))
 }
 
-/// The plain form of a durable frame, for clients that speak no subprotocol: messages of bots, and their sender as one
-/// word. `None` for what such a client does not expect.
+/// The plain form of a durable frame, for clients that speak no subprotocol: what a bot says, as text alone, its sender
+/// as one word. A message that says something else from now on is said again. `None` for what such a client does not
+/// expect.
 pub(super) fn plain(frame: &[u8]) -> Option<String> {
-    let mut frame: serde_json::Map<String, Value> = serde_json::from_slice(frame).ok()?;
-    if frame.get("type")? != "message" || frame.get("sender")?.get("kind")? != "bot" {
+    const SHOWN: [&str; 5] = ["seq", "session_id", "message_id", "content", "ts"];
+    let frame: serde_json::Map<String, Value> = serde_json::from_slice(frame).ok()?;
+    let kind = frame.get("type")?;
+    // An update may also tell that an action was taken; only a new text has its own time in the message as well.
+    let is_new_text = || frame.get("post").is_some_and(|post| post.get("edited_at") == frame.get("edited_at"));
+    let is_said = kind == "message" || (kind == "message_update" && is_new_text());
+    if !is_said || frame.get("sender")?.get("kind")? != "bot" {
         return None;
     }
-    frame.insert("sender".into(), json!("bot"));
-    Some(text(&frame))
+    let mut shown = serde_json::Map::from_iter([("type".into(), json!("message")), ("sender".into(), json!("bot"))]);
+    for key in SHOWN {
+        let value = frame.get(key).or_else(|| frame.get("post")?.get(key));
+        shown.extend(value.map(|value| (key.to_owned(), value.clone())));
+    }
+    Some(text(&shown))
 }
 
 #[cfg(test)]
@@ -380,8 +390,26 @@ mod tests {
 
     #[test]
     fn plain_clients_see_only_what_bots_say() {
-        let bot = br#"{"type":"message","seq":2,"sender":{"kind":"bot","id":"b"},"content":"x","session_id":"s"}"#;
-        assert!(plain(bot).unwrap().contains(r#""sender":"bot""#));
+        let shown =
+            |frame: Value| serde_json::from_str::<Value>(&plain(frame.to_string().as_bytes()).unwrap()).unwrap();
+        let sender = json!({ "kind": "bot", "id": "b", "name": "B" });
+        let bot =
+            json!({ "type": "message", "seq": 2, "sender": sender, "content": "x", "session_id": "s", "title": "y" });
+        assert_eq!(
+            shown(bot.clone()),
+            json!({ "type": "message", "sender": "bot", "seq": 2, "session_id": "s", "content": "x" })
+        );
+        let at = "2026-11-23T12:00:00.000Z";
+        let mut rewritten = json!({
+            "type": "message_update", "seq": 3, "sender": sender, "content": "z", "session_id": "s", "edited_at": at, "post": bot,
+        });
+        assert!(plain(rewritten.to_string().as_bytes()).is_none(), "its text is the same");
+        rewritten["post"]["edited_at"] = json!(at);
+        assert_eq!(
+            shown(rewritten),
+            json!({ "type": "message", "sender": "bot", "seq": 3, "session_id": "s", "content": "z" })
+        );
+        assert!(plain(br#"{"type":"message_update","sender":{"kind":"user"},"content":"x"}"#).is_none());
         assert!(plain(br#"{"type":"message","sender":{"kind":"user"}}"#).is_none());
         assert!(plain(br#"{"type":"session_update"}"#).is_none());
     }

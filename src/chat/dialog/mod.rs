@@ -74,25 +74,27 @@ pub(super) struct Need {
     pub(super) faults: Vec<Fault>,
     pub(super) matches: Vec<String>,
     pub(super) source: Source,
+    /// Whether every parameter is asked for, also those that are known or not needed.
+    pub(super) whole: bool,
 }
 
 impl State {
     /// Where a dialog begins. The channel decides how it asks.
     pub(super) fn open(command: &Command, need: Need) -> Self {
-        let Need { bot_version, arguments, faults, matches, source } = need;
+        let Need { bot_version, arguments, faults, matches, source, whole } = need;
         let is_faulty = |parameter: &&Parameter| faults.iter().any(|fault| fault.parameter == parameter.name);
         let names = |wanted: &dyn Fn(&&Parameter) -> bool| {
             command.parameters.iter().filter(wanted).map(|parameter| parameter.name.clone()).collect::<Vec<_>>()
         };
-        let (stage, asked) = match (faults.is_empty(), source.channel.as_str()) {
+        let (stage, asked) = match (faults.is_empty() && !whole, source.channel.as_str()) {
             (true, _) => (Stage::Summary, Vec::new()),
             // Sending the form is the agreement, so it shows everything.
-            (false, "web") if !command.auto_submit => (Stage::Form, names(&|_| true)),
+            (false, "web") if whole || !command.auto_submit => (Stage::Form, names(&|_| true)),
             (false, "web") => {
                 let is_given = |parameter: &&Parameter| arguments.contains_key(&parameter.name);
                 (Stage::Form, names(&|parameter| is_faulty(parameter) || is_given(parameter)))
             }
-            (false, _) => (Stage::Questions, names(&is_faulty)),
+            (false, _) => (Stage::Questions, names(&|parameter| whole || is_faulty(parameter))),
         };
         let wrong = faults.iter().filter(|fault| fault.code != "required").map(|fault| fault.parameter.clone());
         Self {

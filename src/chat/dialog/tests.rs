@@ -39,6 +39,10 @@ fn command(auto_submit: bool) -> Command {
 }
 
 fn open(command: &Command, channel: &str, given: &[(&str, &str)]) -> State {
+    open_as(command, channel, given, false)
+}
+
+fn open_as(command: &Command, channel: &str, given: &[(&str, &str)], whole: bool) -> State {
     let arguments: BTreeMap<String, String> =
         given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let missing = command.parameters.iter().filter(|p| p.required && !arguments.contains_key(&p.name));
@@ -49,8 +53,21 @@ fn open(command: &Command, channel: &str, given: &[(&str, &str)]) -> State {
         arguments,
         matches: Vec::new(),
         source: Source { channel: channel.into(), ..Source::default() },
+        whole,
     };
     State::open(command, need)
+}
+
+#[test]
+fn a_form_that_is_opened_asks_for_everything() {
+    let all = [("service", "web"), ("environment", "prod"), ("key", "k")];
+    let names = ["service", "environment", "count", "note", "key"];
+    for (channel, stage) in [("web", Stage::Form), ("api", Stage::Questions)] {
+        for given in [&all[..], &[]] {
+            let state = open_as(&command(true), channel, given, true);
+            assert_eq!((state.stage, state.asked.as_slice()), (stage, &names.map(str::to_owned)[..]));
+        }
+    }
 }
 
 fn asks(next: Next) -> State {
