@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
+use super::attachments::response;
 use super::error::ApiResult;
 use super::events::{Follower, LONGEST_WAIT};
 use super::extract::{Json, Query};
@@ -21,7 +22,7 @@ use crate::identity::permission::{Object, Verb, authorize};
 use crate::model::event::Stream;
 use crate::model::execution::ExecutionStatus;
 use crate::model::id::sha256_hex;
-use crate::model::message::{Message, Part, Tone, unescape_markdown};
+use crate::model::message::Message;
 use crate::model::{Error, Kind};
 use crate::store::execution::Execution;
 
@@ -292,75 +293,5 @@ fn answer(execution: &Execution) -> ApiResult<PollAnswer> {
         status: StatusView { code: i32::from(execution.error.is_some()), reason },
         duration_ms: execution.finished_at.map(|at| at - execution.created_at),
         command_request: Value::Object(request),
-    })
-}
-
-fn response(message: &Message, request: &Map<String, Value>, execution: &Execution) -> Value {
-    let source = request.get("source").cloned().unwrap_or_else(|| json!({}));
-    let (content_type, body) = match message.is_plain() {
-        true => ("text/plain", unescape_markdown(&message.text)),
-        false => ("application/x-atomist-slack+json", attachments(message).to_string()),
-    };
-    let mut response = Map::new();
-    response.insert("destinations".into(), json!([source]));
-    response.insert("command".into(), json!(execution.command));
-    response.insert("source".into(), source);
-    response.insert("content_type".into(), json!(content_type));
-    response.insert("correlation_id".into(), json!(execution.id));
-    if let Some(team) = request.get("team") {
-        response.insert("team".into(), team.clone());
-    }
-    response.insert("api_version".into(), request.get("api_version").cloned().unwrap_or_else(|| json!("1")));
-    response.insert("body".into(), json!(body));
-    response.insert("post_mode".into(), json!("ttl"));
-    Value::Object(response)
-}
-
-/// A rich message as the chat message object that readers of this API know: text and attachments.
-fn attachments(message: &Message) -> Value {
-    let colour = message.tone.map(|tone| match tone {
-        Tone::Info => "#2f6fde",
-        Tone::Success => "#2e8b57",
-        Tone::Warning => "#c77f00",
-        Tone::Error => "#c8372d",
-        Tone::Question => "#7a5af5",
-    });
-    let mut attachments: Vec<Value> = message.parts.iter().filter_map(attachment).collect();
-    if let Some(title) = &message.title {
-        attachments.insert(0, json!({ "fallback": title, "title": title }));
-    }
-    if let Some(colour) = colour {
-        attachments.iter_mut().filter_map(Value::as_object_mut).for_each(|attachment| {
-            attachment.insert("color".into(), json!(colour));
-        });
-    }
-    json!({ "text": message.text, "attachments": attachments })
-}
-
-fn attachment(part: &Part) -> Option<Value> {
-    let text = |text: String| json!({ "fallback": text, "text": text, "mrkdwn_in": ["text"] });
-    Some(match part {
-        Part::Markdown { text: markdown } => text(markdown.clone()),
-        Part::Fields { fields } => {
-            let fields: Vec<Value> =
-                fields.iter().map(|f| json!({ "title": f.name, "value": f.value, "short": f.short })).collect();
-            json!({ "fallback": "fields", "fields": fields, "mrkdwn_in": ["fields"] })
-        }
-        Part::Table { columns, rows } => {
-            let lines = std::iter::once(columns).chain(rows).map(|row| row.join(" | "));
-            text(format!("```\n{}\n```", lines.collect::<Vec<_>>().join("\n")))
-        }
-        Part::Code { text: code, .. } => text(format!("```\n{code}\n```")),
-        Part::List { items } => text(items.iter().map(|item| format!("• {item}")).collect::<Vec<_>>().join("\n")),
-        Part::Quote { text: quote } => {
-            text(quote.lines().map(|line| format!("> {line}")).collect::<Vec<_>>().join("\n"))
-        }
-        Part::Image { url, alt } => json!({ "fallback": alt, "image_url": url }),
-        Part::Context { texts } => json!({ "fallback": texts.join(" · "), "footer": texts.join(" · ") }),
-        Part::Collapsible { title, text } => {
-            json!({ "fallback": title, "title": title, "text": text, "mrkdwn_in": ["text"] })
-        }
-        Part::Progress { label, step, total, .. } => text(format!("{label} ({step}/{total})")),
-        Part::Divider => return None,
     })
 }

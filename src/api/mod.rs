@@ -26,6 +26,7 @@ use crate::tasks::Tasks;
 
 mod actions;
 mod admin;
+mod attachments;
 mod attention;
 mod auth;
 mod bots;

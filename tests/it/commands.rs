@@ -15,6 +15,8 @@ on_both_databases!(
     unknown_ambiguous_and_forbidden_commands_say_so,
     a_rich_reply_is_a_stringified_message,
     a_run_is_shown_to_who_started_it,
+    actions_and_names_are_told_as_documented,
+    a_program_brings_along_what_the_house_does_not_know,
 );
 
 fn documented() -> Value {
@@ -211,4 +213,55 @@ async fn a_run_is_shown_to_who_started_it(server: Arc<Server>) {
     let forged = format!("/command/{id}/invocation/{id}");
     assert_eq!(program.get(&forged).await.error(404), "NOT_FOUND");
     assert_eq!(program.get(&format!("{url}?wait=61")).await.error(400), "INVALID_REQUEST");
+}
+
+async fn actions_and_names_are_told_as_documented(server: Arc<Server>) {
+    let program = server.program(Role::User).await;
+    let mut response = invoke(&program, &request("buttons", &[])).await["command_response"].take();
+    assert_eq!(response["content_type"], "application/x-atomist-slack+json");
+    let actions = response["actions"].take();
+    let press = |n: usize, what: &str| json!({ "id": format!("press-{n}"), "command": "press", "parameters": [{ "name": "what", "value": what }] });
+    assert_eq!(actions[0], press(0, "the plain button"));
+    assert_eq!(actions[6], json!({ "id": "uptime-6", "command": "uptime", "parameters": [] }));
+    assert_eq!(actions.as_array().unwrap().len(), 7, "a link runs nothing");
+    let message: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
+    let attachments = message["attachments"].as_array().unwrap();
+    assert_eq!(attachments[0]["text"], "<https://www.rfc-editor.org/rfc/rfc9110|A link>");
+    assert_eq!(
+        attachments[1]["actions"][2],
+        json!({
+            "text": "Danger", "type": "button", "name": "automation-command::press-2", "value": "press-2", "style": "danger",
+            "confirm": { "title": "Danger", "text": "Really press the dangerous button?", "ok_text": "Danger", "dismiss_text": "Cancel" },
+        })
+    );
+    assert_eq!(attachments[2]["actions"][0]["text"], "For a minute");
+    let mut response = invoke(&program, &request("choices", &[])).await["command_response"].take();
+    assert_eq!(
+        response["actions"],
+        json!([
+            { "id": "tone-0", "command": "tone", "parameters": [], "parameter_name": "tone" },
+            { "id": "press-1", "command": "press", "parameters": [], "parameter_name": "what" },
+            { "id": "day-2", "command": "day", "parameters": [], "parameter_name": "day" },
+            { "id": "book-room-3", "command": "book-room", "parameters": [] },
+        ])
+    );
+    let message: Value = serde_json::from_str(response["body"].take().as_str().unwrap()).unwrap();
+    let menu = &message["attachments"][1]["actions"][0];
+    assert_eq!(
+        (menu["type"].as_str(), menu["options"][1].clone()),
+        (Some("select"), json!({ "text": "It went well", "value": "success" }))
+    );
+    assert_eq!(message["attachments"][0]["text"], "Which day?");
+    let response = invoke(&program, &request("rollout", &[("step", "ship")])).await["command_response"].take();
+    let told = ["id", "ttl", "post_mode", "timestamp"].map(|key| response[key].clone());
+    assert_eq!(told, [json!("rollout"), json!(3_600_000), json!("ttl"), json!(server.clock.now())]);
+}
+
+async fn a_program_brings_along_what_the_house_does_not_know(server: Arc<Server>) {
+    let program = server.program_in(Role::Executor, &["support"]).await;
+    let mut body = request("whoami", &[]);
+    body["mapped_parameters"] =
+        json!([{ "name": "who", "value": "the boss" }, { "name": "where", "value": "channel" }]);
+    let told = invoke(&program, &body).await["command_response"]["body"].clone();
+    assert_eq!(told, "executor from channel", "nobody passes for another user");
 }
