@@ -19,6 +19,7 @@ mod floors;
 mod gallery;
 mod limits;
 mod messages;
+mod oidc;
 mod presence;
 mod remote;
 mod search;

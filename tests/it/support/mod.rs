@@ -4,3 +4,4 @@ pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod rust_source;
 pub(crate) mod server;
+pub(crate) mod visitor;
