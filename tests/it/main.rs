@@ -20,6 +20,7 @@ mod gallery;
 mod limits;
 mod messages;
 mod oidc;
+mod oidc_hostile;
 mod presence;
 mod remote;
 mod search;
