@@ -66,7 +66,8 @@ pub(super) fn see_other(place: &str) -> ApiResult<Response> {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LoggedOut {
     success: bool,
-    /// Where a browser logs out at the directory too; null when there is nothing to log out of.
+    /// Where a browser logs out at the directory too; absent when there is nothing to log out of.
+    #[serde(skip_serializing_if = "Option::is_none")]
     end_session_url: Option<String>,
 }
 
