@@ -41,7 +41,7 @@ test-web: tools $(WEB) ## run the web client's own tests
 	cd web && npm test
 
 .PHONY: test-browser
-test-browser: debug test-tools tests/browser/node_modules/.installed ## drive a real server with a real browser
+test-browser: debug test-tools tests/browser/node_modules/.installed tests/peers/node_modules/.installed ## drive a real server with a real browser
 	$(call say,Browser)
 	node tests/browser/run.mjs $(DEBUG)
 
