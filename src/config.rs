@@ -328,6 +328,13 @@ mod tests {
         for wrong in ["http://id.example.com", "http://localhost.example.com", "ftp://localhost", "id.example.com"] {
             assert!(with(wrong).validate().is_err(), "{wrong}");
         }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("parlour.toml");
+        let text = "[oidc]\nclient_secret = \"s\"\nrole_map = { ops-admins = \"admin\" }\ndefault_role = \"readonly\"";
+        std::fs::write(&file, text).unwrap();
+        let written = Config::load(Some(&file), &Overrides::default()).unwrap().oidc;
+        assert_eq!((written.role_map["ops-admins"], written.default_role), (Role::Admin, Some(Role::Readonly)));
+        assert!(format!("{written:?}").contains("client_secret: [secret]"));
         let mut without = with("https://id.example.com");
         without.client_id.clear();
         assert!(without.validate().unwrap_err().to_string().contains("oidc.client_id"));

@@ -1,14 +1,12 @@
 //! Signing in when somebody cheats: forged tokens, foreign states, floods of unknown keys, and what the log holds of it.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use parlour::config::Config;
 use parlour::model::secret::Secret;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 use crate::support::directory::{Directory, KEY_ID, Signature};
+use crate::support::log::Log;
 use crate::support::server::{Answer, Client, Kind, Server};
 
 const SECRET: &str = "the-client-secret-of-these-tests";
@@ -372,50 +370,4 @@ async fn unknown_keys_do_not_hammer_the_directory_and_a_short_failure_is_bridged
     let gone = server.anybody().request(Method::GET, "/auth/callback").send().await.unwrap();
     assert_eq!(gone.status().as_u16(), 400, "without anything");
     server.finish().await;
-}
-
-/// Everything that is logged on this thread, down to the last detail.
-struct Log {
-    text: Arc<Mutex<Vec<u8>>>,
-    _guard: tracing::subscriber::DefaultGuard,
-}
-
-#[derive(Clone)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn start() -> Self {
-        let text = Arc::new(Mutex::new(Vec::new()));
-        let sink = Sink(text.clone());
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
-            .with_writer(move || sink.clone())
-            .finish();
-        Self { text, _guard: tracing::subscriber::set_default(subscriber) }
-    }
-
-    fn holds(&self, part: &str) -> bool {
-        String::from_utf8_lossy(&self.text.lock().unwrap()).contains(part)
-    }
-
-    fn must_not_hold(&self, secrets: &[&str]) {
-        let text = self.text.lock().unwrap();
-        let text = String::from_utf8_lossy(&text);
-        for secret in secrets {
-            let line = text.lines().find(|line| line.contains(secret));
-            assert!(line.is_none(), "a secret is logged: {line:?}");
-        }
-    }
 }
