@@ -41,12 +41,12 @@ test-web: tools $(WEB) ## run the web client's own tests
 	cd web && npm test
 
 .PHONY: test-browser
-test-browser: debug test-tools tests/browser/node_modules/.installed ## drive a real server with a real browser
+test-browser: debug test-tools tests/browser/node_modules/.installed tests/peers/node_modules/.installed ## drive a real server with a real browser
 	$(call say,Browser)
 	node tests/browser/run.mjs $(DEBUG)
 
 .PHONY: test-rust
-test-rust: debug test-tools ## run the Rust tests, on SQLite and PostgreSQL
+test-rust: debug test-tools tests/peers/node_modules/.installed ## run the Rust tests, on SQLite and PostgreSQL
 	$(call say,Rust)
 	if cargo nextest --version >/dev/null 2>&1; then
 	    cargo nextest run --locked $(if $(CI),--profile ci)
@@ -83,7 +83,7 @@ soak: debug test-tools ## kill the server and PostgreSQL again and again under t
 .PHONY: clean
 clean: ## remove everything that was built
 	cargo clean
-	rm -rf web/dist web/node_modules tests/browser/node_modules
+	rm -rf web/dist web/node_modules tests/browser/node_modules tests/peers/node_modules
 
 .PHONY: help
 help: ## list what can be made

@@ -18,6 +18,7 @@ use crate::engine::registry::Registry;
 use crate::engine::{Engine, remote};
 use crate::files::Folder;
 use crate::identity::Identity;
+use crate::identity::oidc::Oidc;
 use crate::manifest::Watcher;
 use crate::store::{Store, Target};
 use crate::tasks::Tasks;
@@ -68,7 +69,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let folders = config.bots.clone();
     let registry = tokio::task::spawn_blocking(move || Registry::open(folders)).await?;
     reload_on_change(&registry, watcher, changes, &tasks);
-    let engine = Engine::new(registry, store.clone(), clock);
+    let engine = Engine::new(registry, store.clone(), clock.clone());
     remote::keep_deadlines(&engine, &tasks);
     let files = open_files(config, store.epoch())?;
     let patience = i64::try_from(config.dialogs.expires.as_millis()).unwrap_or(i64::MAX / 2);
@@ -76,7 +77,8 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     hub.watch_expiry(&tasks);
     clear_files(&hub, &tasks);
     let reached = Address::new(&config.public_url, address);
-    let api = Api::new(engine.clone(), hub.clone(), identity.clone(), tasks.clone(), &reached, config.ws.clone());
+    let oidc = Oidc::new(&config.oidc, &reached.public_url, store.clone(), identity.clone(), clock)?;
+    let api = Api::new(engine.clone(), hub.clone(), identity.clone(), oidc, tasks.clone(), &reached, config.ws.clone());
     // Every door may ask who is at the other end.
     let router = api::router(api).into_make_service_with_connect_info::<SocketAddr>();
     // An acknowledgement and the reply are two small writes; the second would wait up to 40 ms for the client's system to

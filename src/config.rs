@@ -1,11 +1,15 @@
 //! Floor 1: the settings. `config.default.toml` is the default: the documented file is what is compiled in.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
 use jiff::SignedDuration;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::model::principal::Role;
+use crate::model::secret::Secret;
 
 /// The documented default settings.
 pub const DEFAULT: &str = include_str!("config.default.toml");
@@ -26,6 +30,7 @@ pub struct Config {
     pub ws: Ws,
     pub files: Files,
     pub dialogs: Dialogs,
+    pub oidc: Oidc,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -82,6 +87,37 @@ pub struct Dialogs {
     pub expires: SignedDuration,
 }
 
+/// The company's directory that people sign in with; none while `issuer` is empty.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Oidc {
+    /// Exactly as the directory writes it.
+    pub issuer: String,
+    pub client_id: String,
+    /// Empty for a public client.
+    pub client_secret: Secret,
+    pub scopes: Vec<String>,
+    /// A JSON pointer into the claims.
+    pub roles_claim: String,
+    /// What a value of the roles claim means here; empty means that the values are our roles' names.
+    pub role_map: BTreeMap<String, Role>,
+    /// A JSON pointer into the claims; empty for no groups.
+    pub groups_claim: String,
+    /// Of whoever the claim gives none.
+    #[serde(deserialize_with = "role_or_none")]
+    pub default_role: Option<Role>,
+}
+
+/// A role's name, or an empty text for none.
+fn role_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Role>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let known = Role::parse(&text).map(Some);
+    known.ok_or_else(|| serde::de::Error::custom(format!("there is no role {text:?}")))
+}
+
 /// What the command line says; only what was given overrides.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Overrides {
@@ -130,6 +166,7 @@ impl Config {
             anyhow::ensure!(value > SignedDuration::ZERO, "{name} must be longer than nothing");
         }
         self.ws.validate()?;
+        self.oidc.validate()?;
         anyhow::ensure!(self.files.max_size > 0, "files.max_size must be more than nothing");
         anyhow::ensure!(self.files.unused_for > SignedDuration::ZERO, "files.unused_for must be longer than nothing");
         Ok(self)
@@ -169,6 +206,38 @@ impl Ws {
     }
 }
 
+impl Oidc {
+    fn validate(&self) -> anyhow::Result<()> {
+        if self.issuer.is_empty() {
+            return Ok(());
+        }
+        anyhow::ensure!(
+            is_confidential(&self.issuer),
+            "oidc.issuer must begin with https:// (http:// only for this machine)"
+        );
+        anyhow::ensure!(!self.client_id.is_empty(), "oidc.client_id is missing");
+        for (name, pointer) in [("roles_claim", &self.roles_claim), ("groups_claim", &self.groups_claim)] {
+            anyhow::ensure!(
+                pointer.is_empty() || pointer.starts_with('/'),
+                "oidc.{name} is a JSON pointer and begins with a slash, such as \"/roles\""
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Whether nobody on the way can read what goes to this address: https, or this machine itself.
+pub fn is_confidential(address: &str) -> bool {
+    let Ok(url) = url::Url::parse(address) else { return false };
+    let is_here = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    };
+    url.scheme() == "https" || (url.scheme() == "http" && is_here)
+}
+
 /// The origin of an address as browsers write it: in lower case, without the scheme's own port. `None` for what has none.
 pub fn origin(address: &str) -> Option<String> {
     let origin = url::Url::parse(address).ok()?.origin();
@@ -179,7 +248,7 @@ pub fn origin(address: &str) -> Option<String> {
 /// names a section or key of the default counts, and a wrong key inside a section is still an error.
 fn is_setting(key: &str) -> bool {
     let first = key.split("__").next().unwrap_or_default();
-    ["listen", "public_url", "data", "database", "bots", "log", "session", "ws", "files", "dialogs"]
+    ["listen", "public_url", "data", "database", "bots", "log", "session", "ws", "files", "dialogs", "oidc"]
         .iter()
         .any(|known| first.eq_ignore_ascii_case(known))
 }
@@ -219,6 +288,7 @@ mod tests {
             ("[log]\nformat = \"xml\"", "log.format"),
             ("[session]\nidle = \"soon\"", "session.idle"),
             ("[ws]\nframes_per_second = -1", "ws.frames_per_second"),
+            ("[oidc]\ndefault_role = \"root\"", "oidc.default_role"),
         ] {
             std::fs::write(&file, text).unwrap();
             let error = Config::load(Some(&file), &Overrides::default()).unwrap_err().to_string();
@@ -245,6 +315,31 @@ mod tests {
         (off.frames_per_second, off.frames_burst) = (0, 0);
         off.allowed_origins = vec!["http://localhost:5173".to_owned()];
         assert!(off.validate().is_ok());
+    }
+
+    #[test]
+    fn a_directory_is_asked_only_where_nobody_listens() {
+        let oidc = Config::load(None, &Overrides::default()).unwrap().oidc;
+        assert!(oidc.issuer.is_empty() && oidc.default_role.is_none() && oidc.validate().is_ok());
+        let with = |issuer: &str| Oidc { issuer: issuer.to_owned(), client_id: "parlour".to_owned(), ..oidc.clone() };
+        for good in ["https://id.example.com/realm", "http://localhost:1", "http://127.0.0.1:1/x", "http://[::1]:1"] {
+            assert!(with(good).validate().is_ok(), "{good}");
+        }
+        for wrong in ["http://id.example.com", "http://localhost.example.com", "ftp://localhost", "id.example.com"] {
+            assert!(with(wrong).validate().is_err(), "{wrong}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("parlour.toml");
+        let text = "[oidc]\nclient_secret = \"s\"\nrole_map = { ops-admins = \"admin\" }\ndefault_role = \"readonly\"";
+        std::fs::write(&file, text).unwrap();
+        let written = Config::load(Some(&file), &Overrides::default()).unwrap().oidc;
+        assert_eq!((written.role_map["ops-admins"], written.default_role), (Role::Admin, Some(Role::Readonly)));
+        assert!(format!("{written:?}").contains("client_secret: [secret]"));
+        let mut without = with("https://id.example.com");
+        without.client_id.clear();
+        assert!(without.validate().unwrap_err().to_string().contains("oidc.client_id"));
+        let wrong = Oidc { roles_claim: "roles".to_owned(), ..with("https://id.example.com") };
+        assert!(wrong.validate().unwrap_err().to_string().contains("oidc.roles_claim"));
     }
 
     #[test]

@@ -22,14 +22,14 @@ pub(super) struct LinkQuery {
     token: String,
 }
 
-fn cookie(api: &Api, value: String) -> Cookie<'static> {
+pub(super) fn cookie(api: &Api, value: String) -> Cookie<'static> {
     let secure = api.uses_https();
     let name = if secure { COOKIE_SECURE } else { COOKIE_PLAIN };
     Cookie::build((name, value)).http_only(true).secure(secure).same_site(SameSite::Lax).path("/").build()
 }
 
 /// Adds a `Set-Cookie` header for `seconds`; a token never holds a character that a header could not.
-fn set_cookie(response: &mut Response, cookie: &Cookie<'_>, seconds: i64) -> ApiResult<()> {
+pub(super) fn set_cookie(response: &mut Response, cookie: &Cookie<'_>, seconds: i64) -> ApiResult<()> {
     let value = HeaderValue::from_str(&format!("{cookie}; Max-Age={seconds}"))
         .map_err(|error| Error::internal("set a cookie", error))?;
     response.headers_mut().append(header::SET_COOKIE, value);
@@ -47,22 +47,28 @@ pub(super) async fn local(
     let signed_in = match api.identity.redeem(&query.token, user_agent(&headers)).await {
         Ok(signed_in) => signed_in,
         // A person in a browser sees the page that says how to get another link, a program the error.
-        Err(_) if super::site::wants_page(&headers) => return Ok(see_other("/?link=used")),
+        Err(_) if super::site::wants_page(&headers) => return see_other("/?link=used"),
         Err(error) => return Err(ApiError(error)),
     };
-    let mut response = see_other("/");
+    let mut response = see_other("/")?;
     let seconds = (signed_in.expires_at - api.engine.clock().now()) / 1000;
     set_cookie(&mut response, &cookie(&api, signed_in.token), seconds)?;
     Ok(response)
 }
 
-fn see_other(place: &'static str) -> Response {
-    (StatusCode::SEE_OTHER, [(header::LOCATION, place), (header::CACHE_CONTROL, "no-store")]).into_response()
+/// Sends a browser on.
+pub(super) fn see_other(place: &str) -> ApiResult<Response> {
+    let place = HeaderValue::from_str(place).map_err(|error| Error::internal("name the next address", error))?;
+    let keep = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, place), keep]).into_response())
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LoggedOut {
     success: bool,
+    /// Where a browser logs out at the directory too; absent when there is nothing to log out of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_session_url: Option<String>,
 }
 
 /// Ends the session of the caller and closes its sockets.
@@ -72,7 +78,11 @@ pub(super) async fn logout(State(api): State<Api>, caller: Caller) -> ApiResult<
         return Err(Error::invalid("an API key does not log out; it is revoked").into());
     }
     end_login(&api, &caller.credential_id).await?;
-    let mut response = Json(LoggedOut { success: true }).into_response();
+    let end_session_url = match &api.oidc {
+        Some(oidc) => oidc.end_session_url(&caller.credential_id).await?,
+        None => None,
+    };
+    let mut response = Json(LoggedOut { success: true, end_session_url }).into_response();
     set_cookie(&mut response, &cookie(&api, String::new()), 0)?;
     Ok(response)
 }

@@ -22,6 +22,7 @@ use crate::chat::Hub;
 use crate::config;
 use crate::engine::Engine;
 use crate::identity::Identity;
+use crate::identity::oidc::Oidc;
 use crate::tasks::Tasks;
 
 mod actions;
@@ -38,6 +39,7 @@ mod files;
 mod health;
 mod invocations;
 mod messages;
+mod oidc;
 mod openapi;
 mod search;
 mod session;
@@ -60,6 +62,8 @@ pub struct Api {
     pub engine: Arc<Engine>,
     pub hub: Arc<Hub>,
     pub identity: Arc<Identity>,
+    /// The directory people sign in with, if there is one.
+    pub oidc: Option<Arc<Oidc>>,
     pub tasks: Tasks,
     /// What links begin with, without a trailing slash.
     pub public_url: Arc<str>,
@@ -73,6 +77,7 @@ impl Api {
         engine: Arc<Engine>,
         hub: Arc<Hub>,
         identity: Arc<Identity>,
+        oidc: Option<Arc<Oidc>>,
         tasks: Tasks,
         address: &Address,
         ws: config::Ws,
@@ -81,6 +86,7 @@ impl Api {
             engine,
             hub,
             identity,
+            oidc,
             tasks,
             public_url: address.public_url.as_str().into(),
             origins: address.origins.clone().into(),
@@ -130,6 +136,10 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(auth::local))
+        .routes(routes!(oidc::providers))
+        .routes(routes!(oidc::login))
+        .routes(routes!(oidc::callback))
+        .routes(routes!(oidc::backchannel_logout))
         .routes(routes!(auth::logout))
         .routes(routes!(auth::validate))
         .routes(routes!(session::current))

@@ -16,6 +16,7 @@ use crate::store::Store;
 use crate::store::api_key::ApiKey;
 use crate::store::session::{LoginSession, NewLoginSession};
 
+pub mod oidc;
 pub mod permission;
 pub mod token;
 
@@ -160,6 +161,15 @@ impl Identity {
         if token::kind(link) != Some(TokenKind::SignInLink) {
             return Err(used());
         }
+        let (signed_in, session) = self.new_session(user_agent)?;
+        if !self.store.redeem_link(token::hash(link), session).await? {
+            return Err(used());
+        }
+        Ok(signed_in)
+    }
+
+    /// A session that begins now, for the store, and what the browser gets of it.
+    fn new_session(&self, user_agent: &str) -> Result<(SignedIn, NewLoginSession)> {
         let now = self.clock.now();
         let token = token::make(TokenKind::Session)?;
         let expires_at = now.saturating_add(self.absolute);
@@ -171,10 +181,7 @@ impl Identity {
             idle_expires_at: now.saturating_add(self.idle),
             expires_at,
         };
-        if !self.store.redeem_link(token::hash(link), session).await? {
-            return Err(used());
-        }
-        Ok(SignedIn { token, expires_at })
+        Ok((SignedIn { token, expires_at }, session))
     }
 
     /// Makes an API key; the token is shown this once. `serves` are the bots whose commands a process with it may do.

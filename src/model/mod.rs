@@ -17,5 +17,6 @@ pub mod name;
 pub mod offer;
 pub mod parameter;
 pub mod principal;
+pub mod secret;
 
 pub use error::{Error, Kind, Result};

@@ -68,7 +68,7 @@ impl Work for Insert {
         .bind(&self.token_hash)
         .bind(&self.key.name)
         .bind(super::session::join_roles(&self.key.roles))
-        .bind(self.key.groups.join(","))
+        .bind(super::session::join_names(&self.key.groups))
         .bind(self.key.serves.join(","))
         .bind(self.key.created_at)
         .bind(self.key.expires_at);

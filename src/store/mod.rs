@@ -26,6 +26,7 @@ pub mod change;
 pub mod conversation;
 pub mod delivery;
 pub mod dialog;
+pub mod directory;
 pub mod execution;
 pub mod file;
 pub mod log;
@@ -182,6 +183,7 @@ fn migrator() -> Migrator {
         (4, "files", include_str!("../../migrations/0004_files.sql")),
         (5, "message keys", include_str!("../../migrations/0005_message_keys.sql")),
         (6, "deliveries", include_str!("../../migrations/0006_deliveries.sql")),
+        (7, "directory sign-in", include_str!("../../migrations/0007_directory_sign_in.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)

@@ -17,6 +17,8 @@ pub struct LoginSession {
     pub idle_expires_at: Millis,
     pub expires_at: Millis,
     pub revoked_at: Option<Millis>,
+    /// The directory that vouched for the user; none after a sign-in link.
+    pub issuer: Option<String>,
 }
 
 /// A login session about to begin.
@@ -38,8 +40,15 @@ pub(super) fn roles(text: &str) -> Vec<Role> {
     text.split(',').filter_map(Role::parse).collect()
 }
 
+/// Names as they are kept: a JSON array, since a directory's names may hold any character.
+pub(super) fn join_names(names: &[String]) -> String {
+    serde_json::Value::from(names.to_vec()).to_string()
+}
+
+/// What [`join_names`] wrote, or the list with commas of older rows.
 pub(super) fn names(text: &str) -> Vec<String> {
-    text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    serde_json::from_str(text)
+        .unwrap_or_else(|_| text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
 }
 
 fn session(row: &Row) -> Result<LoginSession, Failure> {
@@ -58,11 +67,12 @@ fn session(row: &Row) -> Result<LoginSession, Failure> {
         idle_expires_at: row.get(7)?,
         expires_at: row.get(8)?,
         revoked_at: row.get(9)?,
+        issuer: row.get(10)?,
     })
 }
 
 const SESSION: &str = "SELECT s.id, u.id, u.name, u.roles, u.groups, s.created_at, s.last_seen_at, s.idle_expires_at, \
-                       s.expires_at, s.revoked_at FROM login_sessions s JOIN users u ON u.id = s.user_id";
+                       s.expires_at, s.revoked_at, s.issuer FROM login_sessions s JOIN users u ON u.id = s.user_id";
 
 struct InviteUser {
     user: Principal,
@@ -82,7 +92,7 @@ impl Work for InviteUser {
         .bind(&self.user.id)
         .bind(&self.user.name)
         .bind(join_roles(&self.user.roles))
-        .bind(self.user.groups.join(","))
+        .bind(join_names(&self.user.groups))
         .bind(self.at);
         transaction.write(user).await?;
         let link =
@@ -113,20 +123,34 @@ impl Work for Redeem {
         let rows = transaction.write_returning(take.bind(&self.link_hash).bind(new.created_at)).await?;
         let Some(row) = rows.into_iter().next() else { return Ok(false) };
         let user: String = row.get(0).map_err(failed)?;
-        let insert = query(
-            "INSERT INTO login_sessions (id, token_hash, user_id, user_agent, created_at, last_seen_at, \
-             idle_expires_at, expires_at) VALUES ($1, $2, $3, $4, $5, $5, $6, $7)",
-        )
-        .bind(&new.id)
-        .bind(&new.token_hash)
-        .bind(user)
-        .bind(&new.user_agent)
-        .bind(new.created_at)
-        .bind(new.idle_expires_at)
-        .bind(new.expires_at);
-        transaction.write(insert).await?;
+        insert_session(transaction, new, &user, None, None).await?;
         Ok(true)
     }
+}
+
+/// Opens a session of a user; with the directory that vouches for them, and its own session, if there are any.
+pub(super) async fn insert_session(
+    transaction: &mut Transaction<'_>,
+    new: &NewLoginSession,
+    user: &str,
+    issuer: Option<&str>,
+    sid: Option<&str>,
+) -> Result<()> {
+    let insert = query(
+        "INSERT INTO login_sessions (id, token_hash, user_id, user_agent, created_at, last_seen_at, idle_expires_at, \
+         expires_at, issuer, sid) VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9)",
+    )
+    .bind(&new.id)
+    .bind(&new.token_hash)
+    .bind(user)
+    .bind(&new.user_agent)
+    .bind(new.created_at)
+    .bind(new.idle_expires_at)
+    .bind(new.expires_at)
+    .bind(issuer)
+    .bind(sid);
+    transaction.write(insert).await?;
+    Ok(())
 }
 
 struct Extend {

@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
+import { Directory } from "./peer.mjs";
 
 const START_MS = 30_000;
 const STOP_MS = 15_000;
@@ -26,9 +27,9 @@ function plainEnvironment() {
 /** A `parlour serve` with empty data on a free port. */
 class Server {
   /** Starts a server and waits until it prints its sign-in link. */
-  static async start(binary) {
+  static async start(binary, settings = {}) {
     const data = await mkdtemp(path.join(tmpdir(), "parlour-journey-"));
-    const server = new Server(spawnServer(binary, data), data);
+    const server = new Server(spawnServer(binary, data, settings), data);
     try {
       server.signIn = await server.#link();
       server.url = new URL(server.signIn).origin;
@@ -81,14 +82,17 @@ class Server {
   }
 }
 
-function spawnServer(binary, data) {
-  const options = { cwd: root, env: plainEnvironment(), stdio: ["ignore", "pipe", "pipe"] };
+function spawnServer(binary, data, settings) {
+  const options = { cwd: root, env: { ...plainEnvironment(), ...settings }, stdio: ["ignore", "pipe", "pipe"] };
   return spawn(binary, ["serve", "--listen", "127.0.0.1:0", "--data", data], options);
 }
 
 /** Runs one file of journeys; says whether all is well. */
 async function run(binary, file) {
-  const server = await Server.start(binary);
+  // These journeys sign in with a directory of their own.
+  const directory = file.startsWith("directory") ? await Directory.start() : null;
+  const server = await Server.start(binary, directory?.settings);
+  await directory?.serve(server.url);
   const environment = { ...process.env, PARLOUR_URL: server.url, PARLOUR_SIGN_IN: server.signIn };
   const journeys = spawn(
     process.execPath,
@@ -97,6 +101,7 @@ async function run(binary, file) {
   );
   const [code] = await once(journeys, "close");
   const stopped = await server.stop();
+  await directory?.stop();
   if (!stopped) console.error(`error: the server did not stop within ${STOP_MS / 1000} s of SIGTERM`);
   if (code !== 0 || !stopped) console.error(`What the server said during ${file}:\n${server.output.join("\n")}`);
   return code === 0 && stopped;

@@ -19,6 +19,8 @@ mod floors;
 mod gallery;
 mod limits;
 mod messages;
+mod oidc;
+mod oidc_hostile;
 mod presence;
 mod remote;
 mod search;

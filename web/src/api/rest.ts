@@ -1,4 +1,4 @@
-import type { Bot, BotDetail, CompletionAnswer, ConversationSummary, EventPage, HitPage, Login, WireError } from "./types";
+import type { Bot, BotDetail, CompletionAnswer, ConversationSummary, EventPage, HitPage, Login, SignInProvider, WireError } from "./types";
 
 /** Why a request was refused, in the server's words. */
 export class RequestError extends Error {
@@ -31,8 +31,14 @@ export class Rest {
     return this.#ask("GET", "/api/session");
   }
 
-  async logout(): Promise<void> {
-    await this.#ask("POST", "/auth/logout");
+  /** Signs out here; answers where to sign out at the directory too, if there is such a place. */
+  async logout(): Promise<string | null> {
+    const answer = await this.#ask<{ end_session_url?: string }>("POST", "/auth/logout");
+    return answer.end_session_url ?? null;
+  }
+
+  async providers(): Promise<SignInProvider[]> {
+    return (await this.#ask<{ providers: SignInProvider[] }>("GET", "/auth/providers")).providers;
   }
 
   bots(): Promise<Bot[]> {

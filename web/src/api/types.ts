@@ -16,6 +16,12 @@ export interface Login {
   expires_at: string | null;
 }
 
+/** A way to sign in, beside the one-time link. */
+export interface SignInProvider {
+  kind: string;
+  login_url: string;
+}
+
 export interface Bot {
   id: string;
   display_name: string;

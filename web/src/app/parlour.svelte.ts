@@ -125,8 +125,9 @@ export class Parlour {
   }
 
   async signOut(): Promise<void> {
+    let next: string | null = null;
     try {
-      await this.rest.logout();
+      next = await this.rest.logout();
     } catch (error) {
       if (!(error instanceof RequestError && error.status === 401)) {
         this.notice = reason(error);
@@ -136,6 +137,7 @@ export class Parlour {
     // Someone else may sit down here next: leave nothing that was written.
     if (this.house) forget(this.storage, `parlour.${this.house.login.user_id}.`);
     this.#signedOut();
+    if (next !== null) location.assign(next);
   }
 
   #moveIn(login: Login): void {

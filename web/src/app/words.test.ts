@@ -9,6 +9,7 @@ import { ago, day } from "../ui/time";
 import { concerns } from "./notifier";
 import { places } from "./places";
 import { pathOf, readRoute } from "./route";
+import { failure, loginAddress } from "./sign_in";
 
 function bot(id: string, examples: string[] = []): Bot {
   return { id, display_name: id, description: `About ${id}`, avatar: null, status: "online", status_detail: null, examples };
@@ -17,6 +18,17 @@ function bot(id: string, examples: string[] = []): Bot {
 function conversation(id: string, botId: string, activeAt: number, text = ""): Conversation {
   return { id, botId, botName: botId, avatar: null, activeAt, lastLine: { text } } as unknown as Conversation;
 }
+
+describe("signing in", () => {
+  it("says why it failed, in our words only", () => {
+    expect(failure("?sign_in=no_role")).toContain("no role");
+    for (const query of ["", "?sign_in=", "?sign_in=toString", "?sign_in=<b>x</b>", "?link=used"]) expect(failure(query)).toBeNull();
+  });
+
+  it("comes back to the same place", () => {
+    expect(loginAddress("/auth/login", "/c/a b")).toBe("/auth/login?redirect=%2Fc%2Fa+b");
+  });
+});
 
 describe("routes", () => {
   it("go to an address and back", () => {
