@@ -26,8 +26,13 @@ struct Question {
     arguments: BTreeMap<String, String>,
 }
 
-const VERBS: [(&str, Verb); 4] =
-    [("view", Verb::View), ("chat", Verb::Chat), ("invoke", Verb::Invoke), ("manage", Verb::Manage)];
+const VERBS: [(&str, Verb); 5] = [
+    ("view", Verb::View),
+    ("chat", Verb::Chat),
+    ("invoke", Verb::Invoke),
+    ("serve", Verb::Serve),
+    ("manage", Verb::Manage),
+];
 
 fn wrong(field: &str, message: String) -> Error {
     Error::invalid(message).details(json!({ "field": field }))
@@ -40,7 +45,7 @@ fn question(pairs: Vec<(String, String)>) -> Result<Question> {
             "verb" => {
                 let verb = VERBS.into_iter().find(|(word, _)| *word == value).map(|(_, verb)| verb);
                 question.verb =
-                    Some(verb.ok_or_else(|| wrong("verb", "verb is view, chat, invoke or manage".to_owned()))?);
+                    Some(verb.ok_or_else(|| wrong("verb", "verb is view, chat, invoke, serve or manage".to_owned()))?);
             }
             "bot" => question.bot = Some(value),
             "command" => question.command = Some(value),
@@ -71,11 +76,11 @@ pub(super) struct Explanation {
 
 /// Which rule lets somebody do something, or keeps them from it: you, or for administrators anybody.
 ///
-/// `verb` is `view`, `chat`, `invoke` or `manage`; without `bot` it is about the installation. Arguments of a command, on which
+/// `verb` is `view`, `chat`, `invoke`, `serve` or `manage`; without `bot` it is about the installation. Arguments of a command, on which
 /// access may depend, are given as `arg.<name>=<value>`.
 #[utoipa::path(get, path = "/api/authz/explain", tag = "auth",
     params(
-        ("verb" = Option<String>, Query, description = "view, chat, invoke (the default for a command) or manage"),
+        ("verb" = Option<String>, Query, description = "view, chat, invoke (the default for a command), serve or manage"),
         ("bot" = Option<String>, Query, description = "The bot it is about"),
         ("command" = Option<String>, Query, description = "A command of that bot"),
         ("principal" = Option<String>, Query, description = "The id of a user or key, for administrators; without it you"),

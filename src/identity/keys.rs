@@ -125,8 +125,12 @@ impl Identity {
 
     /// Makes a key for the caller, within what they may do themselves; the token is shown this once.
     pub async fn issue_key(&self, caller: &Caller, wish: KeyWish, doer: Doer) -> Result<(String, ApiKey)> {
-        let object =
-            Object::NewKey { kind: caller.kind, role: wish.role, groups: &wish.groups, special: !wish.rates.is_empty() || !wish.serves.is_empty() };
+        let object = Object::NewKey {
+            kind: caller.kind,
+            role: wish.role,
+            groups: &wish.groups,
+            special: !wish.rates.is_empty() || !wish.serves.is_empty(),
+        };
         authorize(&caller.principal, Verb::Manage, object)?;
         let mut key = checked(wish, self.clock.now())?;
         key.owner = match caller.kind {
@@ -200,7 +204,8 @@ mod tests {
         use Role::{Admin, Executor, Readonly, User};
         let key = |roles: &[Role], groups: &[&str]| {
             let groups = groups.iter().map(|group| (*group).to_owned()).collect();
-            let wish = KeyWish { name: "k".into(), role: User, groups, serves: vec![], expires_at: Some(2000), rates: vec![] };
+            let wish =
+                KeyWish { name: "k".into(), role: User, groups, serves: vec![], expires_at: Some(2000), rates: vec![] };
             ApiKey { roles: roles.to_vec(), owner: Some("u".into()), ..checked(wish, 1000).unwrap() }
         };
         let owner = |roles: &[Role], groups: &[&str]| {
