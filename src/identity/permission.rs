@@ -351,6 +351,33 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_made_within_its_makers_rights() {
+        use Role::{Admin, Executor, Readonly, User};
+        let sre = ["sre".to_owned()];
+        for (roles, groups, kind, role, wanted, special, allowed) in [
+            (vec![Admin], vec![], CredentialKind::ApiKey, Admin, &sre as &[String], true, true),
+            (vec![User], vec![], CredentialKind::ApiKey, User, &[], false, false),
+            (vec![User], vec![], CredentialKind::Login, User, &[], false, true),
+            (vec![User], vec![], CredentialKind::Login, Readonly, &[], false, true),
+            (vec![User], vec![], CredentialKind::Login, Executor, &[], false, false),
+            (vec![User], vec![], CredentialKind::Login, Admin, &[], false, false),
+            (vec![User], vec![], CredentialKind::Login, User, &sre, false, false),
+            (vec![User], vec!["sre"], CredentialKind::Login, User, &sre, false, true),
+            (vec![User], vec![], CredentialKind::Login, User, &[], true, false),
+            (vec![], vec![], CredentialKind::Login, Readonly, &[], false, false),
+        ] {
+            let object = Object::NewKey { kind, role, groups: wanted, special };
+            let decision = decide(&principal(&roles, &groups), Verb::Manage, object);
+            assert_eq!(decision.allowed, allowed, "{roles:?} in {groups:?} by {kind:?}: {role:?} {wanted:?}");
+        }
+        let key = Object::Key { id: "k", owner: Some("p") };
+        assert!(decide(&principal(&[User], &[]), Verb::Manage, key).allowed, "it is theirs");
+        let foreign = Object::Key { id: "k", owner: Some("q") };
+        let error = authorize(&principal(&[User], &[]), Verb::Manage, foreign).unwrap_err();
+        assert_eq!(error.code, "NOT_FOUND");
+    }
+
+    #[test]
     fn a_foreign_conversation_does_not_exist() {
         use crate::model::conversation::ConversationStatus;
         let conversation = Conversation {
