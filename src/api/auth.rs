@@ -105,7 +105,8 @@ pub(super) async fn end_login(api: &Api, session_id: &str, doer: Doer) -> ApiRes
     Ok(ended)
 }
 
-async fn record(api: &Api, action: Action, doer: Doer, target: String, details: Value) -> ApiResult<()> {
+/// Adds to the audit log what was done to a session.
+pub(super) async fn record(api: &Api, action: Action, doer: Doer, target: String, details: Value) -> ApiResult<()> {
     let at = api.engine.clock().now();
     Ok(api.engine.store().record(Deed { at, action, doer, target: Some(target), details }).await?)
 }

@@ -14,8 +14,8 @@ use crate::model::{Error, Result};
 use crate::store::Store;
 use crate::store::session::{LoginSession, NewLoginSession};
 
-pub mod oidc;
 pub mod keys;
+pub mod oidc;
 pub mod permission;
 pub mod token;
 
