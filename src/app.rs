@@ -1,11 +1,13 @@
 //! Floor 8: puts the house together, runs it, takes it down.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::Receiver;
 
@@ -20,6 +22,7 @@ use crate::files::Folder;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
 use crate::manifest::Watcher;
+use crate::store::audit::{Action, Deed, Doer};
 use crate::store::{Store, Target};
 use crate::tasks::Tasks;
 
@@ -68,7 +71,8 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let (watcher, changes) = Watcher::channel(&config.bots).context("failed to watch the folders of bots")?;
     let folders = config.bots.clone();
     let registry = tokio::task::spawn_blocking(move || Registry::open(folders)).await?;
-    reload_on_change(&registry, watcher, changes, &tasks);
+    let record = Recorder { store: store.clone(), clock: clock.clone() };
+    reload_on_change(&registry, watcher, changes, record, &tasks);
     let engine = Engine::new(registry, store.clone(), clock.clone());
     remote::keep_deadlines(&engine, &tasks);
     let files = open_files(config, store.epoch())?;
@@ -78,7 +82,8 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     clear_files(&hub, &tasks);
     let reached = Address::new(&config.public_url, address);
     let oidc = Oidc::new(&config.oidc, &reached.public_url, store.clone(), identity.clone(), clock)?;
-    let api = Api::new(engine.clone(), hub.clone(), identity.clone(), oidc, tasks.clone(), &reached, config.ws.clone());
+    let api = Api::new(engine.clone(), hub.clone(), identity.clone(), oidc, tasks.clone(), &reached, config);
+    tasks.spawn("watch", api::watch(api.clone()));
     // Every door may ask who is at the other end.
     let router = api::router(api).into_make_service_with_connect_info::<SocketAddr>();
     // An acknowledgement and the reply are two small writes; the second would wait up to 40 ms for the client's system to
@@ -138,8 +143,45 @@ fn clear_files(hub: &Arc<Hub>, tasks: &Tasks) {
     });
 }
 
+/// The version of each bot that serves, and how it does.
+fn versions(registry: &Registry) -> BTreeMap<String, Value> {
+    let snapshot = registry.snapshot();
+    let of = |name: &str| snapshot.bot(name).map(|loaded| loaded.bot.version.clone());
+    snapshot
+        .statuses()
+        .map(|(name, status)| (name.to_owned(), json!({ "version": of(name), "status": status.word() })))
+        .collect()
+}
+
+/// Adds to the audit log what no request asked for.
+struct Recorder {
+    store: Arc<Store>,
+    clock: Clock,
+}
+
+impl Recorder {
+    async fn bots_reloaded(&self, bots: &BTreeMap<String, Value>) {
+        let deed = Deed {
+            at: self.clock.now(),
+            action: Action::BotsReload,
+            doer: Doer::default(),
+            target: None,
+            details: json!({ "bots": bots }),
+        };
+        if let Err(error) = self.store.record(deed).await {
+            tracing::error!(%error, "a change of the bots was not added to the audit log");
+        }
+    }
+}
+
 /// Reads the bots again whenever their files change.
-fn reload_on_change(registry: &Arc<Registry>, watcher: Watcher, mut changes: Receiver<()>, tasks: &Tasks) {
+fn reload_on_change(
+    registry: &Arc<Registry>,
+    watcher: Watcher,
+    mut changes: Receiver<()>,
+    recorder: Recorder,
+    tasks: &Tasks,
+) {
     let (registry, stop) = (registry.clone(), tasks.stop_token().clone());
     tasks.spawn("bot watcher", async move {
         let _watcher = watcher;
@@ -148,9 +190,13 @@ fn reload_on_change(registry: &Arc<Registry>, watcher: Watcher, mut changes: Rec
                 () = stop.cancelled() => return,
                 changed = changes.recv() => if changed.is_none() { return },
             }
-            let registry = registry.clone();
-            if let Err(error) = tokio::task::spawn_blocking(move || registry.reload()).await {
+            let (before, reading) = (versions(&registry), registry.clone());
+            if let Err(error) = tokio::task::spawn_blocking(move || reading.reload()).await {
                 tracing::error!(%error, "failed to read the bots again");
+            }
+            let after = versions(&registry);
+            if before != after {
+                recorder.bots_reloaded(&after).await;
             }
         }
     });

@@ -16,6 +16,7 @@ use crate::config::{Config, LogFormat, Overrides};
 use crate::manifest::check;
 use crate::model::conversation::Millis;
 use crate::model::principal::Role;
+use crate::store::audit::{Chain, Doer};
 use crate::tasks::Tasks;
 use crate::telemetry;
 
@@ -42,6 +43,9 @@ enum Command {
     /// API keys.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// The audit log.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print a new one-time sign-in link.
     Link(Settings),
     /// Bring the database up to date and stop.
@@ -73,6 +77,21 @@ enum KeyCommand {
         #[command(flatten)]
         settings: Settings,
     },
+    /// Print the keys that were not revoked.
+    List(Settings),
+    /// Revoke a key for good; its sockets are closed within a second.
+    Revoke {
+        /// Its id, as `key list` prints it.
+        id: String,
+        #[command(flatten)]
+        settings: Settings,
+    },
+}
+
+#[derive(Subcommand)]
+enum AuditCommand {
+    /// Walk the whole audit log; exit code 1 and the first wrong row when it is not as it was written.
+    Verify(Settings),
 }
 
 #[derive(Args)]
@@ -142,6 +161,9 @@ async fn run_async(command: Command) -> anyhow::Result<ExitCode> {
             let expires = expires.as_deref().map(expiry).transpose()?;
             create_key(&settings.load()?, &name, role, (groups, serves), expires).await?;
         }
+        Command::Key(KeyCommand::List(settings)) => list_keys(&settings.load()?).await?,
+        Command::Key(KeyCommand::Revoke { id, settings }) => revoke_key(&settings.load()?, &id).await?,
+        Command::Audit(AuditCommand::Verify(settings)) => return verify_audit(&settings.load()?).await,
         Command::Check { .. } | Command::Openapi => {}
     }
     Ok(ExitCode::SUCCESS)
@@ -204,6 +226,57 @@ async fn create_key(
     store.close();
     tasks.stop(Duration::from_secs(10)).await;
     Ok(())
+}
+
+async fn list_keys(config: &Config) -> anyhow::Result<()> {
+    let tasks = Tasks::new();
+    let (store, identity) = app::open_store(config, Clock::system(), &tasks).await?;
+    for key in identity.all_keys().await? {
+        let roles: Vec<&str> = key.roles.iter().map(|role| role.as_str()).collect();
+        let time = |at: Option<Millis>| at.map_or_else(|| "never".to_owned(), rfc3339);
+        println!(
+            "{}  {}  {}  used {}  expires {}  {}",
+            key.id,
+            roles.join(","),
+            key.owner.as_deref().unwrap_or("-"),
+            time(key.last_used_at),
+            time(key.expires_at),
+            key.name,
+        );
+    }
+    store.close();
+    tasks.stop(Duration::from_secs(10)).await;
+    Ok(())
+}
+
+async fn revoke_key(config: &Config, id: &str) -> anyhow::Result<()> {
+    let tasks = Tasks::new();
+    let (store, identity) = app::open_store(config, Clock::system(), &tasks).await?;
+    let doer = Doer { name: Some("command line".to_owned()), ..Doer::default() };
+    let revoked = identity.end_key(id, doer).await;
+    store.close();
+    tasks.stop(Duration::from_secs(10)).await;
+    revoked?;
+    println!("{id} is revoked");
+    Ok(())
+}
+
+async fn verify_audit(config: &Config) -> anyhow::Result<ExitCode> {
+    let tasks = Tasks::new();
+    let (store, _) = app::open_store(config, Clock::system(), &tasks).await?;
+    let chain = store.verify_audit().await;
+    store.close();
+    tasks.stop(Duration::from_secs(10)).await;
+    Ok(match chain? {
+        Chain::Whole { rows } => {
+            println!("{rows} rows, each as it was written");
+            ExitCode::SUCCESS
+        }
+        Chain::Broken { seq, fault } => {
+            println!("row {seq} is the first that is not as it was written: {fault}");
+            ExitCode::FAILURE
+        }
+    })
 }
 
 async fn migrate(config: &Config) -> anyhow::Result<()> {

@@ -5,11 +5,16 @@ use std::path::PathBuf;
 
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
+use ipnet::IpNet;
 use jiff::SignedDuration;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::principal::Role;
 use crate::model::secret::Secret;
+
+mod rate_limits;
+
+pub use rate_limits::{Rate, RateLimits};
 
 /// The documented default settings.
 pub const DEFAULT: &str = include_str!("config.default.toml");
@@ -25,12 +30,17 @@ pub struct Config {
     /// A PostgreSQL URL or a SQLite path; empty means `parlour.db` in `data`.
     pub database: String,
     pub bots: Vec<PathBuf>,
+    /// Networks whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     pub log: Log,
     pub session: Session,
     pub ws: Ws,
     pub files: Files,
     pub dialogs: Dialogs,
     pub oidc: Oidc,
+    pub rate_limits: RateLimits,
+    pub cors: Cors,
+    pub metrics: Metrics,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -118,6 +128,23 @@ fn role_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rol
     known.ok_or_else(|| serde::de::Error::custom(format!("there is no role {text:?}")))
 }
 
+/// Pages of other origins that may use the HTTP doors.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cors {
+    /// Origins as browsers write them, or `*` alone for every page.
+    pub allowed_origins: Vec<String>,
+    /// Whether those pages may also use the cookie, as our own do.
+    pub credentials: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// What opens `/metrics` beside an administrator's credential; empty: nothing else does.
+    pub token: String,
+}
+
 /// What the command line says; only what was given overrides.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Overrides {
@@ -167,6 +194,11 @@ impl Config {
         }
         self.ws.validate()?;
         self.oidc.validate()?;
+        self.cors.validate()?;
+        anyhow::ensure!(
+            self.metrics.token.is_empty() || self.metrics.token.len() >= 16,
+            "metrics.token must have at least 16 characters"
+        );
         anyhow::ensure!(self.files.max_size > 0, "files.max_size must be more than nothing");
         anyhow::ensure!(self.files.unused_for > SignedDuration::ZERO, "files.unused_for must be longer than nothing");
         Ok(self)
@@ -194,15 +226,7 @@ impl Ws {
             );
         }
         anyhow::ensure!(self.stalled_after > SignedDuration::ZERO, "ws.stalled_after must be longer than nothing");
-        for written in &self.allowed_origins {
-            let origin = origin(written);
-            anyhow::ensure!(
-                origin.as_deref() == Some(written),
-                "ws.allowed_origins: {written:?} is no origin; write it as browsers do, such as {:?}",
-                origin.as_deref().unwrap_or("https://chat.example.com")
-            );
-        }
-        Ok(())
+        validate_origins("ws", &self.allowed_origins)
     }
 }
 
@@ -238,6 +262,31 @@ pub fn is_confidential(address: &str) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_here)
 }
 
+impl Cors {
+    fn validate(&self) -> anyhow::Result<()> {
+        if self.allowed_origins == ["*"] {
+            anyhow::ensure!(
+                !self.credentials,
+                "cors.credentials needs origins by name in cors.allowed_origins, not \"*\""
+            );
+            return Ok(());
+        }
+        validate_origins("cors", &self.allowed_origins)
+    }
+}
+
+fn validate_origins(section: &str, origins: &[String]) -> anyhow::Result<()> {
+    for written in origins {
+        let origin = origin(written);
+        anyhow::ensure!(
+            origin.as_deref() == Some(written),
+            "{section}.allowed_origins: {written:?} is no origin; write it as browsers do, such as {:?}",
+            origin.as_deref().unwrap_or("https://chat.example.com")
+        );
+    }
+    Ok(())
+}
+
 /// The origin of an address as browsers write it: in lower case, without the scheme's own port. `None` for what has none.
 pub fn origin(address: &str) -> Option<String> {
     let origin = url::Url::parse(address).ok()?.origin();
@@ -248,9 +297,24 @@ pub fn origin(address: &str) -> Option<String> {
 /// names a section or key of the default counts, and a wrong key inside a section is still an error.
 fn is_setting(key: &str) -> bool {
     let first = key.split("__").next().unwrap_or_default();
-    ["listen", "public_url", "data", "database", "bots", "log", "session", "ws", "files", "dialogs", "oidc"]
-        .iter()
-        .any(|known| first.eq_ignore_ascii_case(known))
+    const KNOWN: [&str; 15] = [
+        "listen",
+        "public_url",
+        "data",
+        "database",
+        "bots",
+        "trusted_proxies",
+        "log",
+        "session",
+        "ws",
+        "files",
+        "dialogs",
+        "oidc",
+        "rate_limits",
+        "cors",
+        "metrics",
+    ];
+    KNOWN.iter().any(|known| first.eq_ignore_ascii_case(known))
 }
 
 fn describe(error: &figment::Error) -> String {

@@ -108,6 +108,7 @@ impl<'a> Kind<'a> {
                 command.arg("--bots").arg(folder.join("bots"));
                 // All of the load comes with one key, as fast as it is answered.
                 command.env("PARLOUR_WS__FRAMES_PER_SECOND", "0").env("PARLOUR_WS__SOCKETS_PER_USER", "0");
+                command.env("PARLOUR_RATE_LIMITS__ENABLED", "false");
                 command
             }
         })

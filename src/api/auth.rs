@@ -6,14 +6,17 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum_extra::extract::cookie::{Cookie, SameSite};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
+use super::by::By;
 use super::error::{ApiError, ApiResult};
 use super::extract::Query;
 use super::{Api, COOKIE_PLAIN, COOKIE_SECURE, user_agent};
 use crate::clock::rfc3339;
 use crate::identity::{Caller, CredentialKind};
 use crate::model::Error;
+use crate::store::audit::{Action, Deed, Doer};
 
 #[derive(Debug, Deserialize, IntoParams)]
 pub(super) struct LinkQuery {
@@ -42,6 +45,7 @@ pub(super) fn set_cookie(response: &mut Response, cookie: &Cookie<'_>, seconds: 
 pub(super) async fn local(
     State(api): State<Api>,
     headers: HeaderMap,
+    by: By,
     Query(query): Query<LinkQuery>,
 ) -> ApiResult<Response> {
     let signed_in = match api.identity.redeem(&query.token, user_agent(&headers)).await {
@@ -50,6 +54,10 @@ pub(super) async fn local(
         Err(_) if super::site::wants_page(&headers) => return see_other("/?link=used"),
         Err(error) => return Err(ApiError(error)),
     };
+    let caller = api.identity.authenticate(&signed_in.token).await?;
+    // Before the token leaves: a session that is not in the log is nobody's.
+    let details = json!({ "by": "link" });
+    record(&api, Action::SignIn, by.now(&caller), caller.credential_id.clone(), details).await?;
     let mut response = see_other("/")?;
     let seconds = (signed_in.expires_at - api.engine.clock().now()) / 1000;
     set_cookie(&mut response, &cookie(&api, signed_in.token), seconds)?;
@@ -73,11 +81,11 @@ pub(super) struct LoggedOut {
 
 /// Ends the session of the caller and closes its sockets.
 #[utoipa::path(post, path = "/auth/logout", tag = "auth", responses((status = 200, body = LoggedOut), (status = 401)))]
-pub(super) async fn logout(State(api): State<Api>, caller: Caller) -> ApiResult<Response> {
+pub(super) async fn logout(State(api): State<Api>, caller: Caller, By(doer): By) -> ApiResult<Response> {
     if caller.kind != CredentialKind::Login {
         return Err(Error::invalid("an API key does not log out; it is revoked").into());
     }
-    end_login(&api, &caller.credential_id).await?;
+    end_login(&api, &caller.credential_id, doer).await?;
     let end_session_url = match &api.oidc {
         Some(oidc) => oidc.end_session_url(&caller.credential_id).await?,
         None => None,
@@ -88,10 +96,19 @@ pub(super) async fn logout(State(api): State<Api>, caller: Caller) -> ApiResult<
 }
 
 /// Revokes a login session and sends its sockets away; `false` when it had ended already.
-pub(super) async fn end_login(api: &Api, session_id: &str) -> ApiResult<bool> {
+pub(super) async fn end_login(api: &Api, session_id: &str, doer: Doer) -> ApiResult<bool> {
     let ended = api.identity.sign_out(session_id).await?;
     api.sockets.revoke(session_id);
+    if ended {
+        record(api, Action::SignOut, doer, session_id.to_owned(), Value::Null).await?;
+    }
     Ok(ended)
+}
+
+/// Adds to the audit log what was done to a session.
+pub(super) async fn record(api: &Api, action: Action, doer: Doer, target: String, details: Value) -> ApiResult<()> {
+    let at = api.engine.clock().now();
+    Ok(api.engine.store().record(Deed { at, action, doer, target: Some(target), details }).await?)
 }
 
 #[derive(Debug, Serialize, ToSchema)]

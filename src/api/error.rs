@@ -75,25 +75,31 @@ pub(super) fn refuse(status: StatusCode, code: &str, message: &str) -> Response 
     response
 }
 
+/// The word of a failure that has no body yet.
+pub(super) fn code(response: &Response) -> Option<&str> {
+    response.extensions().get::<Failure>().map(|failure| failure.code.as_str())
+}
+
 /// Writes the body of a failure in the form of the route's family.
 pub(super) async fn envelope(request: Request, next: Next) -> Response {
     let family = Family::of(request.uri().path());
+    let id = super::request_id(request.headers()).map(str::to_owned);
     let mut response = next.run(request).await;
     let Some(failure) = response.extensions_mut().remove::<Failure>() else { return response };
     let (mut parts, _) = response.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    (parts.status, parts.headers, axum::Json(family.body(failure))).into_response()
+    (parts.status, parts.headers, axum::Json(family.body(failure, id.as_deref()))).into_response()
 }
 
 /// Which of the reference documents a route comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Family {
-    /// `{"error":{"code","message","details"}}`
+    /// `{"error":{"code","message","details","request_id"}}`
     General,
-    /// `{"error":"message","code","details"}`
+    /// `{"error":"message","code","details","request_id"}`
     IntegrationLayer,
-    /// `{"detail":{"error":code,"message","details"}}`
+    /// `{"detail":{"error":code,"message","details","request_id"}}`
     Toolbox,
 }
 
@@ -110,14 +116,20 @@ impl Family {
         }
     }
 
-    fn body(self, failure: Failure) -> Value {
+    /// `request_id` finds the request in the log.
+    fn body(self, failure: Failure, request_id: Option<&str>) -> Value {
         let Failure { code, message, details } = failure;
         match self {
-            Self::General => json!({ "error": { "code": code, "message": message, "details": details } }),
-            Self::IntegrationLayer => json!({ "error": message, "code": code, "details": details }),
+            Self::General => {
+                json!({ "error": { "code": code, "message": message, "details": details, "request_id": request_id } })
+            }
+            Self::IntegrationLayer => {
+                json!({ "error": message, "code": code, "details": details, "request_id": request_id })
+            }
             Self::Toolbox => {
                 let details = if details.is_null() { json!({}) } else { details };
-                json!({ "detail": { "error": code.to_ascii_lowercase(), "message": message, "details": details } })
+                let code = code.to_ascii_lowercase();
+                json!({ "detail": { "error": code, "message": message, "details": details, "request_id": request_id } })
             }
         }
     }
@@ -139,7 +151,13 @@ mod tests {
             assert_eq!(Family::of(path), family, "{path}");
         }
         let failure = || Failure { code: "NOT_FOUND".into(), message: "m".into(), details: Value::Null };
-        assert_eq!(Family::Toolbox.body(failure()), json!({"detail":{"error":"not_found","message":"m","details":{}}}));
-        assert_eq!(Family::IntegrationLayer.body(failure()), json!({"error":"m","code":"NOT_FOUND","details":null}));
+        assert_eq!(
+            Family::Toolbox.body(failure(), Some("r")),
+            json!({"detail":{"error":"not_found","message":"m","details":{},"request_id":"r"}})
+        );
+        assert_eq!(
+            Family::IntegrationLayer.body(failure(), None),
+            json!({"error":"m","code":"NOT_FOUND","details":null,"request_id":null})
+        );
     }
 }

@@ -19,7 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::chat::Hub;
-use crate::config;
+use crate::config::Config;
 use crate::engine::Engine;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
@@ -29,21 +29,31 @@ mod actions;
 mod admin;
 mod attachments;
 mod attention;
+mod audit;
 mod auth;
+mod authz;
 mod bots;
+mod by;
 mod commands;
+mod cors;
 mod error;
 mod events;
 mod extract;
 mod files;
+mod gate;
 mod health;
 mod invocations;
+mod keys;
 mod messages;
+mod metrics;
 mod oidc;
 mod openapi;
+mod peer;
+mod rates;
 mod search;
 mod session;
 mod site;
+mod system;
 mod ws;
 
 pub use openapi::document;
@@ -70,6 +80,9 @@ pub struct Api {
     /// The origins whose pages may use a cookie.
     pub origins: Arc<[String]>,
     pub sockets: Arc<ws::Sockets>,
+    pub gate: Arc<gate::Gate>,
+    counts: Arc<metrics::Counts>,
+    parts: Arc<system::Parts>,
 }
 
 impl Api {
@@ -80,17 +93,24 @@ impl Api {
         oidc: Option<Arc<Oidc>>,
         tasks: Tasks,
         address: &Address,
-        ws: config::Ws,
+        config: &Config,
     ) -> Self {
+        let mut origins = address.origins.clone();
+        if config.cors.credentials {
+            origins.extend(config.cors.allowed_origins.iter().cloned());
+        }
         Self {
+            gate: Arc::new(gate::Gate::new(config, engine.store())),
             engine,
             hub,
             identity,
             oidc,
             tasks,
+            counts: Arc::default(),
+            parts: Arc::default(),
             public_url: address.public_url.as_str().into(),
-            origins: address.origins.clone().into(),
-            sockets: Arc::new(ws::Sockets::new(ws)),
+            origins: origins.into(),
+            sockets: Arc::new(ws::Sockets::new(config.ws.clone())),
         }
     }
 
@@ -162,12 +182,24 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(commands::invoke))
         .routes(routes!(commands::poll))
         .routes(routes!(commands::cancel))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
         .routes(routes!(admin::bots))
+        .routes(routes!(audit::read))
+        .routes(routes!(system::status))
+        .routes(routes!(metrics::read))
+        .routes(routes!(metrics::scrape))
+        .routes(routes!(authz::explain))
         .routes(routes!(ws::connect))
         .routes(routes!(ws::schema::serve))
         .routes(routes!(ws::asyncapi::serve))
         .routes(routes!(ws::ticket::issue))
         .routes(routes!(openapi::serve))
+}
+
+/// What a server looks after beside its requests, until it stops.
+pub async fn watch(api: Api) {
+    system::watch(api).await;
 }
 
 /// The whole server as one service.
@@ -179,6 +211,7 @@ pub fn router(api: Api) -> Router {
         utoipa_swagger_ui::Config::from("/api/v1/openapi").try_it_out_enabled(true).persist_authorization(false),
     );
     let router = router
+        .layer(middleware::from_fn_with_state(api.clone(), gate::pass))
         .merge(swagger)
         .layer(axum::Extension(openapi::Document::new(&document)))
         .layer(axum::Extension(ws::asyncapi::Document::new(&api.public_url)))
@@ -199,10 +232,11 @@ pub fn router(api: Api) -> Router {
             tracing::error!("a handler panicked");
             error::refuse(StatusCode::INTERNAL_SERVER_ERROR, "SERVER_ERROR", "failed to answer")
         }));
-    secured(router)
+    cors::open(secured(router, api.uses_https()), &api.gate.cors)
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(TraceLayer::new_for_http().make_span_with(span))
         .layer(SetRequestIdLayer::x_request_id(NewRequestId))
+        .layer(middleware::map_request(without_odd_request_id))
         .with_state(api)
 }
 
@@ -212,9 +246,15 @@ fn is_no_file(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) ->
 }
 
 /// The headers that keep a browser from doing more with an answer than it should.
-fn secured(router: Router<Api>) -> Router<Api> {
+fn secured(router: Router<Api>, https: bool) -> Router<Api> {
     let set = |name: &'static str, value: &'static str| {
         SetResponseHeaderLayer::if_not_present(HeaderName::from_static(name), HeaderValue::from_static(value))
+    };
+    let router = if https {
+        // A year, as browsers ask for before they count it.
+        router.layer(set("strict-transport-security", "max-age=31536000"))
+    } else {
+        router
     };
     router
         .layer(set("x-content-type-options", "nosniff"))
@@ -233,10 +273,34 @@ impl MakeRequestId for NewRequestId {
     }
 }
 
+/// The longest id that a client may give its request.
+const MAX_REQUEST_ID: usize = 64;
+
+/// A client may name its request; what could not stand in a line of the log gets a name of ours instead.
+async fn without_odd_request_id<B>(mut request: Request<B>) -> Request<B> {
+    let is_odd = |id: &HeaderValue| {
+        let id = id.as_bytes();
+        id.is_empty()
+            || id.len() > MAX_REQUEST_ID
+            || !id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte))
+    };
+    if request.headers().get_all(REQUEST_ID).iter().any(is_odd) {
+        request.headers_mut().remove(REQUEST_ID);
+    }
+    request
+}
+
+const REQUEST_ID: &str = "x-request-id";
+
+/// The name of a request, the client's or ours.
+fn request_id(headers: &HeaderMap) -> Option<&str> {
+    headers.get(REQUEST_ID).and_then(|id| id.to_str().ok())
+}
+
 /// A request in the log: its path without the query, which may carry a token.
 fn span<B>(request: &Request<B>) -> tracing::Span {
-    let id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
-    tracing::debug_span!("request", method = %request.method(), path = request.uri().path(), id)
+    let id = request_id(request.headers()).unwrap_or_default();
+    tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id)
 }
 
 /// The caller's user agent, for lists of sessions.

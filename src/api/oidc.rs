@@ -7,14 +7,17 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Form, Json};
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
-use super::auth::{cookie, see_other, set_cookie};
+use super::auth::{cookie, record, see_other, set_cookie};
+use super::by::By;
 use super::error::{ApiError, ApiResult};
 use super::extract::Query;
 use super::{Api, site, user_agent};
 use crate::identity::oidc::{Answered, Oidc, Returned};
 use crate::model::{Error, Kind, Result};
+use crate::store::audit::{Action, Doer};
 
 /// What ties a sign-in to the browser that began it; with https the browser pins it to this host.
 const LOGIN_SECURE: &str = "__Host-parlour_login";
@@ -96,6 +99,7 @@ pub(super) struct CallbackQuery {
 pub(super) async fn callback(
     State(api): State<Api>,
     headers: HeaderMap,
+    by: By,
     Query(query): Query<CallbackQuery>,
 ) -> ApiResult<Response> {
     let jar = CookieJar::from_headers(&headers);
@@ -104,14 +108,18 @@ pub(super) async fn callback(
     let returned = configured(&api)?.finish(answered, tie, user_agent(&headers)).await;
     let mut response = match returned {
         Ok(Returned::SignedIn { session, return_to, ended }) => {
-            close_sockets(&api, &ended);
+            close_sockets(&api, &ended).await?;
+            let caller = api.identity.authenticate(&session.token).await?;
+            // Before the token leaves, as with a link.
+            let details = json!({ "by": "oidc" });
+            record(&api, Action::SignIn, by.now(&caller), caller.credential_id.clone(), details).await?;
             let mut response = see_other(&return_to)?;
             let seconds = (session.expires_at - api.engine.clock().now()) / 1000;
             set_cookie(&mut response, &cookie(&api, session.token), seconds)?;
             response
         }
         Ok(Returned::NoRole { ended }) => {
-            close_sockets(&api, &ended);
+            close_sockets(&api, &ended).await?;
             let message = "the directory knows you, but gives you no role here; ask whoever runs this server";
             failed(&headers, Error::new(Kind::Forbidden, "NO_ROLE", message))?
         }
@@ -121,8 +129,14 @@ pub(super) async fn callback(
     Ok(response)
 }
 
-fn close_sockets(api: &Api, sessions: &[String]) {
+/// Closes the sockets of sessions that the directory has ended, here and, by the audit log, on other servers.
+async fn close_sockets(api: &Api, sessions: &[String]) -> ApiResult<()> {
     sessions.iter().for_each(|session| api.sockets.revoke(session));
+    for session in sessions {
+        let doer = Doer { name: Some("directory".to_owned()), ..Doer::default() };
+        record(api, Action::SignOut, doer, session.clone(), Value::Null).await?;
+    }
+    Ok(())
 }
 
 /// A person in a browser goes to the page that says what happened, a program gets the error.
@@ -157,6 +171,6 @@ pub(super) async fn backchannel_logout(
     let Form(posted) = form.map_err(|_| Error::invalid("send logout_token as a form"))?;
     let ended = oidc.end(&posted.logout_token).await?;
     tracing::info!(sessions = ended.len(), "the directory ended sessions");
-    close_sockets(&api, &ended);
+    close_sockets(&api, &ended).await?;
     Ok((StatusCode::OK, [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))]).into_response())
 }

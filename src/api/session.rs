@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::by::By;
 use super::error::ApiResult;
 use super::extract::{Json, Query};
 use super::{Api, auth};
@@ -233,6 +234,7 @@ pub(super) struct Deleted {
 pub(super) async fn delete(
     State(api): State<Api>,
     caller: Caller,
+    By(doer): By,
     Path(id): Path<String>,
 ) -> ApiResult<Answer<Deleted>> {
     match api.hub.close(&caller.principal, &id).await {
@@ -242,7 +244,7 @@ pub(super) async fn delete(
             if login.user.id != caller.principal.id && !caller.principal.is_admin() {
                 return Err(unknown(&id).into());
             }
-            auth::end_login(&api, &id).await?;
+            auth::end_login(&api, &id, doer).await?;
         }
         Err(error) => return Err(error.into()),
     }

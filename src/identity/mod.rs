@@ -6,16 +6,15 @@
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::config;
+use crate::config::{self, Rate};
 use crate::model::conversation::Millis;
 use crate::model::id::new_id;
-use crate::model::name::is_bot_name;
 use crate::model::principal::{Principal, PrincipalKind, Role};
 use crate::model::{Error, Result};
 use crate::store::Store;
-use crate::store::api_key::ApiKey;
 use crate::store::session::{LoginSession, NewLoginSession};
 
+pub mod keys;
 pub mod oidc;
 pub mod permission;
 pub mod token;
@@ -44,6 +43,8 @@ pub struct Caller {
     pub kind: CredentialKind,
     pub created_at: Millis,
     pub expires_at: Option<Millis>,
+    /// Limits of the credential's own; empty: those of the settings.
+    pub rates: Vec<Rate>,
 }
 
 /// Verifies credentials and makes them.
@@ -62,19 +63,6 @@ pub struct SignedIn {
 
 fn refused() -> Error {
     Error::unauthenticated("sign in, or send an API key as Authorization: Bearer or X-API-Key")
-}
-
-fn accept_key(key: &ApiKey, now: Millis) -> Result<Caller> {
-    if key.revoked_at.is_some() || key.expires_at.is_some_and(|at| at <= now) {
-        return Err(refused());
-    }
-    Ok(Caller {
-        principal: Arc::new(key.principal()),
-        credential_id: key.id.clone(),
-        kind: CredentialKind::ApiKey,
-        created_at: key.created_at,
-        expires_at: key.expires_at,
-    })
 }
 
 impl Identity {
@@ -110,6 +98,7 @@ impl Identity {
             kind: CredentialKind::Login,
             created_at: session.created_at,
             expires_at: Some(session.expires_at.min(session.idle_expires_at)),
+            rates: Vec::new(),
         })
     }
 
@@ -124,7 +113,7 @@ impl Identity {
             }
             CredentialKind::ApiKey => {
                 let key = self.store.api_key_by_id(&caller.credential_id).await?.ok_or_else(refused)?;
-                accept_key(&key, now)
+                keys::accept(&key, now)
             }
         }
     }
@@ -132,9 +121,9 @@ impl Identity {
     async fn api_key(&self, token: &str) -> Result<Caller> {
         let now = self.clock.now();
         let key = self.store.api_key(&token::hash(token)).await?.ok_or_else(refused)?;
-        let caller = accept_key(&key, now)?;
-        if key.last_used_at.is_none_or(|at| now - at >= SEEN_STEP) {
-            self.store.touch_api_key(&key.id, now).await?;
+        let caller = keys::accept(&key, now)?;
+        if key.key.last_used_at.is_none_or(|at| now - at >= SEEN_STEP) {
+            self.store.touch_api_key(&key.key.id, now).await?;
         }
         Ok(caller)
     }
@@ -182,45 +171,6 @@ impl Identity {
             expires_at,
         };
         Ok((SignedIn { token, expires_at }, session))
-    }
-
-    /// Makes an API key; the token is shown this once. `serves` are the bots whose commands a process with it may do.
-    pub async fn create_key(
-        &self,
-        name: &str,
-        role: Role,
-        groups: Vec<String>,
-        serves: Vec<String>,
-        expires_at: Option<Millis>,
-    ) -> Result<(String, ApiKey)> {
-        let name = name.trim();
-        if name.is_empty() || name.chars().count() > 100 {
-            return Err(Error::invalid("a key's name has 1 to 100 characters"));
-        }
-        if let Some(name) = serves.iter().find(|name| !is_bot_name(name)) {
-            return Err(Error::invalid(format!("'{name}' cannot name a bot")));
-        }
-        if !serves.is_empty() && role == Role::Readonly {
-            return Err(Error::invalid("a key that serves a bot acts; role readonly may only look"));
-        }
-        let now = self.clock.now();
-        if expires_at.is_some_and(|at| at <= now) {
-            return Err(Error::invalid("the key would have expired already"));
-        }
-        let token = token::make(TokenKind::ApiKey)?;
-        let key = ApiKey {
-            id: new_id(),
-            name: name.to_owned(),
-            roles: vec![role],
-            groups,
-            serves,
-            created_at: now,
-            expires_at,
-            last_used_at: None,
-            revoked_at: None,
-        };
-        self.store.insert_api_key(key.clone(), token::hash(&token)).await?;
-        Ok((token, key))
     }
 
     /// Ends a login session; `false` when it had ended already.

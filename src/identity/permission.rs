@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::CredentialKind;
 use crate::model::bot::{Access, Bot};
 use crate::model::command::Command;
 use crate::model::conversation::Conversation;
@@ -52,6 +53,19 @@ pub enum Object<'a> {
     },
     /// A run, by the principal that started it.
     Execution(&'a str),
+    /// An API key, by the user whose it is; none: the installation's.
+    Key {
+        id: &'a str,
+        owner: Option<&'a str>,
+    },
+    /// A key that is to be made with a credential of this kind.
+    NewKey {
+        kind: CredentialKind,
+        role: Role,
+        groups: &'a [String],
+        /// Whether it is to have limits of its own, or to serve bots.
+        special: bool,
+    },
     /// Settings, health details, manifests.
     Installation,
 }
@@ -127,8 +141,29 @@ pub fn decide(principal: &Principal, verb: Verb, object: Object<'_>) -> Decision
         Object::File { .. } => deny("a file belongs to who uploaded it"),
         Object::Execution(starter) if starter == principal.id => allow("you started it"),
         Object::Execution(_) => deny("a run is shown to who started it"),
+        Object::Key { id, owner } if owner == Some(&principal.id) || id == principal.id => allow("it is your key"),
+        Object::Key { .. } => deny("a key belongs to who made it"),
+        Object::NewKey { kind, role, groups, special } => new_key(principal, kind, role, groups, special),
         Object::Installation => deny("needs role admin"),
     }
+}
+
+/// Who signed in may make keys within their own rights; only an administrator's key makes further keys, or a leaked one
+/// could outlive its end.
+fn new_key(principal: &Principal, kind: CredentialKind, role: Role, groups: &[String], special: bool) -> Decision {
+    if kind == CredentialKind::ApiKey {
+        return deny("a key makes keys only with role admin");
+    }
+    if !super::keys::covers(&principal.roles, role) {
+        return deny(format!("you do not have role {} yourself", role.as_str()));
+    }
+    if let Some(group) = groups.iter().find(|group| !principal.groups.contains(group)) {
+        return deny(format!("you are not in group {group} yourself"));
+    }
+    if special {
+        return deny("limits of a key's own, and the bots it serves, are set by role admin");
+    }
+    allow("it does no more than you may do")
 }
 
 /// Decides, and fails with what the caller may know: what may not be seen does not exist.
@@ -156,10 +191,12 @@ pub fn authorize(principal: &Principal, verb: Verb, object: Object<'_>) -> Resul
         Object::Command { command, .. } => {
             Error::forbidden(format!("you may not use command '{}': {}", command.name, decision.rule))
         }
+        Object::Key { id, .. } => super::keys::unknown(id),
         Object::Conversation(_)
         | Object::Message { .. }
         | Object::File { .. }
         | Object::Action { .. }
+        | Object::NewKey { .. }
         | Object::Installation => Error::forbidden(format!("Access denied: {}", decision.rule)),
     })
 }
@@ -311,6 +348,33 @@ mod tests {
             assert_eq!(outcome.as_ref().err().map_or("", |error| error.code), code, "{who:?}");
             assert_eq!(outcome.is_ok(), allowed);
         }
+    }
+
+    #[test]
+    fn a_key_is_made_within_its_makers_rights() {
+        use Role::{Admin, Executor, Readonly, User};
+        let sre = ["sre".to_owned()];
+        for (roles, groups, kind, role, wanted, special, allowed) in [
+            (vec![Admin], vec![], CredentialKind::ApiKey, Admin, &sre as &[String], true, true),
+            (vec![User], vec![], CredentialKind::ApiKey, User, &[], false, false),
+            (vec![User], vec![], CredentialKind::Login, User, &[], false, true),
+            (vec![User], vec![], CredentialKind::Login, Readonly, &[], false, true),
+            (vec![User], vec![], CredentialKind::Login, Executor, &[], false, false),
+            (vec![User], vec![], CredentialKind::Login, Admin, &[], false, false),
+            (vec![User], vec![], CredentialKind::Login, User, &sre, false, false),
+            (vec![User], vec!["sre"], CredentialKind::Login, User, &sre, false, true),
+            (vec![User], vec![], CredentialKind::Login, User, &[], true, false),
+            (vec![], vec![], CredentialKind::Login, Readonly, &[], false, false),
+        ] {
+            let object = Object::NewKey { kind, role, groups: wanted, special };
+            let decision = decide(&principal(&roles, &groups), Verb::Manage, object);
+            assert_eq!(decision.allowed, allowed, "{roles:?} in {groups:?} by {kind:?}: {role:?} {wanted:?}");
+        }
+        let key = Object::Key { id: "k", owner: Some("p") };
+        assert!(decide(&principal(&[User], &[]), Verb::Manage, key).allowed, "it is theirs");
+        let foreign = Object::Key { id: "k", owner: Some("q") };
+        let error = authorize(&principal(&[User], &[]), Verb::Manage, foreign).unwrap_err();
+        assert_eq!(error.code, "NOT_FOUND");
     }
 
     #[test]

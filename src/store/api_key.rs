@@ -1,6 +1,7 @@
 //! API keys: only hashes of them.
 
 use super::Store;
+use super::audit::Deed;
 use super::query::{Failure, Row, query};
 use super::session::{names, roles};
 use super::transaction::{Transaction, Work, failed};
@@ -21,6 +22,24 @@ pub struct ApiKey {
     pub expires_at: Option<Millis>,
     pub last_used_at: Option<Millis>,
     pub revoked_at: Option<Millis>,
+    /// The user whose key it is: it can do no more than they can. `None`: the installation's own.
+    pub owner: Option<String>,
+    /// Limits of its own, such as `60/min,1000/h`.
+    pub rates: Option<String>,
+}
+
+/// What a key's owner may do now.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    pub roles: Vec<Role>,
+    pub groups: Vec<String>,
+}
+
+/// A key together with its owner, as far as it has one that is still there.
+#[derive(Clone, Debug)]
+pub struct OwnedKey {
+    pub key: ApiKey,
+    pub owner: Option<Owner>,
 }
 
 impl ApiKey {
@@ -37,8 +56,8 @@ impl ApiKey {
     }
 }
 
-fn api_key(row: &Row) -> Result<ApiKey, Failure> {
-    Ok(ApiKey {
+fn api_key(row: &Row) -> Result<OwnedKey, Failure> {
+    let key = ApiKey {
         id: row.get(0)?,
         name: row.get(1)?,
         roles: roles(&row.get::<String>(2)?),
@@ -47,13 +66,24 @@ fn api_key(row: &Row) -> Result<ApiKey, Failure> {
         expires_at: row.get(5)?,
         last_used_at: row.get(6)?,
         revoked_at: row.get(7)?,
-        serves: names(&row.get::<String>(8)?),
-    })
+        owner: row.get(8)?,
+        rates: row.get(9)?,
+        serves: names(&row.get::<String>(10)?),
+    };
+    let owner = match (row.get::<Option<String>>(11)?, row.get::<Option<String>>(12)?) {
+        (Some(of_owner), Some(groups)) => Some(Owner { roles: roles(&of_owner), groups: names(&groups) }),
+        _ => None,
+    };
+    Ok(OwnedKey { key, owner })
 }
+
+const KEY: &str = "SELECT k.id, k.name, k.roles, k.groups, k.created_at, k.expires_at, k.last_used_at, k.revoked_at, k.owner, \
+                   k.rates, k.serves, u.roles, u.groups FROM api_keys k LEFT JOIN users u ON u.id = k.owner";
 
 struct Insert {
     key: ApiKey,
     token_hash: String,
+    deed: Deed,
 }
 
 impl Work for Insert {
@@ -61,8 +91,8 @@ impl Work for Insert {
 
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<()> {
         let insert = query(
-            "INSERT INTO api_keys (id, token_hash, name, roles, groups, serves, created_at, expires_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO api_keys (id, token_hash, name, roles, groups, serves, created_at, expires_at, owner, \
+             rates) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
         .bind(&self.key.id)
         .bind(&self.token_hash)
@@ -71,9 +101,11 @@ impl Work for Insert {
         .bind(super::session::join_names(&self.key.groups))
         .bind(self.key.serves.join(","))
         .bind(self.key.created_at)
-        .bind(self.key.expires_at);
+        .bind(self.key.expires_at)
+        .bind(self.key.owner.clone())
+        .bind(self.key.rates.clone());
         transaction.write(insert).await?;
-        Ok(())
+        transaction.record(&self.deed).await
     }
 }
 
@@ -92,31 +124,64 @@ impl Work for Touch {
     }
 }
 
+struct Revoke {
+    id: String,
+    deed: Deed,
+}
+
+impl Work for Revoke {
+    type Output = bool;
+
+    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<bool> {
+        let revoke = query("UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL");
+        let is_new = transaction.write(revoke.bind(&self.id).bind(self.deed.at)).await? == 1;
+        if is_new {
+            transaction.record(&self.deed).await?;
+        }
+        Ok(is_new)
+    }
+}
+
 impl Store {
-    pub async fn insert_api_key(&self, key: ApiKey, token_hash: String) -> Result<()> {
-        self.write(Insert { key, token_hash }).await
+    /// Keeps a new key, and that it was made.
+    pub async fn insert_api_key(&self, key: ApiKey, token_hash: String, deed: Deed) -> Result<()> {
+        self.write(Insert { key, token_hash, deed }).await
     }
 
     /// The key with this hash, revoked and expired ones too.
-    pub async fn api_key(&self, token_hash: &str) -> Result<Option<ApiKey>> {
-        self.find_api_key("token_hash = $1", token_hash).await
+    pub async fn api_key(&self, token_hash: &str) -> Result<Option<OwnedKey>> {
+        self.find_api_key("k.token_hash = $1", token_hash).await
     }
 
-    pub async fn api_key_by_id(&self, id: &str) -> Result<Option<ApiKey>> {
-        self.find_api_key("id = $1", id).await
+    pub async fn api_key_by_id(&self, id: &str) -> Result<Option<OwnedKey>> {
+        self.find_api_key("k.id = $1", id).await
     }
 
-    async fn find_api_key(&self, condition: &'static str, value: &str) -> Result<Option<ApiKey>> {
+    async fn find_api_key(&self, condition: &'static str, value: &str) -> Result<Option<OwnedKey>> {
         let mut reader = self.reader().await?;
-        let find = super::query::composed(format!(
-            "SELECT id, name, roles, groups, created_at, expires_at, last_used_at, revoked_at, serves \
-             FROM api_keys WHERE {condition}"
-        ));
+        let find = super::query::composed(format!("{KEY} WHERE {condition}"));
         let row = find.bind(value).optional(&mut reader.connection()).await.map_err(failed)?;
         row.map(|row| api_key(&row).map_err(failed)).transpose()
     }
 
+    /// Keys that were not revoked, newest first: all, or those of one owner. `before` is the id of the last one known.
+    pub async fn api_keys(&self, owner: Option<&str>, before: Option<&str>, limit: i64) -> Result<Vec<ApiKey>> {
+        let mut reader = self.reader().await?;
+        // Ids rise with time.
+        let find = super::query::composed(format!(
+            "{KEY} WHERE k.revoked_at IS NULL AND (cast($1 AS TEXT) IS NULL OR k.owner = $1) \
+             AND (cast($2 AS TEXT) IS NULL OR k.id < $2) ORDER BY k.id DESC LIMIT $3"
+        ));
+        let rows = find.bind(owner).bind(before).bind(limit).all(&mut reader.connection()).await.map_err(failed)?;
+        rows.iter().map(|row| api_key(row).map(|owned| owned.key).map_err(failed)).collect()
+    }
+
     pub async fn touch_api_key(&self, id: &str, at: Millis) -> Result<()> {
         self.write(Touch { id: id.to_owned(), at }).await
+    }
+
+    /// Ends a key for good; `false` when there is none that counts.
+    pub async fn revoke_api_key(&self, id: &str, deed: Deed) -> Result<bool> {
+        self.write(Revoke { id: id.to_owned(), deed }).await
     }
 }

@@ -22,6 +22,7 @@ use crate::tasks::Tasks;
 
 pub mod action;
 pub mod api_key;
+pub mod audit;
 pub mod change;
 pub mod conversation;
 pub mod delivery;
@@ -32,7 +33,9 @@ pub mod file;
 pub mod log;
 pub mod message_key;
 mod postgres;
+pub mod principal;
 mod query;
+pub mod rate;
 pub mod read_mark;
 pub mod rewrite;
 pub mod search;
@@ -46,7 +49,7 @@ use query::{Connection, query};
 use transaction::{Job, Waiting, Work, failed};
 
 /// How many writes may wait before callers do.
-const QUEUE: usize = 4096;
+pub const QUEUE: usize = 4096;
 
 /// Which database, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +156,12 @@ impl Store {
         Ok(())
     }
 
+    /// How many writes wait for their turn.
+    pub fn waiting_writes(&self) -> usize {
+        let queue = self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        queue.as_ref().map_or(0, |queue| queue.max_capacity() - queue.capacity())
+    }
+
     async fn reader(&self) -> Result<Reader> {
         match &self.pool {
             Pool::Sqlite(pool) => pool.acquire().await.map(Reader::Sqlite),
@@ -184,6 +193,8 @@ fn migrator() -> Migrator {
         (5, "message keys", include_str!("../../migrations/0005_message_keys.sql")),
         (6, "deliveries", include_str!("../../migrations/0006_deliveries.sql")),
         (7, "directory sign-in", include_str!("../../migrations/0007_directory_sign_in.sql")),
+        (8, "audit", include_str!("../../migrations/0008_audit.sql")),
+        (9, "keys and rates", include_str!("../../migrations/0009_keys_and_rates.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)

@@ -6,10 +6,13 @@
 )]
 
 mod actions;
+mod admin;
 mod attention;
+mod audit;
 mod bots;
 mod changes;
 mod commands;
+mod cors;
 mod crashes;
 mod dialogs;
 mod doors;
@@ -17,11 +20,13 @@ mod durability;
 mod files;
 mod floors;
 mod gallery;
+mod keys;
 mod limits;
 mod messages;
 mod oidc;
 mod oidc_hostile;
 mod presence;
+mod rates;
 mod remote;
 mod search;
 mod sessions;

@@ -50,6 +50,7 @@ impl Program {
         let mut command = self.command(wrapper, &["serve", "--listen", &listen, "--bots", "bots"]);
         // Many hasty clients with one key are the point of it.
         command.env("PARLOUR_WS__FRAMES_PER_SECOND", "0").env("PARLOUR_WS__SOCKETS_PER_USER", "0");
+        command.env("PARLOUR_RATE_LIMITS__ENABLED", "false");
         command.env("PARLOUR_LOG__LEVEL", "off").stdout(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let mut output = BufReader::new(child.stdout.take().expect("its output"));

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
+use super::super::rates::network;
 use crate::model::conversation::Millis;
 
 /// Refusals in a row of a minute after which a client is sent away.
@@ -102,14 +103,6 @@ impl Refusals {
             buckets.retain(|_, bucket| bucket.full_at > now * 1000);
         }
         buckets.entry(network(peer)).or_default().take(self.rate, now)
-    }
-}
-
-/// Who has an IPv6 address mostly has all of its /64.
-fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
-        address @ IpAddr::V4(_) => address,
     }
 }
 

@@ -5,16 +5,16 @@
 //! `sockets` all that are open, `schema` and `asyncapi` their description, and `ticket` a way to open one. There is no queue per connection: a connection owns its place in
 //! each stream it reads, and what it has not sent yet is in the log.
 
-use std::net::SocketAddr;
-
+use axum::Extension;
+use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 
 use super::Api;
 use super::error::{ApiResult, refuse};
+use super::peer::Peer;
 use crate::model::{Error, Kind};
 
 pub(super) mod asyncapi;
@@ -43,12 +43,12 @@ const MAX_FRAME: usize = 256 * 1024;
     responses((status = 101, description = "A web socket; subprotocol parlour.v1, or none for plain messages. Its frames are described at /ws/asyncapi.json and /ws/schema"), (status = 400), (status = 401), (status = 403), (status = 426, description = "None of the subprotocols offered is spoken here"), (status = 429, description = "Too many sockets, or too many refusals")))]
 pub(super) async fn connect(
     State(api): State<Api>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(Peer(peer)): Extension<Peer>,
     headers: HeaderMap,
     opener: Result<ticket::Opener, Response>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> ApiResult<Response> {
-    let refused = || api.sockets.count_refusal(peer.ip(), api.engine.clock().now());
+    let refused = || api.sockets.count_refusal(peer, api.engine.clock().now());
     let ticket::Opener(caller) = match opener {
         Ok(opener) => opener,
         Err(refusal) => return refused().map(|()| refusal).map_err(Into::into),

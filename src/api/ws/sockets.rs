@@ -75,6 +75,12 @@ impl Sockets {
         Ok(Seat { sockets: self.clone(), principal: principal.to_owned() })
     }
 
+    /// How many sockets are open, and of how many users and keys.
+    pub(in crate::api) fn open(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.seats.values().sum(), state.seats.len())
+    }
+
     /// Hears of the end of a credential from now on.
     pub(in crate::api) fn watch(self: &Arc<Self>, credential: &str) -> Watch {
         let mut state = self.state();

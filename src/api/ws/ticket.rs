@@ -62,6 +62,12 @@ impl Tickets {
         Ok(ticket)
     }
 
+    /// Whose ticket this is, without using it up.
+    fn holder(&self, ticket: &str, now: Millis) -> Option<Caller> {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.get(&hash(ticket)).filter(|ticket| ticket.expires_at > now).map(|ticket| ticket.caller.clone())
+    }
+
     /// Uses a ticket up. It is gone afterwards, whether or not it was good.
     fn redeem(&self, ticket: &str, origin: Option<&HeaderValue>, now: Millis) -> Result<Caller> {
         let refused = || Error::unauthenticated("this ticket was used already, has expired or is not for this page");
@@ -83,6 +89,11 @@ fn offered(headers: &HeaderMap) -> Option<&str> {
 fn subprotocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let lists = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     lists.flat_map(|list| list.split(',')).map(str::trim).filter(|protocol| !protocol.is_empty())
+}
+
+/// Whose ticket a client offers, if any that waits to be used: for counting, not for letting in.
+pub(in crate::api) fn holder(api: &Api, headers: &HeaderMap, now: Millis) -> Option<Caller> {
+    offered(headers).and_then(|ticket| api.sockets.tickets.holder(ticket, now))
 }
 
 /// Whether a client offers a subprotocol to speak, whatever else it offers.

@@ -26,6 +26,7 @@ impl Process {
         command.args(database.map(|url| format!("--database={url}"))).envs(environment.iter().copied());
         // Its clients are hastier than people.
         command.env("PARLOUR_WS__FRAMES_PER_SECOND", "0").stdout(Stdio::piped()).stderr(Stdio::null());
+        command.env("PARLOUR_RATE_LIMITS__ENABLED", "false");
         let mut child = command.spawn().expect("the program starts");
         let lines = BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok);
         let mut addresses = lines.filter_map(|line| line.split(' ').next_back().map(str::to_owned));

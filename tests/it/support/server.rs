@@ -71,6 +71,7 @@ impl Server {
             // The clock stands still, so what is counted by time would only ever fill.
             config.ws.frames_per_second = 0;
             config.ws.refused_per_second = 0;
+            config.rate_limits.enabled = false;
         })
         .await
     }
@@ -102,6 +103,17 @@ impl Server {
         Self { running, url, bots, clock, config, folder, _database: database }
     }
 
+    /// Another server on the same PostgreSQL database, with the same settings and clock.
+    pub(crate) async fn beside(&self) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the server");
+        let mut config = self.config.clone();
+        config.data = folder.path().join("data");
+        let running = app::start(&config, self.clock.clone()).await.expect("the server starts");
+        let url = running.public_url.clone();
+        let (bots, clock) = (self.bots.clone(), self.clock.clone());
+        Self { running, url, bots, clock, config, folder, _database: None }
+    }
+
     /// Stops the server and starts it again with what it kept. It has another address.
     pub(crate) async fn restart(self) -> Self {
         let Self { running, config, clock, .. } = self;
@@ -126,6 +138,15 @@ impl Server {
         let open: Vec<_> = runs.iter().filter(|run| !run.status.is_final()).map(|run| &run.command).collect();
         assert!(open.is_empty(), "runs were left behind: {open:?}");
         self.running.stop().await;
+    }
+
+    pub(crate) fn identity(&self) -> &parlour::identity::Identity {
+        &self.running.identity
+    }
+
+    /// Where it listens, whatever people type.
+    pub(crate) fn listening(&self) -> String {
+        format!("http://{}", self.running.address)
     }
 
     pub(crate) fn store(&self) -> &parlour::store::Store {
@@ -236,6 +257,11 @@ impl Client {
         Self { url: server.url.clone(), ..self.clone() }
     }
 
+    /// The same, speaking to another address.
+    pub(crate) fn at_url(&self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..self.clone() }
+    }
+
     /// The same with another header.
     pub(crate) fn with(&self, name: &'static str, value: &str) -> Self {
         let mut headers = self.headers.clone();
@@ -267,6 +293,10 @@ impl Client {
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {
         Self::send(self.request(Method::DELETE, path)).await
+    }
+
+    pub(crate) async fn options(&self, path: &str) -> Answer {
+        Self::send(self.request(Method::OPTIONS, path)).await
     }
 
     pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {

@@ -1,0 +1,163 @@
+//! How each part of this server does, since when; and what a server has to look after while it runs.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Json as Answer;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Api;
+use super::error::ApiResult;
+use crate::clock::rfc3339;
+use crate::identity::Caller;
+use crate::identity::permission::{Object, Verb, authorize};
+use crate::model::Result;
+use crate::model::conversation::Millis;
+use crate::store::QUEUE;
+
+/// How often a server looks after itself: so soon it hears what other servers and the command line have ended.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How a part does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Condition {
+    Ok,
+    /// It works, not as it should.
+    Degraded,
+    Down,
+}
+
+#[derive(Clone, Debug)]
+struct Part {
+    condition: Condition,
+    reason: Option<String>,
+    since: Millis,
+}
+
+/// The parts as they were last seen.
+#[derive(Default)]
+pub(super) struct Parts {
+    seen: Mutex<BTreeMap<&'static str, Part>>,
+}
+
+impl Parts {
+    /// Notes how a part does; as long as that stays the same, `since` stays.
+    fn see(&self, name: &'static str, condition: Condition, reason: Option<String>, now: Millis) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let part = seen.entry(name).or_insert(Part { condition, reason: None, since: now });
+        if part.condition != condition {
+            part.condition = condition;
+            part.since = now;
+            tracing::info!(part = name, ?condition, reason, "a part of the server does otherwise");
+        }
+        part.reason = reason;
+    }
+}
+
+/// How this server does.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SystemStatus {
+    /// The worst of its parts.
+    status: Condition,
+    version: &'static str,
+    /// RFC 3339.
+    timestamp: String,
+    uptime_seconds: i64,
+    components: Vec<Component>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Component {
+    /// `database`, `writes`, `bots` or `sockets`.
+    name: &'static str,
+    status: Condition,
+    /// Why it is not well, or what it is.
+    reason: Option<String>,
+    /// RFC 3339; since when it does so.
+    since: String,
+    age_seconds: i64,
+}
+
+/// Looks at every part.
+async fn look(api: &Api) -> Result<i64> {
+    let (store, now) = (api.engine.store(), api.engine.clock().now());
+    let head = store.audit_head().await;
+    match &head {
+        Ok(_) => api.parts.see("database", Condition::Ok, Some(store.version().to_owned()), now),
+        Err(error) => api.parts.see("database", Condition::Down, Some(error.to_string()), now),
+    }
+    let waiting = store.waiting_writes();
+    let condition = if waiting * 2 < QUEUE { Condition::Ok } else { Condition::Degraded };
+    api.parts.see("writes", condition, Some(format!("{waiting} of {QUEUE} wait")), now);
+    let snapshot = api.engine.registry().snapshot();
+    let all = snapshot.statuses().count();
+    let ill: Vec<&str> =
+        snapshot.statuses().filter(|(_, status)| status.detail().is_some()).map(|(name, _)| name).collect();
+    if ill.is_empty() {
+        api.parts.see("bots", Condition::Ok, Some(format!("{all} online")), now);
+    } else {
+        let reason = format!("the newest files cannot be used of {}", ill.join(", "));
+        api.parts.see("bots", Condition::Degraded, Some(reason), now);
+    }
+    let (open, users) = api.sockets.open();
+    api.parts.see("sockets", Condition::Ok, Some(format!("{open} open, of {users} users")), now);
+    head
+}
+
+/// Looks after the server until it stops: sockets whose credential was ended elsewhere are closed, and how each part does
+/// is noted.
+pub(super) async fn watch(api: Api) {
+    let stop = api.tasks.stop_token().clone();
+    // What was ended before has no sockets here.
+    let mut known: Option<i64> = None;
+    loop {
+        if let Ok(head) = look(&api).await {
+            let from = *known.get_or_insert(head);
+            if from < head
+                && let Ok((newest, ended)) = api.engine.store().ended_credentials(from).await
+            {
+                known = Some(newest);
+                ended.iter().for_each(|credential| api.sockets.revoke(credential));
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+/// Each part of the server: how it does, why, and since when.
+#[utoipa::path(get, path = "/api/admin/system/status", tag = "admin", responses((status = 200, body = SystemStatus), (status = 401), (status = 403)))]
+pub(super) async fn status(State(api): State<Api>, caller: Caller) -> ApiResult<Answer<SystemStatus>> {
+    authorize(&caller.principal, Verb::Manage, Object::Installation)?;
+    // A database that is away is part of the answer.
+    let _ = look(&api).await;
+    let now = api.engine.clock().now();
+    let seen = api.parts.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let rank = |condition| match condition {
+        Condition::Ok => 0,
+        Condition::Degraded => 1,
+        Condition::Down => 2,
+    };
+    Ok(Answer(SystemStatus {
+        status: seen.values().map(|part| part.condition).max_by_key(|one| rank(*one)).unwrap_or(Condition::Ok),
+        version: env!("CARGO_PKG_VERSION"),
+        timestamp: rfc3339(now),
+        uptime_seconds: (now - api.engine.started_at()) / 1000,
+        components: seen
+            .into_iter()
+            .map(|(name, part)| Component {
+                name,
+                status: part.condition,
+                reason: part.reason,
+                since: rfc3339(part.since),
+                age_seconds: (now - part.since) / 1000,
+            })
+            .collect(),
+    }))
+}

@@ -1,0 +1,232 @@
+//! API keys: made, listed, revoked. A key can do no more than who made it, then and later.
+
+use serde_json::{Value, json};
+
+use super::permission::{Object, Verb, authorize};
+use super::token::{self, TokenKind};
+use super::{Caller, CredentialKind, Identity, refused};
+use crate::config::Rate;
+use crate::model::conversation::Millis;
+use crate::model::id::new_id;
+use crate::model::name::is_bot_name;
+use crate::model::principal::{Principal, Role};
+use crate::model::{Error, Result};
+use crate::store::api_key::{ApiKey, OwnedKey};
+use crate::store::audit::{Action, Deed, Doer};
+
+/// A key that somebody wants.
+#[derive(Clone, Debug)]
+pub struct KeyWish {
+    pub name: String,
+    pub role: Role,
+    pub groups: Vec<String>,
+    /// The bots whose commands a process with this key may do.
+    pub serves: Vec<String>,
+    pub expires_at: Option<Millis>,
+    /// Limits of its own instead of those of the settings.
+    pub rates: Vec<Rate>,
+}
+
+/// The caller that a key stands for now: its rights are those of the key, as far as its owner still has them.
+pub(super) fn accept(OwnedKey { key, owner }: &OwnedKey, now: Millis) -> Result<Caller> {
+    if key.revoked_at.is_some() || key.expires_at.is_some_and(|at| at <= now) {
+        return Err(refused());
+    }
+    let mut principal = key.principal();
+    if key.owner.is_some() {
+        let owner = owner.as_ref().ok_or_else(refused)?;
+        principal.roles.retain(|role| covers(&owner.roles, *role));
+        let is_admin = owner.roles.contains(&Role::Admin);
+        principal.groups.retain(|group| is_admin || owner.groups.contains(group));
+        // Only administrators hand that out.
+        principal.serves.retain(|_| is_admin);
+    }
+    let rates = key.rates.as_deref().unwrap_or_default().split(',').filter_map(|rate| rate.parse().ok());
+    Ok(Caller {
+        principal: std::sync::Arc::new(principal),
+        credential_id: key.id.clone(),
+        kind: CredentialKind::ApiKey,
+        created_at: key.created_at,
+        expires_at: key.expires_at,
+        rates: rates.collect(),
+    })
+}
+
+/// Whether who has these roles may give that one to a key: their own, and to look where they may act.
+pub(super) fn covers(roles: &[Role], role: Role) -> bool {
+    roles.contains(&Role::Admin)
+        || roles.contains(&role)
+        || (role == Role::Readonly && roles.iter().any(|own| matches!(own, Role::User | Role::Executor)))
+}
+
+fn checked(wish: KeyWish, now: Millis) -> Result<ApiKey> {
+    let KeyWish { name, role, groups, serves, expires_at, rates } = wish;
+    let wrong = |field: &str, message: String| Err(Error::invalid(message).details(json!({ "field": field })));
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > 100 {
+        return wrong("name", "a key's name has 1 to 100 characters".to_owned());
+    }
+    if expires_at.is_some_and(|at| at <= now) {
+        return wrong("expires_at", "the key would have expired already".to_owned());
+    }
+    if let Some(group) = groups.iter().find(|group| group.is_empty() || group.contains(',')) {
+        return wrong("groups", format!("{group:?} is no name of a group"));
+    }
+    if let Some(bot) = serves.iter().find(|name| !is_bot_name(name)) {
+        return wrong("serves", format!("'{bot}' cannot name a bot"));
+    }
+    if !serves.is_empty() && role == Role::Readonly {
+        return wrong("serves", "a key that serves a bot acts; role readonly may only look".to_owned());
+    }
+    let rates: Vec<String> = rates.iter().map(Rate::to_string).collect();
+    Ok(ApiKey {
+        id: new_id(),
+        name: name.to_owned(),
+        roles: vec![role],
+        groups,
+        serves,
+        created_at: now,
+        expires_at,
+        last_used_at: None,
+        revoked_at: None,
+        owner: None,
+        rates: (!rates.is_empty()).then(|| rates.join(",")),
+    })
+}
+
+/// What the audit log keeps of a key.
+fn described(key: &ApiKey) -> Value {
+    let roles: Vec<&str> = key.roles.iter().map(|role| role.as_str()).collect();
+    json!({
+        "name": key.name, "roles": roles, "groups": key.groups, "serves": key.serves, "owner": key.owner,
+        "expires_at": key.expires_at.map(crate::clock::rfc3339), "rate_limits": key.rates,
+    })
+}
+
+pub(super) fn unknown(id: &str) -> Error {
+    Error::not_found("there is no such key").details(json!({ "key_id": id }))
+}
+
+impl Identity {
+    /// Makes a key of the installation's own, as the command line does; the token is shown this once.
+    pub async fn create_key(
+        &self,
+        name: &str,
+        role: Role,
+        groups: Vec<String>,
+        serves: Vec<String>,
+        expires_at: Option<Millis>,
+    ) -> Result<(String, ApiKey)> {
+        let wish = KeyWish { name: name.to_owned(), role, groups, serves, expires_at, rates: Vec::new() };
+        let key = checked(wish, self.clock.now())?;
+        let doer = Doer { name: Some("command line".to_owned()), ..Doer::default() };
+        self.keep(key, doer).await
+    }
+
+    /// Makes a key for the caller, within what they may do themselves; the token is shown this once.
+    pub async fn issue_key(&self, caller: &Caller, wish: KeyWish, doer: Doer) -> Result<(String, ApiKey)> {
+        let object = Object::NewKey {
+            kind: caller.kind,
+            role: wish.role,
+            groups: &wish.groups,
+            special: !wish.rates.is_empty() || !wish.serves.is_empty(),
+        };
+        authorize(&caller.principal, Verb::Manage, object)?;
+        let mut key = checked(wish, self.clock.now())?;
+        key.owner = match caller.kind {
+            CredentialKind::Login => Some(caller.principal.id.clone()),
+            // What a key makes belongs to whom the key belongs to.
+            CredentialKind::ApiKey => {
+                self.store.api_key_by_id(&caller.credential_id).await?.and_then(|made_by| made_by.key.owner)
+            }
+        };
+        self.keep(key, doer).await
+    }
+
+    async fn keep(&self, key: ApiKey, doer: Doer) -> Result<(String, ApiKey)> {
+        let token = token::make(TokenKind::ApiKey)?;
+        let deed = Deed {
+            at: key.created_at,
+            action: Action::KeyCreate,
+            doer,
+            target: Some(key.id.clone()),
+            details: described(&key),
+        };
+        self.store.insert_api_key(key.clone(), token::hash(&token), deed).await?;
+        Ok((token, key))
+    }
+
+    /// Keys that count or have expired, newest first: all of them for an administrator, else one's own. `before` is the
+    /// id of the last one known.
+    pub async fn keys(&self, principal: &Principal, before: Option<&str>, limit: i64) -> Result<Vec<ApiKey>> {
+        let owner = (!principal.is_admin()).then_some(principal.id.as_str());
+        self.store.api_keys(owner, before, limit).await
+    }
+
+    /// What the user or key of this id may do now; `None` when there is none that counts.
+    pub async fn principal(&self, id: &str) -> Result<Option<Principal>> {
+        if let Some(user) = self.store.user(id).await? {
+            return Ok(Some(user));
+        }
+        let key = self.store.api_key_by_id(id).await?;
+        let caller = key.and_then(|key| accept(&key, self.clock.now()).ok());
+        Ok(caller.map(|caller| Principal::clone(&caller.principal)))
+    }
+
+    /// Every key of the installation that was not revoked, newest first.
+    pub async fn all_keys(&self) -> Result<Vec<ApiKey>> {
+        self.store.api_keys(None, None, i64::MAX).await
+    }
+
+    /// Revokes a key for good. Its sockets are closed by who watches the audit log.
+    pub async fn revoke_key(&self, principal: &Principal, id: &str, doer: Doer) -> Result<()> {
+        let OwnedKey { key, .. } = self.store.api_key_by_id(id).await?.ok_or_else(|| unknown(id))?;
+        let object = Object::Key { id, owner: key.owner.as_deref() };
+        authorize(principal, Verb::Manage, object)?;
+        self.end_key(id, doer).await
+    }
+
+    /// Revokes a key without asking whether anybody may: for the command line.
+    pub async fn end_key(&self, id: &str, doer: Doer) -> Result<()> {
+        let (at, target) = (self.clock.now(), Some(id.to_owned()));
+        let deed = Deed { at, action: Action::KeyRevoke, doer, target, details: Value::Null };
+        if self.store.revoke_api_key(id, deed).await? { Ok(()) } else { Err(unknown(id)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::api_key::Owner;
+
+    #[test]
+    fn a_key_never_does_more_than_its_owner_does_now() {
+        use Role::{Admin, Executor, Readonly, User};
+        let key = |roles: &[Role], groups: &[&str]| {
+            let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+            let wish =
+                KeyWish { name: "k".into(), role: User, groups, serves: vec![], expires_at: Some(2000), rates: vec![] };
+            ApiKey { roles: roles.to_vec(), owner: Some("u".into()), ..checked(wish, 1000).unwrap() }
+        };
+        let owner = |roles: &[Role], groups: &[&str]| {
+            Some(Owner { roles: roles.to_vec(), groups: groups.iter().map(|group| (*group).to_owned()).collect() })
+        };
+        for (has, owner, roles, groups) in [
+            (key(&[Admin], &["sre"]), owner(&[Admin], &[]), vec![Admin], vec!["sre"]),
+            (key(&[Admin], &["sre"]), owner(&[User], &["dev"]), vec![], vec![]),
+            (key(&[User], &["sre", "dev"]), owner(&[User], &["dev"]), vec![User], vec!["dev"]),
+            (key(&[Readonly], &[]), owner(&[User], &[]), vec![Readonly], vec![]),
+            (key(&[Executor], &[]), owner(&[User], &[]), vec![], vec![]),
+            (key(&[User], &[]), owner(&[], &[]), vec![], vec![]),
+        ] {
+            let caller = accept(&OwnedKey { key: has, owner }, 1999).unwrap();
+            assert_eq!(
+                (&caller.principal.roles, &caller.principal.groups),
+                (&roles, &groups.iter().map(|g| (*g).to_owned()).collect())
+            );
+        }
+        let gone = OwnedKey { key: key(&[User], &[]), owner: None };
+        assert!(accept(&gone, 1999).is_err(), "its owner is gone");
+        assert!(accept(&OwnedKey { key: key(&[User], &[]), owner: owner(&[User], &[]) }, 2000).is_err());
+    }
+}

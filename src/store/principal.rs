@@ -1,0 +1,26 @@
+//! Users by their id, as the directory knows them.
+
+use super::Store;
+use super::query::query;
+use super::session::{names, roles};
+use super::transaction::failed;
+use crate::model::Result;
+use crate::model::principal::{Principal, PrincipalKind};
+
+impl Store {
+    pub async fn user(&self, id: &str) -> Result<Option<Principal>> {
+        let mut reader = self.reader().await?;
+        let find = query("SELECT id, name, roles, groups FROM users WHERE id = $1");
+        let Some(row) = find.bind(id).optional(&mut reader.connection()).await.map_err(failed)? else {
+            return Ok(None);
+        };
+        Ok(Some(Principal {
+            id: row.get(0).map_err(failed)?,
+            kind: PrincipalKind::User,
+            name: row.get(1).map_err(failed)?,
+            roles: roles(&row.get::<String>(2).map_err(failed)?),
+            groups: names(&row.get::<String>(3).map_err(failed)?),
+            serves: Vec::new(),
+        }))
+    }
+}

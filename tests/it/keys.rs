@@ -1,0 +1,113 @@
+//! API keys over the API: within their maker's rights, shown once, gone at once.
+
+use std::sync::Arc;
+
+use parlour::model::principal::Role;
+use serde_json::json;
+
+use crate::support::server::{Client, Server, on_both_databases};
+
+on_both_databases!(
+    keys_are_made_listed_and_revoked,
+    a_key_makes_no_key_and_belongs_to_somebody,
+    a_key_that_was_revoked_elsewhere_loses_its_sockets,
+    a_wrong_wish_is_told,
+);
+
+fn with_key(server: &Server, token: &str) -> Client {
+    server.anybody().with("x-api-key", token)
+}
+
+async fn keys_are_made_listed_and_revoked(server: Arc<Server>) {
+    let admin = server.browser().await;
+    let wish = json!({ "name": "ci", "role": "executor", "groups": ["sre"], "expires_at": "2026-12-31T00:00:00Z",
+        "rate_limits": ["60/min", "1000/h"] });
+    let answer = admin.post("/api/keys", &wish).await;
+    assert_eq!(answer.headers["cache-control"], "no-store");
+    let made = answer.expect(201);
+    let (token, id) = (made["token"].as_str().unwrap(), made["id"].as_str().unwrap());
+    assert!(token.starts_with("plr_k_"));
+    let program = with_key(&server, token);
+    let me = program.get("/api/session").await.expect(200);
+    assert_eq!(
+        (&me["user_id"], &me["user"]["roles"], &me["user"]["groups"]),
+        (&json!(id), &json!(["executor"]), &json!(["sre"]))
+    );
+    let list = admin.get("/api/keys").await;
+    assert!(!list.text.contains(token), "once");
+    let listed = &list.expect(200)["keys"][0];
+    assert_eq!(listed["owner"], admin.get("/api/session").await.expect(200)["user_id"]);
+    assert_eq!(
+        (&listed["rate_limits"], &listed["expires_at"]),
+        (&json!(["60/min", "1000/h"]), &json!("2026-12-31T00:00:00.000Z"))
+    );
+    let first_use = listed["last_used_at"].clone();
+    assert!(first_use.is_string());
+    server.clock.advance(4 * 60_000);
+    program.get("/api/session").await.expect(200);
+    assert_eq!(admin.get("/api/keys").await.expect(200)["keys"][0]["last_used_at"], first_use, "not at every use");
+    server.clock.advance(60_000);
+    program.get("/api/session").await.expect(200);
+    assert_ne!(admin.get("/api/keys").await.expect(200)["keys"][0]["last_used_at"], first_use);
+
+    let mut socket = program.socket().await;
+    let path = format!("/api/keys/{id}");
+    assert_eq!(server.program(Role::User).await.delete(&path).await.error(404), "NOT_FOUND");
+    assert_eq!(admin.delete(&path).await.expect(200), json!({ "success": true, "key_id": id }));
+    assert_eq!(socket.closed().await, Some(4410));
+    assert_eq!(program.get("/api/session").await.error(401), "UNAUTHORIZED");
+    assert_eq!(admin.delete(&path).await.error(404), "NOT_FOUND");
+    let left = admin.get("/api/keys").await.expect(200);
+    assert!(left["keys"].as_array().unwrap().iter().all(|key| key["id"] != id));
+    // Page by page, each once.
+    for n in 0..5 {
+        admin.post("/api/keys", &json!({ "name": format!("k{n}"), "role": "user" })).await.expect(201);
+    }
+    let first = admin.get("/api/keys?limit=3").await.expect(200);
+    let second = admin.get(&format!("/api/keys?limit=3&before={}", first["next"].as_str().unwrap())).await.expect(200);
+    let names: Vec<_> =
+        [&first, &second].iter().flat_map(|page| page["keys"].as_array().unwrap()).map(|k| &k["name"]).collect();
+    assert_eq!(names, ["k4", "k3", "k2", "k1", "k0", "user"]);
+    assert!(second["next"].is_null());
+}
+
+async fn a_key_makes_no_key_and_belongs_to_somebody(server: Arc<Server>) {
+    let user = server.program(Role::User).await;
+    assert_eq!(user.post("/api/keys", &json!({ "name": "k", "role": "user" })).await.error(403), "FORBIDDEN");
+    assert_eq!(user.get("/api/keys").await.expect(200)["keys"], json!([]), "not even itself");
+    let admin = server.program(Role::Admin).await;
+    let made = admin.post("/api/keys", &json!({ "name": "k", "role": "user" })).await.expect(201);
+    assert!(made["owner"].is_null(), "what the installation's key makes is the installation's");
+    // A key may end itself.
+    let itself = with_key(&server, made["token"].as_str().unwrap());
+    itself.delete(&format!("/api/keys/{}", made["id"].as_str().unwrap())).await.expect(200);
+    assert_eq!(itself.get("/api/session").await.status, 401);
+}
+
+/// By another server or on the command line: nobody tells this server's sockets but the log.
+async fn a_key_that_was_revoked_elsewhere_loses_its_sockets(server: Arc<Server>) {
+    let program = server.program(Role::User).await;
+    let id = program.get("/api/session").await.expect(200)["user_id"].as_str().unwrap().to_owned();
+    let (mut socket, mut other) = (program.socket().await, server.program(Role::User).await.socket().await);
+    server.identity().end_key(&id, parlour::store::audit::Doer::default()).await.unwrap();
+    assert_eq!(socket.closed().await, Some(4410));
+    other.send(&json!({ "type": "ping", "timestamp": 1 })).await;
+    assert_eq!(other.next().await["type"], "pong");
+}
+
+async fn a_wrong_wish_is_told(server: Arc<Server>) {
+    let admin = server.browser().await;
+    for (field, wrong) in [
+        ("name", json!({ "name": " ", "role": "user" })),
+        ("role", json!({ "name": "k", "role": "root" })),
+        ("expires_at", json!({ "name": "k", "role": "user", "expires_at": "tomorrow" })),
+        ("expires_at", json!({ "name": "k", "role": "user", "expires_at": "2020-01-01T00:00:00Z" })),
+        ("groups", json!({ "name": "k", "role": "user", "groups": ["a,b"] })),
+        ("serves", json!({ "name": "k", "role": "user", "serves": ["No Bot"] })),
+        ("rate_limits", json!({ "name": "k", "role": "user", "rate_limits": ["fast"] })),
+    ] {
+        let refused = admin.post("/api/keys", &wrong).await.expect(400);
+        assert_eq!(refused["error"]["details"]["field"], field, "{refused}");
+    }
+    assert_eq!(admin.get("/api/keys").await.expect(200)["keys"], json!([]));
+}
