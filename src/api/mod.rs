@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Version, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use axum::middleware;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate as _};
 use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
-use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -168,31 +168,30 @@ pub fn router(api: Api) -> Router {
     let swagger = utoipa_swagger_ui::SwaggerUi::new("/swagger").config(
         utoipa_swagger_ui::Config::from("/api/v1/openapi").try_it_out_enabled(true).persist_authorization(false),
     );
-    let router = router
-        .merge(swagger)
-        .layer(axum::Extension(openapi::Document::new(&document)))
-        .layer(axum::Extension(ws::asyncapi::Document::new(&api.public_url)))
-        .fallback(site::serve)
-        .method_not_allowed_fallback(async || {
-            error::refuse(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "METHOD_NOT_ALLOWED",
-                "this address does not take that method",
-            )
-        })
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(CompressionLayer::new().gzip(true).compress_when(
-            DefaultPredicate::new().and(NotForContentType::const_new("text/event-stream")).and(is_no_file),
-        ))
-        .layer(middleware::from_fn(error::envelope))
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            tracing::error!("a handler panicked");
-            error::refuse(StatusCode::INTERNAL_SERVER_ERROR, "SERVER_ERROR", "failed to answer")
-        }));
-    secured(router)
-        .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(TraceLayer::new_for_http().make_span_with(span))
-        .layer(SetRequestIdLayer::x_request_id(NewRequestId))
+    let router = router.merge(swagger).fallback(site::serve).method_not_allowed_fallback(async || {
+        error::refuse(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "this address does not take that method")
+    });
+    let asyncapi = ws::asyncapi::Document::new(&api.public_url);
+    // One service and not a layer each: a router puts every layer into a box of its own and copies it for each request.
+    router
+        .layer(
+            ServiceBuilder::new()
+                .layer(SetRequestIdLayer::x_request_id(NewRequestId))
+                .layer(TraceLayer::new_for_http().make_span_with(span))
+                .layer(PropagateRequestIdLayer::x_request_id())
+                .map_response(secured)
+                .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+                    tracing::error!("a handler panicked");
+                    error::refuse(StatusCode::INTERNAL_SERVER_ERROR, "SERVER_ERROR", "failed to answer")
+                }))
+                .layer(middleware::from_fn(error::envelope))
+                .layer(CompressionLayer::new().gzip(true).compress_when(
+                    DefaultPredicate::new().and(NotForContentType::const_new("text/event-stream")).and(is_no_file),
+                ))
+                .layer(DefaultBodyLimit::max(MAX_BODY))
+                .layer(axum::Extension(openapi::Document::new(&document)))
+                .layer(axum::Extension(asyncapi)),
+        )
         .with_state(api)
 }
 
@@ -201,17 +200,19 @@ fn is_no_file(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) ->
     !headers.contains_key(header::CONTENT_DISPOSITION)
 }
 
-/// The headers that keep a browser from doing more with an answer than it should.
-fn secured(router: Router<Api>) -> Router<Api> {
-    let set = |name: &'static str, value: &'static str| {
-        SetResponseHeaderLayer::if_not_present(HeaderName::from_static(name), HeaderValue::from_static(value))
-    };
-    router
-        .layer(set("x-content-type-options", "nosniff"))
-        .layer(set("x-frame-options", "DENY"))
-        .layer(set("referrer-policy", "no-referrer"))
-        .layer(set("cross-origin-opener-policy", "same-origin"))
-        .layer(set("content-security-policy", site::POLICY))
+/// Adds the headers that keep a browser from doing more with an answer than it should.
+fn secured<B>(mut response: Response<B>) -> Response<B> {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (header::CONTENT_SECURITY_POLICY, site::POLICY),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
 }
 
 #[derive(Clone, Copy)]
