@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Version, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use axum::middleware;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate as _};
 use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
-use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -213,8 +213,6 @@ pub fn router(api: Api) -> Router {
     let router = router
         .layer(middleware::from_fn_with_state(api.clone(), gate::pass))
         .merge(swagger)
-        .layer(axum::Extension(openapi::Document::new(&document)))
-        .layer(axum::Extension(ws::asyncapi::Document::new(&api.public_url)))
         .fallback(site::serve)
         .method_not_allowed_fallback(async || {
             error::refuse(
@@ -222,21 +220,33 @@ pub fn router(api: Api) -> Router {
                 "METHOD_NOT_ALLOWED",
                 "this address does not take that method",
             )
-        })
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(CompressionLayer::new().gzip(true).compress_when(
-            DefaultPredicate::new().and(NotForContentType::const_new("text/event-stream")).and(is_no_file),
-        ))
-        .layer(middleware::from_fn(error::envelope))
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            tracing::error!("a handler panicked");
-            error::refuse(StatusCode::INTERNAL_SERVER_ERROR, "SERVER_ERROR", "failed to answer")
-        }));
-    cors::open(secured(router, api.uses_https()), &api.gate.cors)
-        .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(TraceLayer::new_for_http().make_span_with(span))
-        .layer(SetRequestIdLayer::x_request_id(NewRequestId))
-        .layer(middleware::map_request(without_odd_request_id))
+        });
+    let asyncapi = ws::asyncapi::Document::new(&api.public_url);
+    let https = api.uses_https();
+    // Few services and not a layer each: a router puts every layer into a box of its own and copies it for each request.
+    let router = router.layer(
+        ServiceBuilder::new()
+            .map_response(move |response| secured(response, https))
+            .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+                tracing::error!("a handler panicked");
+                error::refuse(StatusCode::INTERNAL_SERVER_ERROR, "SERVER_ERROR", "failed to answer")
+            }))
+            .layer(middleware::from_fn(error::envelope))
+            .layer(CompressionLayer::new().gzip(true).compress_when(
+                DefaultPredicate::new().and(NotForContentType::const_new("text/event-stream")).and(is_no_file),
+            ))
+            .layer(DefaultBodyLimit::max(MAX_BODY))
+            .layer(axum::Extension(openapi::Document::new(&document)))
+            .layer(axum::Extension(asyncapi)),
+    );
+    cors::open(router, &api.gate.cors)
+        .layer(
+            ServiceBuilder::new()
+                .layer(middleware::map_request(without_odd_request_id))
+                .layer(SetRequestIdLayer::x_request_id(NewRequestId))
+                .layer(TraceLayer::new_for_http().make_span_with(span))
+                .layer(PropagateRequestIdLayer::x_request_id()),
+        )
         .with_state(api)
 }
 
@@ -245,23 +255,24 @@ fn is_no_file(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) ->
     !headers.contains_key(header::CONTENT_DISPOSITION)
 }
 
-/// The headers that keep a browser from doing more with an answer than it should.
-fn secured(router: Router<Api>, https: bool) -> Router<Api> {
-    let set = |name: &'static str, value: &'static str| {
-        SetResponseHeaderLayer::if_not_present(HeaderName::from_static(name), HeaderValue::from_static(value))
-    };
-    let router = if https {
+/// Adds the headers that keep a browser from doing more with an answer than it should.
+fn secured<B>(mut response: Response<B>, https: bool) -> Response<B> {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (header::CONTENT_SECURITY_POLICY, site::POLICY),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if https {
         // A year, as browsers ask for before they count it.
-        router.layer(set("strict-transport-security", "max-age=31536000"))
-    } else {
-        router
-    };
-    router
-        .layer(set("x-content-type-options", "nosniff"))
-        .layer(set("x-frame-options", "DENY"))
-        .layer(set("referrer-policy", "no-referrer"))
-        .layer(set("cross-origin-opener-policy", "same-origin"))
-        .layer(set("content-security-policy", site::POLICY))
+        let value = HeaderValue::from_static("max-age=31536000");
+        headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert(value);
+    }
+    response
 }
 
 #[derive(Clone, Copy)]

@@ -121,7 +121,10 @@ pub(super) async fn watch(api: Api) {
                 && let Ok((newest, ended)) = api.engine.store().ended_credentials(from).await
             {
                 known = Some(newest);
-                ended.iter().for_each(|credential| api.sockets.revoke(credential));
+                for credential in &ended {
+                    api.identity.forget_key(credential);
+                    api.sockets.revoke(credential);
+                }
             }
         }
         tokio::select! {

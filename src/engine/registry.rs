@@ -16,6 +16,7 @@ use crate::model::message::Message;
 use crate::model::name::fold;
 use crate::model::principal::Principal;
 use crate::model::{Error, Kind, Result};
+use crate::template::reply::Compiled;
 
 /// A bot that can be talked to.
 pub struct LoadedBot {
@@ -34,11 +35,16 @@ impl LoadedBot {
         self.by_name.get(&fold(name)).cloned()
     }
 
+    /// A command's reply as it was compiled.
+    pub(super) fn reply(&self, command: &str) -> Result<&Compiled> {
+        let reply = self.read.as_ref().and_then(|read| read.reply(command)).map(Arc::as_ref);
+        reply.ok_or_else(|| Error::internal("render a reply", "the command has no template"))
+    }
+
     /// Renders a command's reply.
     pub(super) fn render(&self, command: &str, context: &Value) -> Result<Message> {
-        let reply = self.read.as_ref().and_then(|read| read.reply(command));
-        let reply = reply.ok_or_else(|| Error::internal("render a reply", "the command has no template"))?;
-        reply.render(context).map_err(|fault| Error::new(Kind::Invalid, "TEMPLATE_FAILED", fault.to_string()))
+        let rendered = self.reply(command)?.render(context);
+        rendered.map_err(|fault| Error::new(Kind::Invalid, "TEMPLATE_FAILED", fault.to_string()))
     }
 }
 

@@ -24,12 +24,16 @@ use crate::store::turn::Turn;
 pub(super) async fn run(engine: &Engine, principal: &Principal, prepared: Prepared, place: Place) -> Result<Invoked> {
     let started = engine.clock().now();
     let outcome = match &prepared.command.body {
-        Body::Reply(_) => {
-            let context = data::context(engine, principal, &prepared).await?;
-            prepared.bot.render(&prepared.command.name, &context)
-        }
-        Body::Remote(body) => return remote::start(engine, principal, &prepared, place, *body).await,
-        Body::Builtin(body) => builtin::run(engine, principal, &prepared, *body).await,
+        Body::Reply(_) => match prepared.bot.reply(&prepared.command.name)?.fixed() {
+            Some(message) => Ok(message.clone()),
+            None => {
+                let context = Box::pin(data::context(engine, principal, &prepared)).await?;
+                prepared.bot.render(&prepared.command.name, &context)
+            }
+        },
+        Body::Remote(body) => return Box::pin(remote::start(engine, principal, &prepared, place, *body)).await,
+        // Put aside, as everything that not every message needs: the future of a message is made for each.
+        Body::Builtin(body) => Box::pin(builtin::run(engine, principal, &prepared, *body)).await,
     };
     let finished = engine.clock().now();
     let (status, message, fault) = match outcome {

@@ -190,7 +190,9 @@ impl Identity {
     pub async fn end_key(&self, id: &str, doer: Doer) -> Result<()> {
         let (at, target) = (self.clock.now(), Some(id.to_owned()));
         let deed = Deed { at, action: Action::KeyRevoke, doer, target, details: Value::Null };
-        if self.store.revoke_api_key(id, deed).await? { Ok(()) } else { Err(unknown(id)) }
+        let revoked = self.store.revoke_api_key(id, deed).await?;
+        self.forget_key(id);
+        if revoked { Ok(()) } else { Err(unknown(id)) }
     }
 }
 

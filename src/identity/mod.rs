@@ -3,7 +3,9 @@
 //! [`Identity::authenticate`] turns a token into a [`Caller`]; nothing else makes a principal. [`permission`] decides
 //! what that principal may do. Later floors hold neither tokens nor rules.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hashlink::LruCache;
 
 use crate::clock::Clock;
 use crate::config::{self, Rate};
@@ -26,6 +28,13 @@ const LINK_LIFE: Millis = 60 * 60 * 1000;
 
 /// How exactly "last seen" is kept; a finer one would write at every request.
 const SEEN_STEP: Millis = 5 * 60 * 1000;
+
+/// A key that was looked up is believed for this long before it is looked up again: so long a revoked key may still open
+/// a door.
+const KEY_MEMORY: Millis = 1000;
+
+/// Keys that are remembered.
+const KEYS: usize = 1024;
 
 /// How the caller proved who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +62,8 @@ pub struct Identity {
     clock: Clock,
     idle: Millis,
     absolute: Millis,
+    /// Keys by the hash of their token, and when they were looked up.
+    keys: Mutex<LruCache<String, (Millis, Caller)>>,
 }
 
 /// A new login session: the token goes to the browser and nowhere else.
@@ -68,7 +79,8 @@ fn refused() -> Error {
 impl Identity {
     pub fn new(store: Arc<Store>, clock: Clock, session: &config::Session) -> Self {
         let millis = |duration: jiff::SignedDuration| i64::try_from(duration.as_millis()).unwrap_or(Millis::MAX / 4);
-        Self { store, clock, idle: millis(session.idle), absolute: millis(session.absolute) }
+        let keys = Mutex::new(LruCache::new(KEYS));
+        Self { store, clock, idle: millis(session.idle), absolute: millis(session.absolute), keys }
     }
 
     /// Who holds this token. A token that is unknown, expired or revoked gets the same answer as none.
@@ -119,13 +131,31 @@ impl Identity {
     }
 
     async fn api_key(&self, token: &str) -> Result<Caller> {
-        let now = self.clock.now();
-        let key = self.store.api_key(&token::hash(token)).await?.ok_or_else(refused)?;
+        let (now, hash) = (self.clock.now(), token::hash(token));
+        if let Some(caller) = self.remembered_key(&hash, now) {
+            return Ok(caller);
+        }
+        let key = self.store.api_key(&hash).await?.ok_or_else(refused)?;
         let caller = keys::accept(&key, now)?;
         if key.key.last_used_at.is_none_or(|at| now - at >= SEEN_STEP) {
             self.store.touch_api_key(&key.key.id, now).await?;
         }
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(hash, (now, caller.clone()));
         Ok(caller)
+    }
+
+    /// Forgets a key whose rights have changed or ended.
+    pub fn forget_key(&self, id: &str) {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.retain(|_, (_, caller)| caller.credential_id != id);
+    }
+
+    /// A key that was looked up a moment ago and has not expired since.
+    fn remembered_key(&self, hash: &str, now: Millis) -> Option<Caller> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, caller) = keys.get(hash)?;
+        let good = now - at < KEY_MEMORY && caller.expires_at.is_none_or(|end| now < end);
+        good.then(|| caller.clone())
     }
 
     /// Makes a one-time token that signs in as the local administrator: the way in while there is no directory.

@@ -94,7 +94,9 @@ impl Event {
 pub fn frame(kind: &str, stream: &Stream, seq: i64, payload: &str) -> String {
     let members = payload.trim_start_matches('{');
     let comma = if members.trim_start() == "}" { "" } else { "," };
-    format!(r#"{{"type":"{kind}","stream":"{stream}","seq":{seq}{comma}{members}"#)
+    let seq = seq.to_string();
+    let pieces = [r#"{"type":""#, kind, r#"","stream":""#, stream.as_str(), r#"","seq":"#, &seq, comma, members];
+    pieces.concat()
 }
 
 #[cfg(test)]

@@ -118,8 +118,8 @@ impl Work for Touch {
     type Output = ();
 
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<()> {
-        let touch = query("UPDATE api_keys SET last_used_at = $2 WHERE id = $1");
-        transaction.write(touch.bind(&self.id).bind(self.at)).await?;
+        let touch = query("UPDATE api_keys SET last_used_at = $1 WHERE id = $2");
+        transaction.write(touch.bind(self.at).bind(&self.id)).await?;
         Ok(())
     }
 }

@@ -122,7 +122,8 @@ impl Store {
         let find = query(
             "SELECT seq, payload FROM events WHERE stream = $1 AND id = $2 AND kind = 'message' ORDER BY seq DESC LIMIT 1",
         );
-        let find = find.bind(Stream::conversation(conversation).as_str()).bind(message_id);
+        let stream = Stream::conversation(conversation);
+        let find = find.bind(stream.as_str()).bind(message_id);
         let row = find.optional(&mut reader.connection()).await.map_err(failed)?;
         row.map(|row| Ok((row.get(0).map_err(failed)?, read(&row.get::<String>(1).map_err(failed)?)?))).transpose()
     }

@@ -38,8 +38,8 @@ pub(super) fn conversation(row: &Row) -> Result<Conversation, Failure> {
 impl Transaction<'_> {
     /// Notes that something was said; answers whether the conversation is open.
     pub(super) async fn touch_conversation(&mut self, id: &str, at: Millis) -> Result<bool> {
-        let touch = query("UPDATE conversations SET updated_at = $2 WHERE id = $1 AND status = 'active'");
-        Ok(self.write(touch.bind(id).bind(at)).await? == 1)
+        let touch = query("UPDATE conversations SET updated_at = $1 WHERE id = $2 AND status = 'active'");
+        Ok(self.write(touch.bind(at).bind(id)).await? == 1)
     }
 
     /// Begins a turn in an open conversation whose dialog is the one with the token `before`, and that is `after` from
@@ -52,10 +52,10 @@ impl Transaction<'_> {
         after: Option<&str>,
     ) -> Result<()> {
         let touch = query(
-            "UPDATE conversations SET updated_at = $2, dialog = $4 \
-             WHERE id = $1 AND status = 'active' AND dialog IS NOT DISTINCT FROM $3",
+            "UPDATE conversations SET updated_at = $1, dialog = $2 \
+             WHERE id = $3 AND status = 'active' AND dialog IS NOT DISTINCT FROM $4",
         );
-        match self.write(touch.bind(id).bind(at).bind(before).bind(after)).await? {
+        match self.write(touch.bind(at).bind(after).bind(id).bind(before)).await? {
             0 if self.is_open(id).await? => Err(dialog_changed()),
             0 => Err(Error::conflict("SESSION_CLOSED", "this conversation is closed; start another one")),
             _ => Ok(()),

@@ -93,7 +93,7 @@ pub struct Fence {
 }
 
 impl Fence {
-    fn bind(&self, query: Query) -> Query {
+    fn bind<'q>(&'q self, query: Query<'q>) -> Query<'q> {
         query.bind(&self.delivery).bind(self.attempt)
     }
 }
@@ -501,7 +501,7 @@ impl Store {
         self.read_deliveries(ids.iter().fold(find, Query::bind)).await
     }
 
-    async fn read_deliveries(&self, find: Query) -> Result<Vec<Delivery>> {
+    async fn read_deliveries(&self, find: Query<'_>) -> Result<Vec<Delivery>> {
         let mut reader = self.reader().await?;
         let rows = find.all(&mut reader.connection()).await.map_err(failed)?;
         rows.iter().map(delivery).collect::<Result<_, Failure>>().map_err(failed)

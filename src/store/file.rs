@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::json;
 
 use super::Store;
-use super::query::{Row, composed, query};
+use super::query::{Query, Row, composed, query};
 use super::transaction::{Transaction, Work, failed};
 use crate::model::conversation::Millis;
 use crate::model::file::File;
@@ -99,7 +99,7 @@ impl Transaction<'_> {
     }
 
     /// Runs a deletion that returns owners and sizes, and gives the owners their room back. Answers how many went.
-    async fn forget(&mut self, deletion: super::query::Query) -> Result<usize> {
+    async fn forget(&mut self, deletion: Query<'_>) -> Result<usize> {
         let rows = self.write_returning(deletion).await?;
         for row in &rows {
             let (owner, size): (String, i64) = (row.get(0).map_err(failed)?, row.get(1).map_err(failed)?);
@@ -153,7 +153,7 @@ impl Work for NewFile {
         .bind(&self.file.media_type)
         .bind(integer(self.file.size))
         .bind(&self.sha256)
-        .bind(self.client_id.clone())
+        .bind(&self.client_id)
         .bind(self.created_at);
         transaction.write(insert).await?;
         Ok(Added { file: self.file.clone(), duplicate: false })

@@ -1,15 +1,29 @@
 //! The log: streams of events with a gapless `seq`, the truth that every reader resumes from.
 
+use std::borrow::Borrow;
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::Store;
-use super::query::{composed, placeholders, query};
+use super::query::{Query, Repeated, query};
 use super::transaction::{Transaction, Work, failed};
 use crate::bus::Frame;
 use crate::model::conversation::Millis;
 use crate::model::event::{Event, NewEvent, Stream, frame};
 use crate::model::{Error, Result};
+
+macro_rules! raise {
+    () => {
+        "INSERT INTO streams (stream, head) VALUES ($1, $2) \
+         ON CONFLICT (stream) DO UPDATE SET head = streams.head + excluded.head"
+    };
+}
+
+static INSERT_EVENTS: Repeated = Repeated::new(
+    "INSERT INTO events (stream, seq, id, kind, principal, client_id, body_hash, payload, created_at) VALUES ",
+    9,
+);
 
 /// Where an event ended up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,54 +84,35 @@ impl Transaction<'_> {
 
     /// Appends events, giving each the next `seq` of its stream, and announces them for after the commit. `body_hash`
     /// belongs to the events that carry a client id. Answers the places in the order of `events`.
-    pub(super) async fn append(&mut self, events: &[NewEvent], body_hash: Option<&str>) -> Result<Vec<Place>> {
-        let mut streams: Vec<(&Stream, i64)> = Vec::with_capacity(2);
-        for event in events {
-            match streams.iter_mut().find(|(stream, _)| *stream == &event.stream) {
-                Some((_, count)) => *count += 1,
-                None => streams.push((&event.stream, 1)),
-            }
-        }
-        // One order for everybody, so that PostgreSQL's row locks cannot wait for each other in a ring.
-        streams.sort();
-        let text = format!(
-            "INSERT INTO streams (stream, head) VALUES {} \
-             ON CONFLICT (stream) DO UPDATE SET head = streams.head + excluded.head RETURNING stream, head",
-            placeholders(streams.len(), 2)
-        );
-        let grow =
-            streams.iter().fold(composed(text), |query, (stream, count)| query.bind(stream.as_str()).bind(*count));
-        let mut next = Vec::with_capacity(streams.len());
-        for row in self.write_returning(grow).await? {
-            let (stream, head): (String, i64) = (row.get(0).map_err(failed)?, row.get(1).map_err(failed)?);
-            let count = streams.iter().find(|(known, _)| known.as_str() == stream).map_or(0, |(_, count)| *count);
-            next.push((stream, head - count + 1));
-        }
-
+    pub(super) async fn append<E>(&mut self, events: &[E], body_hash: Option<&str>) -> Result<Vec<Place>>
+    where
+        E: Borrow<NewEvent> + Sync,
+    {
+        let events: Vec<&NewEvent> = events.iter().map(Borrow::borrow).collect();
+        let mut next = self.grow(&events).await?;
         let mut places = Vec::with_capacity(events.len());
-        let text = format!(
-            "INSERT INTO events (stream, seq, id, kind, principal, client_id, body_hash, payload, created_at) VALUES {}",
-            placeholders(events.len(), 9)
-        );
-        let mut insert = composed(text);
-        for event in events {
-            let Some((_, seq)) = next.iter_mut().find(|(stream, _)| stream == event.stream.as_str()) else {
-                return Err(Error::internal("append to the log", "a stream has no head"));
-            };
-            insert = insert
-                .bind(event.stream.as_str())
-                .bind(*seq)
-                .bind(&event.id)
-                .bind(event.kind)
-                .bind(event.principal.clone())
-                .bind(event.client_id.clone())
-                .bind(event.client_id.as_ref().and(body_hash))
-                .bind(event.payload.get())
-                .bind(event.created_at);
-            places.push(Place { event_id: event.id.clone(), seq: *seq });
-            *seq += 1;
+        let at_once = if self.is_remote() { events.len() } else { 1 };
+        for events in events.chunks(at_once.max(1)) {
+            let mut insert = Query::repeated(&INSERT_EVENTS, events.len());
+            for event in events {
+                let Some((_, seq)) = next.iter_mut().find(|(stream, _)| *stream == &event.stream) else {
+                    return Err(Error::internal("append to the log", "a stream has no head"));
+                };
+                insert = insert
+                    .bind(event.stream.as_str())
+                    .bind(*seq)
+                    .bind(&event.id)
+                    .bind(event.kind)
+                    .bind(&event.principal)
+                    .bind(&event.client_id)
+                    .bind(event.client_id.as_ref().and(body_hash))
+                    .bind(event.payload.get())
+                    .bind(event.created_at);
+                places.push(Place { event_id: event.id.clone(), seq: *seq });
+                *seq += 1;
+            }
+            self.write(insert).await?;
         }
-        self.write(insert).await?;
         for (event, place) in events.iter().zip(&places) {
             self.announce(Frame::Logged {
                 stream: event.stream.clone(),
@@ -126,6 +121,37 @@ impl Transaction<'_> {
             });
         }
         Ok(places)
+    }
+
+    /// Raises the heads of the events' streams; answers the first new `seq` of each.
+    async fn grow<'e>(&mut self, events: &[&'e NewEvent]) -> Result<Vec<(&'e Stream, i64)>> {
+        let mut streams: Vec<(&Stream, i64)> = Vec::with_capacity(1);
+        for event in events {
+            match streams.iter_mut().find(|(stream, _)| *stream == &event.stream) {
+                Some((_, count)) => *count += 1,
+                None => streams.push((&event.stream, 1)),
+            }
+        }
+        // One order for everybody, so that PostgreSQL's row locks cannot wait for each other in a ring.
+        streams.sort();
+        let mut next = Vec::with_capacity(streams.len());
+        for (stream, count) in streams {
+            next.push((stream, self.raise(stream, count).await? - count + 1));
+        }
+        Ok(next)
+    }
+
+    /// Raises the head of a stream, which keeps everybody else from appending to it until the commit; answers it.
+    async fn raise(&mut self, stream: &Stream, by: i64) -> Result<i64> {
+        let row = if self.is_remote() {
+            let raise = query(concat!(raise!(), " RETURNING head"));
+            self.write_returning(raise.bind(stream.as_str()).bind(by)).await?.pop()
+        } else {
+            self.write(query(raise!()).bind(stream.as_str()).bind(by)).await?;
+            self.optional(query("SELECT head FROM streams WHERE stream = $1").bind(stream.as_str())).await?
+        };
+        let row = row.ok_or_else(|| Error::internal("append to the log", "a stream has no head"))?;
+        row.get(0).map_err(failed)
     }
 }
 
@@ -211,7 +237,7 @@ impl Store {
         Ok(page)
     }
 
-    async fn page(&self, stream: &Stream, events: super::query::Query) -> Result<Page> {
+    async fn page(&self, stream: &Stream, events: Query<'_>) -> Result<Page> {
         let mut reader = self.reader().await?;
         let mut connection = reader.connection();
         // The head is read first: events that come in between belong to the next page.

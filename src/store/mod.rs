@@ -164,8 +164,8 @@ impl Store {
 
     async fn reader(&self) -> Result<Reader> {
         match &self.pool {
-            Pool::Sqlite(pool) => pool.acquire().await.map(Reader::Sqlite),
-            Pool::Postgres(pool) => pool.acquire().await.map(Reader::Postgres),
+            Pool::Sqlite(pool) => Box::pin(pool.acquire()).await.map(Reader::Sqlite),
+            Pool::Postgres(pool) => Box::pin(pool.acquire()).await.map(Reader::Postgres),
         }
         .map_err(failed)
     }

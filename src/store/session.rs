@@ -117,10 +117,10 @@ impl Work for Redeem {
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<bool> {
         let new = &self.session;
         let take = query(
-            "UPDATE sign_in_links SET used_at = $2 WHERE token_hash = $1 AND used_at IS NULL AND expires_at > $2 \
+            "UPDATE sign_in_links SET used_at = $1 WHERE token_hash = $2 AND used_at IS NULL AND expires_at > $1 \
              RETURNING user_id",
         );
-        let rows = transaction.write_returning(take.bind(&self.link_hash).bind(new.created_at)).await?;
+        let rows = transaction.write_returning(take.bind(new.created_at).bind(&self.link_hash)).await?;
         let Some(row) = rows.into_iter().next() else { return Ok(false) };
         let user: String = row.get(0).map_err(failed)?;
         insert_session(transaction, new, &user, None, None).await?;
@@ -163,8 +163,8 @@ impl Work for Extend {
     type Output = ();
 
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<()> {
-        let extend = query("UPDATE login_sessions SET last_seen_at = $2, idle_expires_at = $3 WHERE id = $1");
-        transaction.write(extend.bind(&self.id).bind(self.at).bind(self.idle_expires_at)).await?;
+        let extend = query("UPDATE login_sessions SET last_seen_at = $1, idle_expires_at = $2 WHERE id = $3");
+        transaction.write(extend.bind(self.at).bind(self.idle_expires_at).bind(&self.id)).await?;
         Ok(())
     }
 }
@@ -178,8 +178,8 @@ impl Work for Revoke {
     type Output = bool;
 
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<bool> {
-        let revoke = query("UPDATE login_sessions SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL");
-        Ok(transaction.write(revoke.bind(&self.id).bind(self.at)).await? == 1)
+        let revoke = query("UPDATE login_sessions SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL");
+        Ok(transaction.write(revoke.bind(self.at).bind(&self.id)).await? == 1)
     }
 }
 

@@ -32,21 +32,27 @@ impl<'c> Transaction<'c> {
     }
 
     /// Reads; use [`Transaction::write`] and [`Transaction::write_returning`] for anything else.
-    pub(super) async fn optional(&mut self, query: Query) -> Result<Option<Row>> {
+    pub(super) async fn optional(&mut self, query: Query<'_>) -> Result<Option<Row>> {
         query.optional(&mut self.connection).await.map_err(failed)
     }
 
-    pub(super) async fn write(&mut self, query: Query) -> Result<u64> {
+    pub(super) async fn write(&mut self, query: Query<'_>) -> Result<u64> {
         let rows = query.execute(&mut self.connection).await.map_err(failed)?;
         // A statement that touched nothing leaves nothing to take back.
         self.wrote |= rows > 0;
         Ok(rows)
     }
 
-    pub(super) async fn write_returning(&mut self, query: Query) -> Result<Vec<Row>> {
+    pub(super) async fn write_returning(&mut self, query: Query<'_>) -> Result<Vec<Row>> {
         let rows = query.all(&mut self.connection).await.map_err(failed)?;
         self.wrote |= !rows.is_empty();
         Ok(rows)
+    }
+
+    /// Whether a statement costs a way to the database and back, so that few are better than simple ones. SQLite gathers
+    /// what a statement returns in a table of its own, and notes every page that one with several rows may have to undo.
+    pub(super) fn is_remote(&self) -> bool {
+        matches!(self.connection, Connection::Postgres(_))
     }
 
     /// Announces a frame once the commit is through.

@@ -1,5 +1,7 @@
 //! A turn: what was said and all that follows from it at once, in one transaction.
 
+use std::borrow::Cow;
+
 use super::Store;
 use super::action::{Registered, Taken};
 use super::dialog::Becomes;
@@ -95,8 +97,8 @@ impl Transaction<'_> {
 impl Turn {
     /// What follows as it goes into the log, with its actions registered: a message under a name may rewrite an earlier
     /// one instead of following, or be nothing new. Answers the events, and those names that are said anew.
-    async fn settle_follows(&self, transaction: &mut Transaction<'_>) -> Result<(Vec<NewEvent>, Vec<&Named>)> {
-        let Some(beside) = &self.beside else { return Ok((self.follows.clone(), Vec::new())) };
+    async fn settle_follows(&self, transaction: &mut Transaction<'_>) -> Result<(Cow<'_, [NewEvent]>, Vec<&Named>)> {
+        let Some(beside) = &self.beside else { return Ok((Cow::Borrowed(&self.follows), Vec::new())) };
         let mut actions = beside.actions.clone();
         let (mut events, mut said) = (Vec::with_capacity(self.follows.len()), Vec::new());
         for event in &self.follows {
@@ -121,7 +123,7 @@ impl Turn {
             events.push(event);
         }
         transaction.register_actions(&actions).await?;
-        Ok((events, said))
+        Ok((Cow::Owned(events), said))
     }
 }
 
@@ -157,7 +159,7 @@ impl Work for Turn {
             None => Vec::new(),
         };
         let (follows, names) = self.settle_follows(transaction).await?;
-        let events: Vec<NewEvent> = self.said.iter().chain(&rewritten).chain(&follows).cloned().collect();
+        let events: Vec<&NewEvent> = self.said.iter().chain(&rewritten).chain(&*follows).collect();
         let mut places = transaction.append(&events, Some(&self.body_hash)).await?;
         for named in names {
             if let Some((event, place)) = events.iter().zip(&places).find(|(event, _)| event.id == named.event) {

@@ -80,6 +80,15 @@ async fn sessions_and_keys_end(server: Arc<Server>) {
     }
     server.clock.advance(hours(8));
     assert_eq!(browser.get("/auth/validate").await.error(401), "UNAUTHORIZED", "a week is the end");
+    // A key that was looked up a moment ago is not looked up again, and ends in time all the same.
+    let program = server.program_until(server.clock.now() + 2000).await;
+    for _ in 0..2 {
+        program.get("/api/session").await.expect(200);
+        server.clock.advance(999);
+    }
+    program.get("/api/session").await.expect(200);
+    server.clock.advance(2);
+    assert_eq!(program.get("/api/session").await.error(401), "UNAUTHORIZED", "its time is over");
 }
 
 async fn a_cookie_counts_only_for_our_own_pages(server: Arc<Server>) {

@@ -328,10 +328,17 @@ pub(super) fn text<T: Serialize>(frame: &T) -> String {
 
 /// What a client asked for is committed: the message it is about, and the place of the event.
 pub(super) fn ack(id: Option<&str>, session: &str, message_id: &str, receipt: &Receipt) -> String {
-    text(&json!({
-        "type": "ack", "id": id, "session_id": session, "message_id": message_id, "seq": receipt.place.seq,
-        "duplicate": receipt.duplicate,
-    }))
+    #[derive(Serialize)]
+    struct Ack<'a> {
+        r#type: &'static str,
+        id: Option<&'a str>,
+        session_id: &'a str,
+        message_id: &'a str,
+        seq: i64,
+        duplicate: bool,
+    }
+    let Receipt { place, duplicate } = receipt;
+    text(&Ack { r#type: "ack", id, session_id: session, message_id, seq: place.seq, duplicate: *duplicate })
 }
 
 /// An error frame, answering the frame with that id.

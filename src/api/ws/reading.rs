@@ -152,7 +152,8 @@ impl Reading {
             Live::Frames(frames) => frames,
             Live::Behind => {
                 let stream = self.subscription.stream();
-                store.events_after(stream, self.position, PAGE).await?.frames(stream).collect()
+                // Put aside: a connection would keep the room for it all its life.
+                Box::pin(store.events_after(stream, self.position, PAGE)).await?.frames(stream).collect()
             }
         };
         if let Some((seq, _)) = frames.last() {

@@ -102,7 +102,7 @@ pub(super) async fn serve(api: Api, caller: Caller, socket: WebSocket, Manner { 
     };
     // Gone for everybody else, whatever the good-bye takes.
     drop(connection);
-    end.say(&mut wire.socket, now).await;
+    Box::pin(end.say(&mut wire.socket, now)).await;
     tracing::debug!(?end, "socket closed");
 }
 
@@ -168,7 +168,8 @@ impl Connection {
 
     /// Looks at the credential again: it may have been revoked or have expired by another door.
     pub(super) async fn renew(&mut self) -> Result<(), End> {
-        match self.api.identity.renew(&self.caller, std::mem::take(&mut self.used)).await {
+        // Put aside: a connection would keep the room for it all its life.
+        match Box::pin(self.api.identity.renew(&self.caller, std::mem::take(&mut self.used))).await {
             Ok(caller) => {
                 self.caller = Arc::new(caller);
                 Ok(())
@@ -312,7 +313,7 @@ impl Connection {
         // A plain client never subscribes; it hears the answers in the conversations it speaks in.
         let opening = (self.plain && !self.reads(&Stream::conversation(&session))).then(|| {
             let stream = Stream::conversation(&session).to_string();
-            self.open(Wish { stream, after: FROM_NOW_ON, epoch: None, limit: 1, want: Vec::new() })
+            Box::pin(self.open(Wish { stream, after: FROM_NOW_ON, epoch: None, limit: 1, want: Vec::new() }))
         });
         Box::pin(async move {
             let mut opened = None;

@@ -70,6 +70,8 @@ pub struct Compiled {
     partials: Partials,
     message: MessageText,
     references: Vec<Reference>,
+    /// The message itself, when no value has a part in it.
+    fixed: Option<Message>,
 }
 
 #[derive(Debug)]
@@ -81,6 +83,20 @@ struct MessageText {
     suggestions: Texts,
     actions: Vec<ActionText>,
     key: Option<KeyText>,
+}
+
+impl MessageText {
+    /// Whether there is nothing but a text and suggestions, without tags.
+    fn is_fixed(&self) -> bool {
+        // Each by name: what is added to a reply has to be thought of here.
+        let Self { text, title, tone, parts, suggestions, actions, key } = self;
+        let are_written = match suggestions {
+            Texts::Each(slots) => slots.iter().all(|slot| slot.template.fixed().is_some()),
+            Texts::Json(_) => false,
+        };
+        let is_plain = title.is_none() && parts.is_empty() && actions.is_empty() && key.is_none();
+        is_plain && are_written && !matches!(tone, Some(Word::Chosen(_))) && text.template.fixed().is_some()
+    }
 }
 
 /// One of a few words, written or chosen by the values.
@@ -156,9 +172,20 @@ impl Compiled {
         let message = compiler.reply(&reply.message);
         let Compiler { faults, references, .. } = compiler;
         match message {
-            Some(message) if faults.is_empty() => Ok(Self { message, references, names, partials }),
+            Some(message) if faults.is_empty() => {
+                let is_fixed = message.is_fixed();
+                let compiled = Self { message, references, names, partials, fixed: None };
+                // What is wrong even so is told by every render.
+                let fixed = if is_fixed { compiled.render(&Value::Null).ok() } else { None };
+                Ok(Self { fixed, ..compiled })
+            }
             _ => Err(faults),
         }
+    }
+
+    /// The message, when every render makes the same: then nobody need gather values.
+    pub fn fixed(&self) -> Option<&Message> {
+        self.fixed.as_ref()
     }
 
     /// The commands that its actions run, which must be there.

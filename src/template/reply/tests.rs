@@ -483,3 +483,21 @@ fn the_commands_that_actions_run_are_known_before_anything_is_rendered() {
         ]
     );
 }
+
+#[test]
+fn a_reply_without_values_is_known_before_it_is_rendered() {
+    let plain = json!({"text": "Hello\n", "tone": "success", "suggestions": ["help", " "]});
+    let compiled = compile(plain).unwrap();
+    let expected = Message::text("Hello").tone(Tone::Success).suggest(vec!["help".to_owned()]);
+    assert_eq!(compiled.fixed(), Some(&expected));
+    assert_eq!(compiled.render(&json!({})).unwrap(), expected);
+    for tagged in [
+        json!({"text": "Hello {{user.name}}"}),
+        json!({"text": "Hello", "title": "{{user.name}}"}),
+        json!({"text": "Hello", "suggestions": ["{{user.name}}"]}),
+        json!({"text": "Hello", "quote": "{{user.name}}"}),
+        json!({"text": "Hello", "actions": [{"label": "Go", "command": "c", "parameters": {"x": "{{user.name}}"}}]}),
+    ] {
+        assert_eq!(compile(tagged.clone()).unwrap().fixed(), None, "{tagged}");
+    }
+}

@@ -176,6 +176,12 @@ impl Server {
         Client { headers: vec![("authorization", format!("Bearer {key}"))], ..self.anybody() }
     }
 
+    /// A program whose API key expires at a time.
+    pub(crate) async fn program_until(&self, at: i64) -> Client {
+        let key = self.running.identity.create_key("short", Role::User, Vec::new(), Vec::new(), Some(at)).await;
+        Client { headers: vec![("authorization", format!("Bearer {}", key.expect("a key").0))], ..self.anybody() }
+    }
+
     /// A process elsewhere, with a key that was made to serve these bots.
     pub(crate) async fn process(&self, bots: &[&str]) -> Client {
         let serves = bots.iter().map(|bot| (*bot).to_owned()).collect();
