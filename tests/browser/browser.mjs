@@ -47,8 +47,8 @@ export class Person {
   }
 
   /** Someone who signs in with the one-time link. */
-  static async signIn(browser, link) {
-    const person = new Person(await browser.newContext({ viewport: { width: 1280, height: 800 } }));
+  static async signIn(browser, link, options = {}) {
+    const person = new Person(await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options }));
     const page = await person.context.newPage();
     await page.goto(link);
     await page.getByRole("heading", { level: 1 }).waitFor();
