@@ -12,6 +12,7 @@ export class Network {
   #listener;
   #carried = new Set();
   #whole = true;
+  #hears = true;
 
   static async open() {
     const network = new Network();
@@ -44,7 +45,13 @@ export class Network {
     near.on("close", () => far.destroy());
     await once(far, "connect");
     near.write(Buffer.from([5, 0, 0, 1, 0, 0, 0, 0, 0, 0]));
-    near.pipe(far).pipe(near);
+    near.pipe(far);
+    far.on("data", (bytes) => this.#hears && near.write(bytes));
+  }
+
+  /** From now on the server still gets what pages send, and nothing comes back. */
+  deafen() {
+    this.#hears = false;
   }
 
   cut() {
@@ -53,7 +60,7 @@ export class Network {
   }
 
   mend() {
-    this.#whole = true;
+    this.#whole = this.#hears = true;
   }
 
   async close() {
