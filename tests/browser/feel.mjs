@@ -13,9 +13,9 @@ const SAMPLES = 100;
 const WARM = 10;
 const TEXT = "type this in chat to invoke";
 
-/** In the page: the time of an event, and of the frame that shows what was waited for. */
+/** In the page: notes which texts are completed, and times from an event to the frame that shows what was waited for. */
 function listen() {
-  // A frame is painted after its callbacks; a message to oneself comes behind the painting.
+  // A message to oneself comes behind the painting of the frame it is sent in.
   const painted = () =>
     new Promise((resolve) =>
       requestAnimationFrame(() => {
@@ -24,30 +24,43 @@ function listen() {
         port2.postMessage(null);
       }),
     );
-  window.timed = (event, part, done) =>
-    new Promise((resolve) => {
-      let began = 0;
-      const watch = new MutationObserver(async () => {
-        if (began === 0 || !done()) return;
+  const ask = window.fetch;
+  let completed = () => {};
+  window.fetch = async (url, options) => {
+    const answer = await ask(url, options);
+    const text = new URL(url, location.href).searchParams.get("text");
+    const json = answer.json.bind(answer);
+    answer.json = () => json().finally(() => completed(text));
+    return answer;
+  };
+  const began = (event) =>
+    new Promise((resolve) => document.addEventListener(event, ({ timeStamp }) => resolve(timeStamp), { once: true, capture: true }));
+  window.keystroke = async (text) => {
+    const begin = began("input");
+    await new Promise((resolve) => (completed = (of) => of === text && resolve()));
+    return (await painted()) - (await begin);
+  };
+  window.reply = async (text) => {
+    const begin = began("keydown");
+    await new Promise((resolve) => {
+      const watch = new MutationObserver(() => {
+        if (![...document.querySelectorAll("[role=log] .answer")].at(-1)?.textContent.includes(text)) return;
         watch.disconnect();
-        resolve((await painted()) - began);
+        resolve();
       });
-      document.addEventListener(event, ({ timeStamp }) => (began = timeStamp), { once: true, capture: true });
-      watch.observe(document.querySelector(part), { childList: true, subtree: true, characterData: true, attributes: true });
+      watch.observe(document.querySelector("[role=log]") ?? document.body, { childList: true, subtree: true, characterData: true });
     });
+    return (await painted()) - (await begin);
+  };
 }
 
-/** Times what happens after `act`: from an event of the page until `done` holds of it. */
-async function time(page, event, done, wanted, act) {
-  const clock = await page.evaluateHandle(
-    ([event, done, wanted]) => {
-      const holds = new Function("wanted", `return (${done})(wanted)`);
-      return { time: window.timed(event, "body", () => holds(wanted)) };
-    },
-    [event, String(done), wanted],
-  );
-  await act();
-  return await clock.evaluate(({ time }) => time);
+/** Lets the page wait for something, presses a key, and says how long it took in milliseconds. */
+async function press(page, what, text, key) {
+  const waiting = await page.evaluateHandle(([what, text]) => ({ time: window[what](text) }), [what, text]);
+  await page.keyboard.press(key);
+  const time = await waiting.evaluate(({ time }) => time);
+  await waiting.dispose();
+  return time;
 }
 
 function figures(name, samples) {
@@ -72,9 +85,8 @@ try {
     await field.fill("");
     await page.getByRole("option").first().waitFor({ state: "detached" });
     for (let typed = 1; typed <= TEXT.length && keystrokes.length < WARM + SAMPLES; typed += 1) {
-      // A completion marks what was typed of it, so the frame for this key is told from the one before.
-      const done = (wanted) => document.querySelector("[role=option]") !== null && document.querySelector("textarea").value === wanted;
-      keystrokes.push(await time(page, "input", done, TEXT.slice(0, typed), () => page.keyboard.press(TEXT[typed - 1] === " " ? "Space" : TEXT[typed - 1])));
+      const key = TEXT[typed - 1] === " " ? "Space" : TEXT[typed - 1];
+      keystrokes.push(await press(page, "keystroke", TEXT.slice(0, typed), key));
     }
   }
   figures("keystroke", keystrokes.slice(WARM));
@@ -82,8 +94,7 @@ try {
   const replies = [];
   for (let n = 0; n < WARM + SAMPLES; n += 1) {
     await field.fill(`${TEXT} the command parameter_name_1=N${n}.`);
-    const done = (wanted) => [...document.querySelectorAll(".answer")].at(-1)?.textContent.includes(wanted);
-    replies.push(await time(page, "keydown", done, `Hello N${n}.`, () => page.keyboard.press("Enter")));
+    replies.push(await press(page, "reply", `Hello N${n}.`, "Enter"));
   }
   figures("reply", replies.slice(WARM));
   console.log(`load of the machine: ${loadavg().map((load) => load.toFixed(1)).join(", ")}`);
