@@ -4,7 +4,6 @@
 // Enter to the frame after the bot's message does. Nothing is asserted: the figures are for benches/README.md.
 
 import { loadavg } from "node:os";
-import path from "node:path";
 import process from "node:process";
 import { Person, startBrowser } from "./browser.mjs";
 import { Server } from "./server.mjs";
@@ -72,7 +71,7 @@ function figures(name, samples) {
 const [binary] = process.argv.slice(2);
 if (!binary) throw new Error("usage: node tests/browser/feel.mjs <parlour binary>");
 const browser = await startBrowser();
-const server = await Server.start(path.resolve(binary));
+const server = await Server.start(binary);
 try {
   const { page } = await Person.signIn(browser, server.signIn);
   await page.getByRole("button", { name: "Start a conversation with Hello" }).click();
