@@ -35,6 +35,7 @@ async function shoot(page, name) {
 
 try {
   const { page } = await Person.signIn(browser, server.signIn, { viewport: { width: 1100, height: 680 } });
+  await page.setViewportSize({ width: 1100, height: 1040 });
   await begin(page, "Gallery");
   await say(page, "start a rollout", "The rollout is under way");
   for (const [button, step] of [["Test it", "test"], ["Ship it", "ship"]]) {
@@ -46,6 +47,7 @@ try {
   await page.getByRole("heading", { level: 1 }).click();
   await shoot(page, "form");
 
+  await page.setViewportSize({ width: 1100, height: 680 });
   await begin(page, "Hello");
   await say(page, "type this in chat to invoke the command parameter_name_1=World", "Hello World");
   await say(page, "type this in chat to invoke the command", "needs to know");
