@@ -47,8 +47,8 @@ export class Person {
   }
 
   /** Someone who signs in with the one-time link. */
-  static async signIn(browser, link) {
-    const person = new Person(await browser.newContext({ viewport: { width: 1280, height: 800 } }));
+  static async signIn(browser, link, options = {}) {
+    const person = new Person(await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options }));
     const page = await person.context.newPage();
     await page.goto(link);
     await page.getByRole("heading", { level: 1 }).waitFor();
@@ -96,8 +96,8 @@ export async function tooWide(page) {
 /** Controls that a thumb could miss: visible, and under 44 pixels in either direction. */
 export async function tooSmall(page) {
   return await page.evaluate(() =>
-    [...document.querySelectorAll("button, nav a, textarea, label")]
-      .filter((element) => element.checkVisibility() && element.closest(".log, .hidden-visually") === null)
+    [...document.querySelectorAll("button, nav a, textarea, select, label:has(input), input:not([type=checkbox], [type=radio])")]
+      .filter((element) => element.checkVisibility() && element.closest(".hidden-visually") === null)
       .map((element) => ({ box: element.getBoundingClientRect(), html: element.outerHTML.slice(0, 120) }))
       .filter(({ box }) => box.width > 0 && (box.height < 43.5 || box.width < 43.5))
       .map(({ box, html }) => `${Math.round(box.width)}×${Math.round(box.height)} ${html}`),

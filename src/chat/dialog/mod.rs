@@ -149,7 +149,7 @@ impl State {
             },
             _ => match parameter.check(unquoted(text), &command.name) {
                 Ok(value) => self.accept(command, parameter, Some(value)),
-                Err(_) => self.refuse(words::wrong(parameter)),
+                Err(_) => self.refuse(words::wrong_said(parameter)),
             },
         }
     }

@@ -118,6 +118,8 @@ fn a_form_shows_what_is_open_and_what_was_given() {
     assert_eq!((state.stage, state.asked.join(" ")), (Stage::Form, "service environment key".to_owned()));
     let values = |pairs: &[(&str, &str)]| pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
     let faults = state.submit(&command, &values(&[("service", "X"), ("environment", ""), ("count", "2")])).unwrap_err();
+    // What stands at a field is plain text.
+    assert_eq!(faults[1].message, "That does not fit service: text that matches [a-z]{2,9}.");
     let faults: Vec<_> = faults.iter().map(|fault| (fault.parameter.as_str(), fault.code)).collect();
     let expected = [("count", "unknown"), ("service", "pattern"), ("environment", "required"), ("key", "required")];
     assert_eq!(faults, expected);

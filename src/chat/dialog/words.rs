@@ -47,8 +47,13 @@ fn allowed(parameter: &Parameter) -> String {
     }
 }
 
-/// What is said about a value that cannot be.
+/// What is said about a value that cannot be, as plain text: what stands at a field.
 pub(super) fn wrong(parameter: &Parameter) -> String {
+    format!("That does not fit {}: {}.", parameter.name, allowed(parameter))
+}
+
+/// The same as Markdown: what is said in a message.
+pub(super) fn wrong_said(parameter: &Parameter) -> String {
     format!("That does not fit {}: {}.", escape_markdown(&parameter.name), escape_markdown(&allowed(parameter)))
 }
 
@@ -72,7 +77,7 @@ pub(in super::super) fn question(command: &Command, state: &State, preface: Opti
     let preface = match preface {
         Some(preface) => Some(preface.to_owned()),
         None if state.wrong.contains(&parameter.name) && !state.arguments.contains_key(&parameter.name) => {
-            Some(wrong(parameter))
+            Some(wrong_said(parameter))
         }
         None => None,
     };
@@ -115,7 +120,7 @@ pub(in super::super) fn form(command: &Command, state: &State, expires_at: Milli
     message.form = Some(Form {
         id: String::new(),
         cancel_id: String::new(),
-        submit: capitalized(&command.name),
+        submit: spelled_out(&command.name),
         fields,
         state: FormState::Open,
         expires_at: rfc3339(expires_at),
@@ -146,7 +151,9 @@ fn field(parameter: &Parameter, state: &State) -> FormField {
     }
 }
 
-fn capitalized(name: &str) -> String {
+/// The name of a command as people write it: `book-room` is "Book room".
+fn spelled_out(name: &str) -> String {
+    let name = name.replace(['-', '_'], " ");
     let mut characters = name.chars();
     characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }

@@ -2,12 +2,16 @@ import type { Rest } from "../api/rest";
 import type { Completion, Slot, Understood } from "../api/types";
 import { choices, type Choice } from "./choices";
 
-const DEBOUNCE_MS = 40;
+/** An answer that takes longer is not waited for when more is typed. */
+const PATIENCE_MS = 500;
 const MOST_OFFERED = 8;
 /** A text that begins with `/` asks what there is. */
 const MOST_LISTED = 50;
 
-/** What the composer offers for the text it holds, asked from the server's matcher. */
+/**
+ * What the composer offers for the text it holds, asked from the server's matcher: at once, and one question at a
+ * time, so that a burst of typing costs the server no more than it can answer.
+ */
 export class Completer {
   rows = $state.raw<Choice[]>([]);
   understood = $state.raw<Understood | null>(null);
@@ -22,8 +26,10 @@ export class Completer {
   waiting = $state(false);
 
   #text = "";
-  #timer: ReturnType<typeof setTimeout> | undefined;
   #request: AbortController | null = null;
+  #askedAt = 0;
+  /** Asks for the text as it stands, once the question before is answered. */
+  #next: (() => void) | null = null;
   /** Tab was pressed before the answer came: take its first row when it does. */
   #acceptFirst: ((insert: string) => void) | null = null;
 
@@ -34,13 +40,15 @@ export class Completer {
     this.#text = text;
     this.active = -1;
     this.#acceptFirst = null;
-    this.#abandon();
     if (text.trim() === "") {
       this.close();
       return;
     }
+    if (Date.now() - this.#askedAt > PATIENCE_MS) this.#abandon();
     this.waiting = true;
-    this.#timer = setTimeout(() => void this.#ask(bot, text), DEBOUNCE_MS);
+    const ask = (): void => void this.#ask(bot, text);
+    if (this.#request) this.#next = ask;
+    else ask();
   }
 
   /** Moves the highlight; one step past either end leaves none. */
@@ -75,15 +83,16 @@ export class Completer {
   }
 
   #abandon(): void {
-    clearTimeout(this.#timer);
     this.#request?.abort();
     this.#request = null;
+    this.#next = null;
     this.waiting = false;
   }
 
   async #ask(bot: string, text: string): Promise<void> {
     const request = new AbortController();
     this.#request = request;
+    this.#askedAt = Date.now();
     try {
       const listing = text.startsWith("/");
       const wanted = listing ? text.slice(1).trimStart() : text;
@@ -92,7 +101,13 @@ export class Completer {
       this.#answer(choices(wanted, answer.completions), listing ? null : answer.understood, answer.completions);
     } catch {
       // Completion is help, not a condition: without it the text is sent as it stands.
-      if (!request.signal.aborted) this.close();
+      if (!request.signal.aborted && this.#text === text) this.close();
+    } finally {
+      if (this.#request === request) {
+        const next = this.#next;
+        this.#request = this.#next = null;
+        next?.();
+      }
     }
   }
 

@@ -97,11 +97,25 @@ describe("Completer", () => {
     await vi.advanceTimersByTimeAsync(100);
   }
 
-  it("asks once for a burst of typing", async () => {
+  it("asks at once, and once more for the burst of typing since", async () => {
     completer.offer("ops", "d");
     completer.offer("ops", "de");
     await offer("dep");
-    expect(asked.map((request) => request.text)).toEqual(["dep"]);
+    expect(asked.map((request) => request.text)).toEqual(["d"]);
+    await asked[0]?.answer([completion("do ")]);
+    expect(asked.map((request) => request.text)).toEqual(["d", "dep"]);
+    expect([completer.rows, completer.waiting]).toEqual([[], true]);
+    await asked[1]?.answer([completion("deploy ")]);
+    expect([completer.rows.length, completer.waiting]).toEqual([1, false]);
+  });
+
+  it("does not wait for an answer that does not come", async () => {
+    await offer("d");
+    await vi.advanceTimersByTimeAsync(1000);
+    await offer("dep");
+    expect(asked.map((request) => request.text)).toEqual(["d", "dep"]);
+    await asked[0]?.answer([completion("do ")]);
+    expect(completer.rows).toEqual([]);
   });
 
   it("drops an answer that was overtaken", async () => {
@@ -149,6 +163,7 @@ describe("Completer", () => {
 
   it("lists what there is for a slash", async () => {
     await offer("/");
+    await asked[0]?.answer([]);
     await offer("/dep");
     expect(asked.map((request) => request.text)).toEqual(["", "dep"]);
     await asked[1]?.answer([completion("deploy ")]);

@@ -56,31 +56,35 @@ describe("Batch", () => {
     vi.useRealTimers();
   });
 
-  it("hands a single thing on at once and a stream in a few heaps, in order", () => {
+  it("hands a few things on at once and a stream in a few heaps, in order", () => {
     vi.useFakeTimers();
     const heaps: number[][] = [];
     const batch = new Batch<number>((items) => heaps.push(items));
-    batch.push(1);
-    expect(heaps).toEqual([[1]]);
-    batch.push(2);
-    batch.push(3);
-    expect(heaps).toHaveLength(1);
+    for (const n of [1, 2, 3, 4]) batch.push(n);
+    expect(heaps).toEqual([[1], [2], [3], [4]]);
+    batch.push(5);
+    batch.push(6);
+    expect(heaps).toHaveLength(4);
     vi.advanceTimersByTime(25);
-    expect(heaps).toEqual([[1], [2, 3]]);
+    expect(heaps.at(-1)).toEqual([5, 6]);
+    // The stream goes on, so what comes now waits as well.
+    batch.push(7);
+    expect(heaps).toHaveLength(5);
     vi.advanceTimersByTime(25);
-    batch.push(4);
-    expect(heaps.at(-1)).toEqual([4]);
+    expect(heaps.at(-1)).toEqual([7]);
+    vi.advanceTimersByTime(25);
+    batch.push(8);
+    expect(heaps.at(-1)).toEqual([8]);
   });
 
   it("forgets what it is told to", () => {
     vi.useFakeTimers();
     const heaps: number[][] = [];
     const batch = new Batch<number>((items) => heaps.push(items));
-    batch.push(1);
-    batch.push(2);
+    for (const n of [1, 2, 3, 4, 5]) batch.push(n);
     batch.clear();
     vi.advanceTimersByTime(100);
-    expect(heaps).toEqual([[1]]);
+    expect(heaps.flat()).toEqual([1, 2, 3, 4]);
   });
 });
 
