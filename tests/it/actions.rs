@@ -29,7 +29,7 @@ async fn only_who_was_asked_may_take_it(server: Arc<Server>) {
     // To an administrator the action is not.
     let theirs = act(&admin, &session, &asked, submit, Value::Null).await;
     let unknown = act(&admin, &session, &asked, &json!("a_0000000000000000000000"), Value::Null).await;
-    assert_eq!((theirs.status.as_u16(), &theirs.text), (404, &unknown.text));
+    assert_eq!((theirs.status.as_u16(), theirs.told()), (404, unknown.told()));
     assert_eq!(unknown.error(404), "ACTION_UNKNOWN");
     // Nor is it at another message or in another conversation.
     let other = ann.open("desk").await;

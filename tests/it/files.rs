@@ -288,7 +288,7 @@ async fn a_foreign_file_does_not_exist(server: Arc<Server>) {
                 _ => say(&stranger, &session, json!({ "content": "", "attachments": [id] })).await,
             };
             assert_eq!(answer.status.as_u16(), 404, "{ask}");
-            answers.push(answer.text.replace(id, "ID"));
+            answers.push(answer.told().replace(id, "ID"));
         }
         assert_eq!(answers[0], answers[1], "{ask}");
     }

@@ -239,6 +239,15 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {}", self.text))
     }
 
+    /// The body without the request's id, which is another one each time: to compare two refusals.
+    pub(crate) fn told(&self) -> String {
+        let mut body = self.json();
+        if let Some(error) = body["error"].as_object_mut() {
+            assert!(error.remove("request_id").is_some(), "{}", self.text);
+        }
+        body.to_string()
+    }
+
     /// The body, after checking the status.
     pub(crate) fn expect(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}", self.text);
