@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::{Bus, Subscription, lock};
-use crate::model::event::Stream;
+use crate::model::event::{Stream, Subject};
 use crate::model::message::Sender;
 
 /// The longest reply that is kept while it is written, in bytes.
@@ -21,7 +21,8 @@ pub const MOST_REPLY_BYTES: usize = 256 * 1024;
 /// A reply that begins: who writes it, and which message it will be.
 #[derive(Clone, Debug)]
 pub struct NewReply {
-    pub conversation: String,
+    /// The conversation it is said in, or the run when whoever started it polls.
+    pub stream: Stream,
     /// The id of the message that ends it.
     pub message_id: String,
     pub sender: Sender,
@@ -31,8 +32,17 @@ pub struct NewReply {
 }
 
 impl NewReply {
-    fn stream(&self) -> Stream {
-        Stream::conversation(&self.conversation)
+    /// A frame about it, with what every such frame says.
+    fn frame(&self, kind: &str) -> Map<String, Value> {
+        let mut frame = Map::new();
+        frame.insert("type".into(), json!(kind));
+        frame.insert("stream".into(), json!(self.stream.as_str()));
+        if let Subject::Conversation(id) = self.stream.subject() {
+            frame.insert("session_id".into(), json!(id));
+        }
+        frame.insert("message_id".into(), json!(self.message_id));
+        frame.insert("sender".into(), json!(self.sender));
+        frame
     }
 }
 
@@ -85,32 +95,29 @@ impl Growing {
     }
 
     fn chunk_of(&self, offset: usize, delta: &str) -> Bytes {
-        let about = &self.about;
-        let frame = json!({
-            "type": "chunk", "stream": about.stream().as_str(), "session_id": about.conversation,
-            "message_id": about.message_id, "sender": about.sender, "offset": offset, "delta": delta,
-        });
-        Bytes::from(frame.to_string())
+        let mut frame = self.about.frame("chunk");
+        frame.insert("offset".into(), json!(offset));
+        frame.insert("delta".into(), json!(delta));
+        Bytes::from(Value::Object(frame).to_string())
     }
 
     fn partial(&self) -> Bytes {
         let about = &self.about;
-        let mut frame = json!({
-            "type": "message_partial", "stream": about.stream().as_str(), "session_id": about.conversation,
-            "message_id": about.message_id, "sender": about.sender, "invocation_id": about.invocation_id,
-            "content": self.content, "offset": self.characters,
-        });
+        let mut frame = about.frame("message_partial");
+        frame.insert("invocation_id".into(), json!(about.invocation_id));
+        frame.insert("content".into(), json!(self.content));
+        frame.insert("offset".into(), json!(self.characters));
         if let Some(reply_to) = &about.reply_to {
-            frame["reply_to"] = json!(reply_to);
+            frame.insert("reply_to".into(), json!(reply_to));
         }
-        Bytes::from(frame.to_string())
+        Bytes::from(Value::Object(frame).to_string())
     }
 }
 
 impl Bus {
     /// A reply begins, or begins anew: what was there of it is forgotten, and its readers hear so.
     pub fn begin_reply(&self, about: NewReply) {
-        let stream = about.stream();
+        let stream = about.stream.clone();
         let round = self.replies.rounds.fetch_add(1, Ordering::Relaxed) + 1;
         let fresh = Growing { about, round, content: String::new(), characters: 0, held: 0, newest: None };
         let mut by_stream = lock(&self.replies.by_stream);
@@ -230,15 +237,13 @@ impl Subscription {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
     use crate::bus::{Frame, Inbox};
     use crate::model::message::SenderKind;
 
     fn new_reply() -> NewReply {
         NewReply {
-            conversation: "a".to_owned(),
+            stream: Stream::conversation("a"),
             message_id: "m".to_owned(),
             sender: Sender { kind: SenderKind::Bot, id: "b".to_owned(), name: "B".to_owned() },
             reply_to: None,

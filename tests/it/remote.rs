@@ -455,7 +455,7 @@ async fn a_poll_sees_every_phase(server: Arc<Server>) {
     assert_eq!((&deliver["event"]["conversation"], &deliver["event"]["raw_message"]), (&Value::Null, &Value::Null));
     assert_eq!(program.get(&url).await.expect(200)["phase"], "RUNNING");
     let piece = json!({ "type": "chunk", "offset": 0, "delta": "one" });
-    assert_eq!(process.refused(&delivery, piece).await, "NOT_STREAMED");
+    process.report(&delivery, piece).await;
     process.report(&delivery, json!({ "type": "say", "id": "s1", "content": "one" })).await;
     server.clock.advance(700);
     let address = format!("{url}?wait=20");
@@ -466,6 +466,18 @@ async fn a_poll_sees_every_phase(server: Arc<Server>) {
     assert_eq!((&poll["phase"], &poll["duration_ms"]), (&json!("SUCCESS"), &json!(700)));
     let said: Vec<&Value> = poll["command_responses"].as_array().unwrap().iter().map(|said| &said["body"]).collect();
     assert_eq!((said, &poll["command_response"]["body"]), (vec![&json!("one"), &json!("three")], &json!("three")));
+    // What was streamed is the answer all the same, and who follows the run reads along.
+    let url = invoke().await;
+    let (delivery, deliver) = process.delivered().await;
+    process.report(&delivery, json!({ "type": "chunk", "offset": 0, "delta": "one " })).await;
+    let mut reader = program.socket().await;
+    reader.subscribe(&format!("exec:{}", deliver["event"]["execution_id"].as_str().unwrap()), 0).await;
+    let partial = reader.until("message_partial").await;
+    assert_eq!((&partial["content"], &partial["session_id"]), (&json!("one "), &Value::Null));
+    process.report(&delivery, json!({ "type": "chunk", "offset": 4, "delta": "two" })).await;
+    assert_eq!(reader.until("chunk").await["delta"], "two");
+    process.report(&delivery, json!({ "type": "done" })).await;
+    assert_eq!(program.get(&url).await.expect(200)["command_response"]["body"], "one two");
     let url = invoke().await;
     process.delivered().await;
     let stranger = server.program(Role::User).await;

@@ -19,7 +19,7 @@ impl Engine {
         authorize(principal, Verb::Manage, Object::Execution(&run.principal))?;
         // Any other run has ended in the transaction that stored it.
         let Some(delivery) = self.store().delivery_of(&run.id).await? else { return self.was_cancelled(run).await };
-        let held = stream(&delivery).and_then(|stream| self.bus().hold_reply(&stream, &delivery.id));
+        let held = self.bus().hold_reply(&stream(&delivery), &delivery.id);
         let so_far = held.as_ref().map_or("", |held| held.content.as_str());
         let message = broken_off(&run.command, "was cancelled.", Tone::Warning, so_far);
         let error = Some(format!("cancelled by {}", principal.name));
@@ -36,9 +36,7 @@ impl Engine {
             }
         }
         // Also a reply that an attempt began in this very moment.
-        if let Some(stream) = stream(&delivery) {
-            self.bus().end_reply(&stream, &delivery.id);
-        }
+        self.bus().end_reply(&stream(&delivery), &delivery.id);
         Ok(())
     }
 

@@ -91,13 +91,14 @@ impl Engine {
     }
 
     async fn fail(&self, delivery: &Delivery, what: &str, error: &str, why: Withdrawal) -> Result<()> {
-        let held = stream(delivery).and_then(|stream| self.bus().hold_reply(&stream, &delivery.id));
+        let held = self.bus().hold_reply(&stream(delivery), &delivery.id);
         let so_far = held.as_ref().map_or("", |held| held.content.as_str());
         let message = broken_off(&delivery.command, what, Tone::Error, so_far);
         let ending = self.ending(delivery, ExecutionStatus::Failed, message, Some(error.to_owned()))?;
         let fence = Fence { delivery: delivery.id.clone(), attempt: delivery.attempt };
         self.store().finish_delivery(fence.clone(), ending).await?;
         drop(held);
+        self.bus().end_reply(&stream(delivery), &delivery.id);
         tracing::warn!(delivery = delivery.id, bot = delivery.bot, command = delivery.command, error, "a run failed");
         self.remote.seats().iter().for_each(|seat| seat.withdraw(&fence, why));
         Ok(())

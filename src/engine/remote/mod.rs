@@ -166,9 +166,12 @@ impl Engine {
     }
 }
 
-/// The stream a delivery's reply is written in.
-fn stream(delivery: &Delivery) -> Option<Stream> {
-    delivery.place.as_ref().map(|place| Stream::conversation(&place.conversation))
+/// The stream a delivery's reply is written in: its conversation's, or the run's own when whoever started it polls.
+fn stream(delivery: &Delivery) -> Stream {
+    match &delivery.place {
+        Some(place) => Stream::conversation(&place.conversation),
+        None => Stream::execution(&delivery.execution),
+    }
 }
 
 /// `**name** …`, and below it what the run had said of its answer until then.

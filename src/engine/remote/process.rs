@@ -248,15 +248,13 @@ impl Engine {
         let ids: Vec<String> = claimed.iter().map(|delivery| delivery.id.clone()).collect();
         let name = self.display_name(&seat.bot);
         for delivery in claimed {
-            if let Some(place) = &delivery.place {
-                self.bus().begin_reply(NewReply {
-                    conversation: place.conversation.clone(),
-                    message_id: delivery.id.clone(),
-                    sender: Speaker { id: &delivery.bot, name: &name }.sender(),
-                    reply_to: Some(place.reply_to.clone()),
-                    invocation_id: delivery.execution.clone(),
-                });
-            }
+            self.bus().begin_reply(NewReply {
+                stream: stream(&delivery),
+                message_id: delivery.id.clone(),
+                sender: Speaker { id: &delivery.bot, name: &name }.sender(),
+                reply_to: delivery.place.as_ref().map(|place| place.reply_to.clone()),
+                invocation_id: delivery.execution.clone(),
+            });
             seat.take(delivery, lease_until);
         }
         self.remote.deadlines.notify_one();
@@ -270,9 +268,7 @@ impl Engine {
     fn end_claimed(&self, seat: &Seat, delivery: &Delivery) {
         let fence = Fence { delivery: delivery.id.clone(), attempt: delivery.attempt };
         seat.withdraw(&fence, Withdrawal::Cancelled);
-        if let Some(stream) = stream(delivery) {
-            self.bus().end_reply(&stream, &delivery.id);
-        }
+        self.bus().end_reply(&stream(delivery), &delivery.id);
     }
 
     /// Gives back what a process had that is gone.

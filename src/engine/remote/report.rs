@@ -40,11 +40,7 @@ impl Engine {
         delta: &str,
     ) -> Result<()> {
         let delivery = self.held(seat, id, attempt).await?;
-        let Some(stream) = stream(&delivery) else {
-            let message = "whoever started this run polls it; there is nobody to stream to";
-            return Err(Error::conflict("NOT_STREAMED", message).details(json!({ "delivery_id": id })));
-        };
-        self.bus().grow_reply(&stream, id, offset, delta).map_err(|why| match why {
+        self.bus().grow_reply(&stream(&delivery), id, offset, delta).map_err(|why| match why {
             NotGrown::Unknown => lost(id),
             NotGrown::Offset(expected) => {
                 let message = format!("the next piece begins at {expected}, not at {offset}");
@@ -104,7 +100,7 @@ impl Engine {
     ) -> Result<()> {
         let delivery = self.held(seat, id, attempt).await?;
         message.as_ref().map_or(Ok(()), check)?;
-        let held = stream(&delivery).and_then(|stream| self.bus().hold_reply(&stream, id));
+        let held = self.bus().hold_reply(&stream(&delivery), id);
         let so_far = held.as_ref().map_or("", |held| held.content.as_str());
         let (status, message, error) = match outcome {
             Outcome::Completed => {
@@ -122,6 +118,9 @@ impl Engine {
         let ending = self.ending(&delivery, status, message, error)?;
         let finished = self.store().finish_delivery(fence(&delivery), ending).await;
         drop(held);
+        if finished.is_ok() {
+            self.bus().end_reply(&stream(&delivery), id);
+        }
         if finished.as_ref().err().is_none_or(is_final) {
             seat.forget(&fence(&delivery));
         }
