@@ -20,10 +20,12 @@ pub enum TokenKind {
     SignInLink,
     /// Opens one web socket, once: `plr_t_…`.
     SocketTicket,
+    /// Opens the page that makes an API key, once: `plr_o_…`.
+    KeyOffer,
 }
 
 impl TokenKind {
-    const ALL: [Self; 4] = [Self::Session, Self::ApiKey, Self::SignInLink, Self::SocketTicket];
+    const ALL: [Self; 5] = [Self::Session, Self::ApiKey, Self::SignInLink, Self::SocketTicket, Self::KeyOffer];
 
     fn prefix(self) -> &'static str {
         match self {
@@ -31,6 +33,7 @@ impl TokenKind {
             Self::ApiKey => "plr_k_",
             Self::SignInLink => "plr_l_",
             Self::SocketTicket => "plr_t_",
+            Self::KeyOffer => "plr_o_",
         }
     }
 }
