@@ -48,7 +48,7 @@ pub struct Running {
 pub async fn open_store(config: &Config, clock: Clock, tasks: &Tasks) -> anyhow::Result<(Arc<Store>, Arc<Identity>)> {
     let target = Target::parse(&config.database_target());
     let store = Store::open(&target, Bus::new(), tasks).await?;
-    let identity = Arc::new(Identity::new(store.clone(), clock, &config.session));
+    let identity = Arc::new(Identity::new(store.clone(), clock, config)?);
     Ok((store, identity))
 }
 

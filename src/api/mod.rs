@@ -41,6 +41,7 @@ mod events;
 mod extract;
 mod files;
 mod gate;
+mod grants;
 mod health;
 mod invocations;
 mod keys;
@@ -51,6 +52,7 @@ mod openapi;
 mod peer;
 mod rates;
 mod search;
+mod services;
 mod session;
 mod site;
 mod system;
@@ -184,6 +186,10 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(commands::cancel))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(grants::list, grants::create))
+        .routes(routes!(grants::remove))
+        .routes(routes!(services::list, services::enrol))
+        .routes(routes!(services::dismiss))
         .routes(routes!(admin::bots))
         .routes(routes!(audit::read))
         .routes(routes!(system::status))

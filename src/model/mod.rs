@@ -11,6 +11,7 @@ pub mod error;
 pub mod event;
 pub mod execution;
 pub mod file;
+pub mod grant;
 pub mod id;
 pub mod message;
 pub mod name;

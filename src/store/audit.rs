@@ -19,6 +19,10 @@ pub enum Action {
     SignOut,
     KeyCreate,
     KeyRevoke,
+    GrantCreate,
+    GrantDelete,
+    ServiceCreate,
+    ServiceRevoke,
     BotsReload,
     AccessRefused,
     AccountLink,
@@ -26,11 +30,15 @@ pub enum Action {
 }
 
 impl Action {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::SignIn,
         Self::SignOut,
         Self::KeyCreate,
         Self::KeyRevoke,
+        Self::GrantCreate,
+        Self::GrantDelete,
+        Self::ServiceCreate,
+        Self::ServiceRevoke,
         Self::BotsReload,
         Self::AccessRefused,
         Self::AccountLink,
@@ -43,6 +51,10 @@ impl Action {
             Self::SignOut => "sign_out",
             Self::KeyCreate => "key.create",
             Self::KeyRevoke => "key.revoke",
+            Self::GrantCreate => "grant.create",
+            Self::GrantDelete => "grant.delete",
+            Self::ServiceCreate => "service.create",
+            Self::ServiceRevoke => "service.revoke",
             Self::BotsReload => "bots.reload",
             Self::AccessRefused => "access.refused",
             Self::AccountLink => "account.link",
@@ -52,7 +64,11 @@ impl Action {
 
     /// Whether the target is a credential that counts no more.
     fn ends_credential(self) -> bool {
-        matches!(self, Self::SignOut | Self::KeyRevoke)
+        matches!(self, Self::SignOut | Self::KeyRevoke | Self::ServiceRevoke)
+    }
+
+    fn changes_grants(self) -> bool {
+        matches!(self, Self::GrantCreate | Self::GrantDelete)
     }
 }
 
@@ -106,6 +122,17 @@ pub struct Filter {
     pub until: Option<Millis>,
     /// Only rows older than this one.
     pub before: Option<i64>,
+}
+
+/// What has changed that every server has to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    /// The newest row that was looked at.
+    pub newest: i64,
+    /// Credentials that count no more.
+    pub ended: Vec<String>,
+    /// Whether grants were made or taken away.
+    pub grants: bool,
 }
 
 /// What a walk along the chain found.
@@ -252,17 +279,18 @@ impl Store {
         Ok((row.get(0).map_err(failed)?, row.get(1).map_err(failed)?))
     }
 
-    /// The credentials that were ended by rows after `after`, and the number of the newest row that was looked at.
-    pub async fn ended_credentials(&self, after: i64) -> Result<(i64, Vec<String>)> {
-        let mut newest = after;
-        let mut ended = Vec::new();
+    /// What rows after `after` tell a server that did not write them.
+    pub async fn news(&self, after: i64) -> Result<News> {
+        let mut news = News { newest: after, ended: Vec::new(), grants: false };
         for row in self.audit_from(after, STRIDE).await? {
-            newest = row.seq;
-            if Action::ALL.iter().any(|action| action.as_str() == row.action && action.ends_credential()) {
-                ended.extend(row.target);
+            news.newest = row.seq;
+            let action = Action::ALL.into_iter().find(|action| action.as_str() == row.action);
+            news.grants |= action.is_some_and(Action::changes_grants);
+            if action.is_some_and(Action::ends_credential) {
+                news.ended.extend(row.target);
             }
         }
-        Ok((newest, ended))
+        Ok(news)
     }
 
     /// Rows after `after` in their order, at most `limit`.

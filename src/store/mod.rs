@@ -17,6 +17,7 @@ use sqlx::{Connection as _, Postgres, SqlSafeStr as _, Sqlite};
 use tokio::sync::{Mutex, mpsc};
 
 use crate::bus::Bus;
+use crate::model::grant::Grants;
 use crate::model::{Error, Result};
 use crate::tasks::Tasks;
 
@@ -31,6 +32,7 @@ pub mod dialog;
 pub mod directory;
 pub mod execution;
 pub mod file;
+pub mod grant;
 pub mod inbox;
 pub mod log;
 pub mod message_key;
@@ -43,6 +45,7 @@ pub mod rate;
 pub mod read_mark;
 pub mod rewrite;
 pub mod search;
+pub mod service;
 pub mod session;
 mod sqlite;
 pub mod stats;
@@ -84,6 +87,10 @@ pub struct Store {
     bus: Arc<Bus>,
     epoch: String,
     version: String,
+    /// Handed to every principal that is read.
+    grants: Grants,
+    /// Held while grants are read.
+    loading: Mutex<()>,
 }
 
 enum Reader {
@@ -131,7 +138,10 @@ impl Store {
             }
         };
         let queue = std::sync::Mutex::new(Some(sender));
-        Ok(Arc::new(Self { pool, queue, bus, epoch, version }))
+        let (grants, loading) = (Grants::default(), Mutex::default());
+        let store = Arc::new(Self { pool, queue, bus, epoch, version, grants, loading });
+        store.load_grants().await.context("failed to read the grants")?;
+        Ok(store)
     }
 
     /// Names the lineage of this database: another one after a restore, so that readers start afresh.
@@ -201,6 +211,7 @@ fn migrator() -> Migrator {
         (9, "keys and rates", include_str!("../../migrations/0009_keys_and_rates.sql")),
         (15, "outside chats", include_str!("../../migrations/0015_outside_chats.sql")),
         (16, "linked accounts", include_str!("../../migrations/0016_linked_accounts.sql")),
+        (13, "authorisation", include_str!("../../migrations/0013_authorisation.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)

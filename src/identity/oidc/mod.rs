@@ -16,10 +16,13 @@ use crate::store::Store;
 
 mod claims;
 mod exchange;
+mod issuer;
+mod jwt;
 mod login;
 mod logout;
 mod provider;
 
+pub use issuer::Issuers;
 pub use login::{Answered, Begun, Returned};
 use provider::Provider;
 
