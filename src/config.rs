@@ -12,8 +12,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::model::principal::Role;
 use crate::model::secret::Secret;
 
+mod people;
 mod rate_limits;
 
+pub use people::{Directory, DirectoryKind, DirectoryMatch, Scim, ScimLink};
 pub use rate_limits::{Rate, RateLimits};
 
 /// The documented default settings.
@@ -38,6 +40,8 @@ pub struct Config {
     pub files: Files,
     pub dialogs: Dialogs,
     pub oidc: Oidc,
+    pub directory: Directory,
+    pub scim: Scim,
     pub rate_limits: RateLimits,
     pub cors: Cors,
     pub metrics: Metrics,
@@ -194,6 +198,8 @@ impl Config {
         }
         self.ws.validate()?;
         self.oidc.validate()?;
+        self.directory.validate()?;
+        self.scim.validate()?;
         self.cors.validate()?;
         anyhow::ensure!(
             self.metrics.token.is_empty() || self.metrics.token.len() >= 16,
@@ -297,7 +303,7 @@ pub fn origin(address: &str) -> Option<String> {
 /// names a section or key of the default counts, and a wrong key inside a section is still an error.
 fn is_setting(key: &str) -> bool {
     let first = key.split("__").next().unwrap_or_default();
-    const KNOWN: [&str; 15] = [
+    const KNOWN: [&str; 17] = [
         "listen",
         "public_url",
         "data",
@@ -310,6 +316,8 @@ fn is_setting(key: &str) -> bool {
         "files",
         "dialogs",
         "oidc",
+        "directory",
+        "scim",
         "rate_limits",
         "cors",
         "metrics",

@@ -66,6 +66,11 @@ pub enum Object<'a> {
         /// Whether it is to have limits of its own, or to serve bots.
         special: bool,
     },
+    /// A group of the directory.
+    Group {
+        id: &'a str,
+        name: &'a str,
+    },
     /// Settings, health details, manifests.
     Installation,
 }
@@ -144,7 +149,10 @@ pub fn decide(principal: &Principal, verb: Verb, object: Object<'_>) -> Decision
         Object::Key { id, owner } if owner == Some(&principal.id) || id == principal.id => allow("it is your key"),
         Object::Key { .. } => deny("a key belongs to who made it"),
         Object::NewKey { kind, role, groups, special } => new_key(principal, kind, role, groups, special),
-        Object::Installation => deny("needs role admin"),
+        Object::Group { name, .. } if verb == Verb::View && principal.groups.iter().any(|own| own == name) => {
+            allow("you are in it")
+        }
+        Object::Group { .. } | Object::Installation => deny("needs role admin"),
     }
 }
 
@@ -192,11 +200,13 @@ pub fn authorize(principal: &Principal, verb: Verb, object: Object<'_>) -> Resul
             Error::forbidden(format!("you may not use command '{}': {}", command.name, decision.rule))
         }
         Object::Key { id, .. } => super::keys::unknown(id),
+        Object::Group { id, .. } if !decide(principal, Verb::View, object).allowed => crate::store::group::unknown(id),
         Object::Conversation(_)
         | Object::Message { .. }
         | Object::File { .. }
         | Object::Action { .. }
         | Object::NewKey { .. }
+        | Object::Group { .. }
         | Object::Installation => Error::forbidden(format!("Access denied: {}", decision.rule)),
     })
 }

@@ -21,11 +21,37 @@ pub enum Action {
     KeyRevoke,
     BotsReload,
     AccessRefused,
+    ProfileChange,
+    GroupCreate,
+    GroupChange,
+    GroupDelete,
+    MemberAdd,
+    MemberRemove,
+    UserProvision,
+    UserChange,
+    UserDeactivate,
+    UserDelete,
 }
 
 impl Action {
-    pub const ALL: [Self; 6] =
-        [Self::SignIn, Self::SignOut, Self::KeyCreate, Self::KeyRevoke, Self::BotsReload, Self::AccessRefused];
+    pub const ALL: [Self; 16] = [
+        Self::SignIn,
+        Self::SignOut,
+        Self::KeyCreate,
+        Self::KeyRevoke,
+        Self::BotsReload,
+        Self::AccessRefused,
+        Self::ProfileChange,
+        Self::GroupCreate,
+        Self::GroupChange,
+        Self::GroupDelete,
+        Self::MemberAdd,
+        Self::MemberRemove,
+        Self::UserProvision,
+        Self::UserChange,
+        Self::UserDeactivate,
+        Self::UserDelete,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -35,6 +61,16 @@ impl Action {
             Self::KeyRevoke => "key.revoke",
             Self::BotsReload => "bots.reload",
             Self::AccessRefused => "access.refused",
+            Self::ProfileChange => "profile.change",
+            Self::GroupCreate => "group.create",
+            Self::GroupChange => "group.change",
+            Self::GroupDelete => "group.delete",
+            Self::MemberAdd => "group.member_add",
+            Self::MemberRemove => "group.member_remove",
+            Self::UserProvision => "user.provision",
+            Self::UserChange => "user.change",
+            Self::UserDeactivate => "user.deactivate",
+            Self::UserDelete => "user.delete",
         }
     }
 

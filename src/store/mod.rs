@@ -30,14 +30,17 @@ pub mod dialog;
 pub mod directory;
 pub mod execution;
 pub mod file;
+pub mod group;
 pub mod log;
 pub mod message_key;
+pub mod people;
 mod postgres;
 pub mod principal;
 mod query;
 pub mod rate;
 pub mod read_mark;
 pub mod rewrite;
+pub mod scim;
 pub mod search;
 pub mod session;
 mod sqlite;
@@ -195,6 +198,8 @@ fn migrator() -> Migrator {
         (7, "directory sign-in", include_str!("../../migrations/0007_directory_sign_in.sql")),
         (8, "audit", include_str!("../../migrations/0008_audit.sql")),
         (9, "keys and rates", include_str!("../../migrations/0009_keys_and_rates.sql")),
+        (11, "people", include_str!("../../migrations/0011_people.sql")),
+        (12, "scim", include_str!("../../migrations/0012_scim.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
