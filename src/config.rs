@@ -12,8 +12,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::model::principal::Role;
 use crate::model::secret::Secret;
 
+mod people;
 mod rate_limits;
 
+pub use people::{Directory, DirectoryKind, DirectoryMatch, Scim, ScimLink};
 pub use rate_limits::{Rate, RateLimits};
 
 /// The documented default settings.
@@ -38,6 +40,8 @@ pub struct Config {
     pub files: Files,
     pub dialogs: Dialogs,
     pub oidc: Oidc,
+    pub directory: Directory,
+    pub scim: Scim,
     pub rate_limits: RateLimits,
     pub cors: Cors,
     pub metrics: Metrics,
@@ -271,6 +275,8 @@ impl Config {
         }
         self.ws.validate()?;
         self.oidc.validate()?;
+        self.directory.validate()?;
+        self.scim.validate()?;
         self.cors.validate()?;
         self.services.validate()?;
         anyhow::ensure!(
@@ -375,7 +381,7 @@ pub fn origin(address: &str) -> Option<String> {
 /// names a section or key of the default counts, and a wrong key inside a section is still an error.
 fn is_setting(key: &str) -> bool {
     let first = key.split("__").next().unwrap_or_default();
-    const KNOWN: [&str; 16] = [
+    const KNOWN: &[&str] = &[
         "listen",
         "public_url",
         "data",
@@ -388,6 +394,8 @@ fn is_setting(key: &str) -> bool {
         "files",
         "dialogs",
         "oidc",
+        "directory",
+        "scim",
         "rate_limits",
         "cors",
         "metrics",

@@ -33,10 +33,12 @@ pub mod directory;
 pub mod execution;
 pub mod file;
 pub mod grant;
+pub mod group;
 pub mod inbox;
 pub mod log;
 pub mod message_key;
 pub mod outbox;
+pub mod people;
 pub mod place;
 mod postgres;
 pub mod principal;
@@ -44,6 +46,7 @@ mod query;
 pub mod rate;
 pub mod read_mark;
 pub mod rewrite;
+pub mod scim;
 pub mod search;
 pub mod service;
 pub mod session;
@@ -209,9 +212,11 @@ fn migrator() -> Migrator {
         (7, "directory sign-in", include_str!("../../migrations/0007_directory_sign_in.sql")),
         (8, "audit", include_str!("../../migrations/0008_audit.sql")),
         (9, "keys and rates", include_str!("../../migrations/0009_keys_and_rates.sql")),
+        (11, "people", include_str!("../../migrations/0011_people.sql")),
+        (12, "scim", include_str!("../../migrations/0012_scim.sql")),
+        (13, "authorisation", include_str!("../../migrations/0013_authorisation.sql")),
         (15, "outside chats", include_str!("../../migrations/0015_outside_chats.sql")),
         (16, "linked accounts", include_str!("../../migrations/0016_linked_accounts.sql")),
-        (13, "authorisation", include_str!("../../migrations/0013_authorisation.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)

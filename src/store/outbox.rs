@@ -199,7 +199,7 @@ impl Transaction<'_> {
     }
 
     async fn column(&mut self, find: super::query::Query<'_>) -> Result<Vec<String>> {
-        self.rows(find).await?.iter().map(|row| row.get(0).map_err(failed)).collect()
+        self.all(find).await?.iter().map(|row| row.get(0).map_err(failed)).collect()
     }
 }
 

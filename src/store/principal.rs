@@ -1,4 +1,4 @@
-//! Users by their id, as the directory knows them.
+//! Users by their id, as far as they may come in.
 
 use super::Store;
 use super::query::query;
@@ -10,7 +10,7 @@ use crate::model::principal::{Principal, PrincipalKind, Rights};
 impl Store {
     pub async fn user(&self, id: &str) -> Result<Option<Principal>> {
         let mut reader = self.reader().await?;
-        let find = query("SELECT id, name, roles, groups FROM users WHERE id = $1");
+        let find = query("SELECT id, name, roles, groups FROM users WHERE id = $1 AND disabled_at IS NULL");
         let Some(row) = find.bind(id).optional(&mut reader.connection()).await.map_err(failed)? else {
             return Ok(None);
         };

@@ -48,7 +48,11 @@ pub(super) fn thing(object: Object<'_>) -> Option<Thing<'_>> {
         Object::Key { id, .. } => named(ResourceKind::Key, id),
         Object::NewKey { .. } => named(ResourceKind::Key, "new"),
         Object::Installation => named(ResourceKind::Installation, "parlour"),
-        Object::Conversation(_) | Object::Message { .. } | Object::File { .. } | Object::Action { .. } => None,
+        Object::Conversation(_)
+        | Object::Message { .. }
+        | Object::File { .. }
+        | Object::Action { .. }
+        | Object::Group { .. } => None,
     }
 }
 
