@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod crash_point;
 pub mod engine;
+pub mod expression;
 pub mod files;
 pub mod identity;
 pub mod intent;
