@@ -10,6 +10,7 @@ pub mod config;
 pub mod crash_point;
 pub mod engine;
 pub mod expression;
+pub mod fetch;
 pub mod files;
 pub mod identity;
 pub mod intent;

@@ -171,7 +171,7 @@ impl Expression {
 
     /// The value, or `None` when it names something that is not there.
     pub fn evaluate_if_there(&self, context: &Context) -> Result<Option<Value>, Failure> {
-        match self.compiled.eval(minijinja::Value::from_iter(context.names.clone())) {
+        match self.compiled.eval(minijinja::Value::from_pairs(context.names.clone())) {
             Ok(value) if value.is_undefined() => Ok(None),
             Ok(value) => self.json(&value).map(Some),
             Err(error) if error.kind() == ErrorKind::UndefinedError => Ok(None),
