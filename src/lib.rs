@@ -16,6 +16,7 @@ pub mod identity;
 pub mod intent;
 pub mod manifest;
 pub mod model;
+pub mod schema;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;

@@ -9,6 +9,8 @@ use crate::support::rust_source::{Named, Piece, Token, crate_paths, tokens};
 const FLOORS: &[&[&str]] = &[
     &["model"],
     &["config", "telemetry", "crash_point", "clock", "bus", "tasks", "files", "intent", "template", "expression"],
+    // Between: it finds what was meant as `template` does.
+    &["schema"],
     &["store", "fetch"],
     &["vault"],
     &["manifest", "identity"],
