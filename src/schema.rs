@@ -133,10 +133,16 @@ impl Schema {
             }
             // What fits best is what the writer meant: the alternative with the fewest faults tells.
             ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
-                let depth = |errors: &Vec<jsonschema::ValidationError<'static>>| {
-                    errors.iter().map(|error| error.instance_path().to_string().matches('/').count()).max()
+                let misfit = |errors: &Vec<jsonschema::ValidationError<'static>>| {
+                    let paths = errors.iter().map(|error| error.instance_path().to_string());
+                    let deepest = paths.map(|path| path.matches('/').count()).max();
+                    let is_other_type = errors.iter().any(|error| {
+                        let is_here = error.instance_path().to_string() == pointer;
+                        is_here && matches!(error.kind(), ValidationErrorKind::Type { .. })
+                    });
+                    (is_other_type, std::cmp::Reverse(deepest), errors.len())
                 };
-                let best = context.iter().max_by_key(|errors| (depth(errors), std::cmp::Reverse(errors.len())));
+                let best = context.iter().min_by_key(|errors| misfit(errors));
                 match best {
                     Some(errors) if !errors.is_empty() => {
                         for error in errors {
@@ -211,7 +217,7 @@ mod tests {
             told,
             [
                 "body: \"text\" is missing",
-                "count: this is a whole number or null",
+                "count: this is null or a whole number",
                 "cuont: unknown key \"cuont\", did you mean \"count\"?",
                 "list[1]: this is one of x, y",
                 "to: this does not match ^a",

@@ -27,6 +27,12 @@ pub const LONGEST: usize = 4096;
 /// What one evaluation may burn: a unit for each step, and one for each 64 bytes it makes or looks through.
 pub const FUEL: u64 = 50_000;
 
+/// The largest result: its texts in bytes, and 8 for each value.
+const ROOM: usize = 8 * 1024 * 1024;
+
+/// How deep a result may be nested.
+const DEEPEST: usize = 100;
+
 /// What is wrong with a source, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -188,18 +194,52 @@ impl Expression {
     }
 
     fn json(&self, value: &minijinja::Value) -> Result<Value, Failure> {
-        if value.kind() == ValueKind::Iterable {
-            // What a filter such as `map` leaves is read once, here.
-            let items = value.try_iter().map_err(|error| self.failure(words(&error)))?;
-            return items.map(|item| self.json(&item)).collect();
-        }
-        serde_json::to_value(value).map_err(|_| self.failure("the result is no JSON".to_owned()))
+        let mut room = ROOM;
+        json(value, &mut room, 0).map_err(|message| self.failure(message))
     }
 
     fn failure(&self, message: String) -> Failure {
         Failure { expression: self.source.to_string(), message }
     }
 }
+
+/// A value as JSON. What an operator or a filter leaves may be a list that is only made while it is read, longer than any
+/// fuel would pay for.
+fn json(value: &minijinja::Value, room: &mut usize, depth: usize) -> Result<Value, String> {
+    let mut take = |size: usize| match room.checked_sub(size) {
+        Some(rest) => {
+            *room = rest;
+            Ok(())
+        }
+        None => Err("the result is larger than it may be".to_owned()),
+    };
+    if depth > DEEPEST {
+        return Err("the result is nested deeper than it may be".to_owned());
+    }
+    take(8 + value.as_str().map_or(0, str::len))?;
+    match value.kind() {
+        ValueKind::Undefined | ValueKind::None => Ok(Value::Null),
+        ValueKind::Seq | ValueKind::Iterable => {
+            let items = value.try_iter().map_err(|error| words(&error))?;
+            items.map(|item| json(&item, room, depth + 1)).collect()
+        }
+        ValueKind::Map => {
+            let mut map = serde_json::Map::new();
+            for key in value.try_iter().map_err(|error| words(&error))? {
+                let member = value.get_item(&key).map_err(|error| words(&error))?;
+                let name = key.as_str().map_or_else(|| key.to_string(), str::to_owned);
+                map.insert(name, json(&member, room, depth + 1)?);
+            }
+            Ok(Value::Object(map))
+        }
+        ValueKind::Bool | ValueKind::Number | ValueKind::String => {
+            serde_json::to_value(value).map_err(|_| NO_JSON.to_owned())
+        }
+        _ => Err(NO_JSON.to_owned()),
+    }
+}
+
+const NO_JSON: &str = "the result is no JSON";
 
 /// The library's error in our words, without values of the context.
 fn words(error: &minijinja::Error) -> String {

@@ -26,6 +26,11 @@ pub fn in_words(value: &Value) -> String {
 }
 
 impl Text {
+    /// A text without expressions, whatever is in it.
+    pub fn plain(text: &str) -> Self {
+        Self { pieces: vec![Piece::Plain(text.to_owned())] }
+    }
+
     /// Compiles a string with `${{ … }}` in it; `$${{` stands for the braces themselves.
     pub fn compile(source: &str) -> Result<Self, Fault> {
         Self::compile_between(source, "${{")
