@@ -7,6 +7,7 @@ pub mod action;
 pub mod bot;
 pub mod command;
 pub mod conversation;
+pub mod effect;
 pub mod error;
 pub mod event;
 pub mod execution;
