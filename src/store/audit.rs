@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::Store;
 use super::query::{Failure, Row, composed, query};
 use super::transaction::{Transaction, Work, failed};
+use crate::bus::{Frame, Matter};
 use crate::model::conversation::Millis;
 use crate::model::id::sha256_hex;
 use crate::model::{Error, Result};
@@ -221,6 +222,9 @@ impl Transaction<'_> {
             .bind(&row.hash);
         self.write(insert).await?;
         self.write(query("UPDATE audit_head SET hash = $1 WHERE name = 'audit'").bind(&row.hash)).await?;
+        if deed.action.ends_credential() {
+            self.announce(Frame::Look(Matter::Credentials));
+        }
         Ok(())
     }
 }

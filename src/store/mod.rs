@@ -15,6 +15,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection as _, Postgres, SqlSafeStr as _, Sqlite};
 use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::bus::Bus;
 use crate::model::grant::Grants;
@@ -23,6 +24,7 @@ use crate::tasks::Tasks;
 
 pub mod account;
 pub mod action;
+mod alone;
 pub mod api_key;
 pub mod audit;
 pub mod change;
@@ -37,6 +39,7 @@ pub mod group;
 pub mod inbox;
 pub mod log;
 pub mod message_key;
+mod neighbours;
 pub mod outbox;
 pub mod people;
 pub mod place;
@@ -54,6 +57,8 @@ mod sqlite;
 pub mod stats;
 mod transaction;
 pub mod turn;
+
+pub use alone::Alone;
 
 use query::{Connection, query};
 use transaction::{Job, Waiting, Work, failed};
@@ -132,11 +137,13 @@ impl Store {
                 migrator().run(&mut *connection).await.context(OUTDATED)?;
                 let epoch = epoch(&mut Connection::Postgres(&mut connection)).await?;
                 drop(connection);
-                let queue = Arc::new(Mutex::new(receiver));
+                let written = CancellationToken::new();
+                let (queue, writing) = (Arc::new(Mutex::new(receiver)), Arc::new(written.clone().drop_guard()));
                 for _ in 0..postgres::WRITERS {
-                    let writer = postgres::write_one_by_one(pool.clone(), queue.clone(), bus.clone());
+                    let writer = postgres::write_one_by_one(pool.clone(), queue.clone(), bus.clone(), writing.clone());
                     tasks.spawn("postgres writer", writer);
                 }
+                neighbours::stay_in_touch(&pool, &bus, written, tasks);
                 (Pool::Postgres(pool), epoch, format!("PostgreSQL {version}"))
             }
         };
