@@ -17,6 +17,7 @@ pub mod intent;
 pub mod manifest;
 pub mod model;
 pub mod outbox;
+pub mod render;
 pub mod schema;
 pub mod store;
 pub mod tasks;
