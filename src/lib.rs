@@ -10,6 +10,7 @@ pub mod config;
 pub mod crash_point;
 pub mod engine;
 pub mod files;
+pub mod flow;
 pub mod identity;
 pub mod intent;
 pub mod manifest;

@@ -9,6 +9,7 @@ pub mod check;
 mod command;
 mod cursor;
 mod fault;
+pub mod flow;
 mod folder;
 mod load;
 mod parameter;

@@ -9,6 +9,7 @@ use crate::support::rust_source::{Named, Piece, Token, crate_paths, tokens};
 const FLOORS: &[&[&str]] = &[
     &["model"],
     &["config", "telemetry", "crash_point", "clock", "bus", "tasks", "files", "intent", "template"],
+    &["flow"],
     &["store", "vault", "fetch"],
     &["manifest", "identity"],
     &["engine"],
