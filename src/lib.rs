@@ -12,6 +12,7 @@ pub mod engine;
 pub mod expression;
 pub mod fetch;
 pub mod files;
+pub mod flow;
 pub mod identity;
 pub mod intent;
 pub mod manifest;

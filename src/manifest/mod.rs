@@ -11,6 +11,7 @@ pub mod connector;
 mod cursor;
 mod document;
 mod fault;
+pub mod flow;
 mod folder;
 mod load;
 mod parameter;

@@ -23,6 +23,7 @@ const FLOORS: &[&[&str]] = &[
     ],
     // Between: it finds what was meant as `template` does.
     &["schema"],
+    &["flow"],
     &["store", "fetch"],
     &["vault"],
     &["manifest", "identity"],
