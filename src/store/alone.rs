@@ -34,9 +34,7 @@ impl Target {
                 "another server runs on the database {}; several servers can share a PostgreSQL database only",
                 path.display()
             ),
-            Err(TryLockError::Error(error)) => {
-                Err(error).with_context(|| format!("failed to lock {}", lock.display()))
-            }
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("failed to lock {}", lock.display())),
         }
     }
 }

@@ -40,6 +40,7 @@ pub mod principal;
 mod query;
 pub mod rate;
 pub mod read_mark;
+pub mod replay;
 pub mod rewrite;
 pub mod search;
 pub mod session;
@@ -83,6 +84,7 @@ pub struct Store {
     pool: Pool,
     queue: std::sync::Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
     bus: Arc<Bus>,
+    replays: replay::Replays,
     epoch: String,
     version: String,
 }
@@ -134,7 +136,7 @@ impl Store {
             }
         };
         let queue = std::sync::Mutex::new(Some(sender));
-        Ok(Arc::new(Self { pool, queue, bus, epoch, version }))
+        Ok(Arc::new(Self { pool, queue, bus, replays: replay::Replays::default(), epoch, version }))
     }
 
     /// Names the lineage of this database: another one after a restore, so that readers start afresh.
