@@ -21,6 +21,7 @@ use crate::engine::{Engine, remote};
 use crate::files::Folder;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
+use crate::identity::people::People;
 use crate::manifest::Watcher;
 use crate::store::audit::{Action, Deed, Doer};
 use crate::store::{Alone, Store, Target};
@@ -50,7 +51,7 @@ pub struct Running {
 pub async fn open_store(config: &Config, clock: Clock, tasks: &Tasks) -> anyhow::Result<(Arc<Store>, Arc<Identity>)> {
     let target = Target::parse(&config.database_target());
     let store = Store::open(&target, Bus::new(), tasks).await?;
-    let identity = Arc::new(Identity::new(store.clone(), clock, &config.session));
+    let identity = Arc::new(Identity::new(store.clone(), clock, config)?);
     Ok((store, identity))
 }
 
@@ -90,8 +91,9 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     hub.watch_expiry(&tasks);
     clear_files(&hub, &tasks);
     let reached = Address::new(&config.public_url, address);
-    let oidc = Oidc::new(&config.oidc, &reached.public_url, store.clone(), identity.clone(), clock)?;
-    let api = Api::new(engine.clone(), hub.clone(), identity.clone(), oidc, tasks.clone(), &reached, config);
+    let people = People::new(&config.directory, store.clone(), identity.clone(), clock.clone())?;
+    let oidc = Oidc::new(&config.oidc, &config.scim, &reached.public_url, store.clone(), identity.clone(), clock)?;
+    let api = Api::new(engine.clone(), hub.clone(), identity.clone(), people, oidc, tasks.clone(), &reached, config);
     tasks.spawn("watch", api::watch(api.clone()));
     // Every door may ask who is at the other end.
     let router = api::router(api).into_make_service_with_connect_info::<SocketAddr>();

@@ -43,6 +43,8 @@ pub enum Frame {
         stream: Stream,
         message_id: String,
     },
+    /// Something has to leave for a chat outside.
+    Leaving,
     /// Other servers should look at this; here whoever did it knows.
     Look(Matter),
 }
@@ -52,6 +54,7 @@ pub struct Bus {
     tails: Mutex<HashMap<Stream, Arc<Tail>>>,
     presence: Mutex<presence::Register>,
     replies: replies::Replies,
+    leaving: Notify,
     outbox: neighbours::Outbox,
     matters: neighbours::Matters,
 }
@@ -122,9 +125,15 @@ impl Bus {
                 }
                 Frame::Passing(passing) => self.show(passing),
                 Frame::Written { stream, message_id } => self.end_reply(&stream, &message_id),
+                Frame::Leaving => self.leaving.notify_one(),
                 Frame::Look(_) => {}
             }
         }
+    }
+
+    /// Waits until something has to leave for a chat outside; one waiter hears of it. Safe to drop at any point.
+    pub async fn something_leaves(&self) {
+        self.leaving.notified().await;
     }
 
     /// Shows a frame to whoever reads its stream right now, on this server or another.

@@ -110,6 +110,30 @@ async fn look(api: &Api) -> Result<i64> {
     head
 }
 
+/// Acts on what other servers and the command line did after the row `from`; answers up to which row that is done.
+async fn hear(api: &Api, from: i64) -> i64 {
+    let Ok(news) = api.engine.store().news(from).await else { return from };
+    for credential in &news.ended {
+        api.identity.forget_key(credential);
+        api.sockets.revoke(credential);
+    }
+    if news.grants && !reload_grants(api).await {
+        return from;
+    }
+    news.newest
+}
+
+async fn reload_grants(api: &Api) -> bool {
+    match api.engine.store().load_grants().await {
+        Ok(()) => true,
+        Err(error) => {
+            let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            tracing::error!(source, "the grants could not be read again: {error}");
+            false
+        }
+    }
+}
+
 /// Looks after the server until it stops: sockets whose credential was ended elsewhere are closed, and how each part does
 /// is noted.
 pub(super) async fn watch(api: Api) {
@@ -119,15 +143,10 @@ pub(super) async fn watch(api: Api) {
     let mut known: Option<i64> = None;
     loop {
         if let Ok(head) = look(&api).await {
-            let from = *known.get_or_insert(head);
-            if from < head
-                && let Ok((newest, ended)) = api.engine.store().ended_credentials(from).await
-            {
-                known = Some(newest);
-                for credential in &ended {
-                    api.identity.forget_key(credential);
-                    api.sockets.revoke(credential);
-                }
+            match known {
+                None if reload_grants(&api).await => known = Some(head),
+                Some(from) if from < head => known = Some(hear(&api, from).await),
+                _ => {}
             }
         }
         tokio::select! {

@@ -92,7 +92,8 @@ impl Outbox {
                     news.matters.insert(*matter);
                 }
                 // Its message is in the log, which says so.
-                Frame::Written { .. } => {}
+                // The server that wrote it sends it.
+                Frame::Leaving | Frame::Written { .. } => {}
             }
         }
         drop(news);

@@ -18,9 +18,11 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::Bus;
+use crate::model::grant::Grants;
 use crate::model::{Error, Result};
 use crate::tasks::Tasks;
 
+pub mod account;
 pub mod action;
 mod alone;
 pub mod api_key;
@@ -32,9 +34,15 @@ pub mod dialog;
 pub mod directory;
 pub mod execution;
 pub mod file;
+pub mod grant;
+pub mod group;
+pub mod inbox;
 pub mod log;
 pub mod message_key;
 mod neighbours;
+pub mod outbox;
+pub mod people;
+pub mod place;
 mod postgres;
 pub mod principal;
 mod query;
@@ -42,7 +50,9 @@ pub mod rate;
 pub mod read_mark;
 pub mod replay;
 pub mod rewrite;
+pub mod scim;
 pub mod search;
+pub mod service;
 pub mod session;
 mod sqlite;
 pub mod stats;
@@ -87,6 +97,10 @@ pub struct Store {
     replays: replay::Replays,
     epoch: String,
     version: String,
+    /// Handed to every principal that is read.
+    grants: Grants,
+    /// Held while grants are read.
+    loading: Mutex<()>,
 }
 
 enum Reader {
@@ -136,7 +150,11 @@ impl Store {
             }
         };
         let queue = std::sync::Mutex::new(Some(sender));
-        Ok(Arc::new(Self { pool, queue, bus, replays: replay::Replays::default(), epoch, version }))
+        let (grants, loading) = (Grants::default(), Mutex::default());
+        let replays = replay::Replays::default();
+        let store = Arc::new(Self { pool, queue, bus, replays, epoch, version, grants, loading });
+        store.load_grants().await.context("failed to read the grants")?;
+        Ok(store)
     }
 
     /// Names the lineage of this database: another one after a restore, so that readers start afresh.
@@ -204,6 +222,11 @@ fn migrator() -> Migrator {
         (7, "directory sign-in", include_str!("../../migrations/0007_directory_sign_in.sql")),
         (8, "audit", include_str!("../../migrations/0008_audit.sql")),
         (9, "keys and rates", include_str!("../../migrations/0009_keys_and_rates.sql")),
+        (11, "people", include_str!("../../migrations/0011_people.sql")),
+        (12, "scim", include_str!("../../migrations/0012_scim.sql")),
+        (13, "authorisation", include_str!("../../migrations/0013_authorisation.sql")),
+        (15, "outside chats", include_str!("../../migrations/0015_outside_chats.sql")),
+        (16, "linked accounts", include_str!("../../migrations/0016_linked_accounts.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
