@@ -89,6 +89,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let oidc = Oidc::new(&config.oidc, &config.scim, &reached.public_url, store.clone(), identity.clone(), clock)?;
     let api = Api::new(engine.clone(), hub.clone(), identity.clone(), people, provisioning, oidc, tasks.clone(), &reached, config);
     tasks.spawn("watch", api::watch(api.clone()));
+    tasks.spawn("people", api::watch_people(api.clone()));
     // Every door may ask who is at the other end.
     let router = api::router(api).into_make_service_with_connect_info::<SocketAddr>();
     // An acknowledgement and the reply are two small writes; the second would wait up to 40 ms for the client's system to

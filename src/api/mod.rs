@@ -246,6 +246,11 @@ pub async fn watch(api: Api) {
     system::watch(api).await;
 }
 
+/// Asks a remote directory about people, until the server stops.
+pub async fn watch_people(api: Api) {
+    system::watch_people(api).await;
+}
+
 /// The whole server as one service.
 pub fn router(api: Api) -> Router {
     let (router, document) = doors().split_for_parts();

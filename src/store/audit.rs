@@ -74,6 +74,11 @@ impl Action {
         }
     }
 
+    /// Whether others are in a group than before.
+    fn changes_groups(self) -> bool {
+        matches!(self, Self::GroupCreate | Self::GroupChange | Self::GroupDelete | Self::MemberAdd | Self::MemberRemove)
+    }
+
     /// Whether the target is a credential that counts no more.
     fn ends_credential(self) -> bool {
         matches!(self, Self::SignOut | Self::KeyRevoke)
@@ -236,6 +241,17 @@ impl Work for Record {
     }
 }
 
+/// What the log says that concerns who is connected.
+#[derive(Clone, Debug, Default)]
+pub struct News {
+    /// The newest row that was looked at.
+    pub newest: i64,
+    /// Credentials that ended.
+    pub ended: Vec<String>,
+    /// Whether others are in a group than before.
+    pub groups_changed: bool,
+}
+
 /// Rows that are read at once on a walk along the chain.
 const STRIDE: i64 = 500;
 
@@ -276,17 +292,18 @@ impl Store {
         Ok((row.get(0).map_err(failed)?, row.get(1).map_err(failed)?))
     }
 
-    /// The credentials that were ended by rows after `after`, and the number of the newest row that was looked at.
-    pub async fn ended_credentials(&self, after: i64) -> Result<(i64, Vec<String>)> {
-        let mut newest = after;
-        let mut ended = Vec::new();
+    /// What rows after `after` mean for who is connected.
+    pub async fn news(&self, after: i64) -> Result<News> {
+        let mut news = News { newest: after, ..News::default() };
         for row in self.audit_from(after, STRIDE).await? {
-            newest = row.seq;
-            if Action::ALL.iter().any(|action| action.as_str() == row.action && action.ends_credential()) {
-                ended.extend(row.target);
+            news.newest = row.seq;
+            let action = Action::ALL.into_iter().find(|action| action.as_str() == row.action);
+            if action.is_some_and(Action::ends_credential) {
+                news.ended.extend(row.target);
             }
+            news.groups_changed |= action.is_some_and(Action::changes_groups);
         }
-        Ok((newest, ended))
+        Ok(news)
     }
 
     /// Rows after `after` in their order, at most `limit`.
