@@ -84,10 +84,19 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     clear_files(&hub, &tasks);
     let reached = Address::new(&config.public_url, address);
     let people = People::new(&config.directory, store.clone(), identity.clone(), clock.clone())?;
-    let provisioning =
-        Provisioning::new(&config.scim, &config.oidc, store.clone(), identity.clone(), clock.clone());
+    let provisioning = Provisioning::new(&config.scim, &config.oidc, store.clone(), identity.clone(), clock.clone());
     let oidc = Oidc::new(&config.oidc, &config.scim, &reached.public_url, store.clone(), identity.clone(), clock)?;
-    let api = Api::new(engine.clone(), hub.clone(), identity.clone(), people, provisioning, oidc, tasks.clone(), &reached, config);
+    let api = Api::new(
+        engine.clone(),
+        hub.clone(),
+        identity.clone(),
+        people,
+        provisioning,
+        oidc,
+        tasks.clone(),
+        &reached,
+        config,
+    );
     tasks.spawn("watch", api::watch(api.clone()));
     tasks.spawn("people", api::watch_people(api.clone()));
     // Every door may ask who is at the other end.

@@ -12,14 +12,17 @@ use utoipa::ToSchema;
 use super::Api;
 use super::error::ApiResult;
 use crate::clock::rfc3339;
-use crate::identity::{Caller, Health};
 use crate::identity::permission::{Object, Verb, authorize};
+use crate::identity::{Caller, Health};
 use crate::model::Result;
 use crate::model::conversation::Millis;
 use crate::store::QUEUE;
 
 /// How often a server looks after itself: so soon it hears what other servers and the command line have ended.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long a directory that does not answer is left alone by whoever has time.
+const REST: Duration = Duration::from_secs(15);
 
 /// How long an answer waits for the directory that signs in.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -115,9 +118,8 @@ async fn look(api: &Api) -> Result<i64> {
 /// How the directories did when they were last asked: the one that keeps people and groups, and the one that signs in.
 fn look_at_directories(api: &Api, now: Millis) {
     let told = |name, kind: &str, Health { answered_at, failed }: Health| {
-        let age = answered_at.map_or("it has not been asked yet".to_owned(), |at| {
-            format!("it answered {} s ago", (now - at) / 1000)
-        });
+        let age = answered_at
+            .map_or("it has not been asked yet".to_owned(), |at| format!("it answered {} s ago", (now - at) / 1000));
         match failed {
             // What it said before goes on counting.
             Some(why) => {
@@ -130,7 +132,9 @@ fn look_at_directories(api: &Api, now: Millis) {
     let kind = api.people.kind().as_str();
     match api.people.health() {
         Some(health) => told("directory", kind, health),
-        None => api.parts.see("directory", Condition::Ok, Some("local: people and groups are kept here".to_owned()), now),
+        None => {
+            api.parts.see("directory", Condition::Ok, Some("local: people and groups are kept here".to_owned()), now)
+        }
     }
     if let Some(oidc) = &api.oidc {
         told("sign_in", "oidc", oidc.health());
@@ -141,6 +145,7 @@ fn look_at_directories(api: &Api, now: Millis) {
 pub(super) async fn watch_people(api: Api) {
     let stop = api.tasks.stop_token().clone();
     loop {
+        let mut pause = LOOK;
         match api.people.ask_again().await {
             Ok(heard) => {
                 api.send_away(&heard.ended);
@@ -148,11 +153,14 @@ pub(super) async fn watch_people(api: Api) {
                     api.sockets.look_again();
                 }
             }
-            Err(error) => tracing::debug!(%error, "the directory could not be asked about people"),
+            Err(error) => {
+                pause = REST;
+                tracing::debug!(%error, "the directory could not be asked about people");
+            }
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }

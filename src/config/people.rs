@@ -62,7 +62,11 @@ impl Directory {
             is_confidential(&self.url),
             "directory.url must begin with https:// (http:// only for this machine)"
         );
-        anyhow::ensure!(!self.token.is_empty(), "directory.token is missing (directory.kind is {})", self.kind.as_str());
+        anyhow::ensure!(
+            !self.token.is_empty(),
+            "directory.token is missing (directory.kind is {})",
+            self.kind.as_str()
+        );
         Ok(())
     }
 }

@@ -157,14 +157,11 @@ impl People {
     pub async fn change_me(&self, caller: &Caller, change: &ProfileChange, doer: Doer) -> Result<Me> {
         let person = self.person(caller).await?;
         let (directory, kind) = self.directory_of(&person);
-        let changed: Vec<&str> = [
-            ("email", &change.email),
-            ("first_name", &change.first_name),
-            ("last_name", &change.last_name),
-        ]
-        .into_iter()
-        .filter_map(|(field, change)| (!change.is_keep()).then_some(field))
-        .collect();
+        let changed: Vec<&str> =
+            [("email", &change.email), ("first_name", &change.first_name), ("last_name", &change.last_name)]
+                .into_iter()
+                .filter_map(|(field, change)| (!change.is_keep()).then_some(field))
+                .collect();
         let details = json!({ "fields": changed, "directory": kind.as_str() });
         let deed = self.deed(Action::ProfileChange, doer, Some(person.id.clone()), details);
         let profile = self.noted(directory.change_profile(&person, change, deed).await)?;

@@ -6,9 +6,9 @@ use super::query::{Failure, Row, composed, query};
 use super::session::{NewLoginSession, insert_session, join_names, join_roles, roles};
 use super::transaction::{Transaction, Work, failed};
 use crate::config::ScimLink;
-use crate::model::{Error, Result};
 use crate::model::conversation::Millis;
 use crate::model::principal::Role;
+use crate::model::{Error, Result};
 
 /// A sign-in that has gone to the directory and is not back yet.
 #[derive(Clone)]
@@ -178,13 +178,12 @@ impl SignIn {
             ScimLink::ExternalId => ("s.external_id = $1", Some(user.subject.clone())),
             ScimLink::UserName => ("s.name_key = $1", user.username.as_ref().map(lower)),
             // An address that nobody has checked is anybody's.
-            ScimLink::Email => {
-                ("lower(u.email) = $1", user.email.as_ref().filter(|_| user.email_verified).map(lower))
-            }
+            ScimLink::Email => ("lower(u.email) = $1", user.email.as_ref().filter(|_| user.email_verified).map(lower)),
             ScimLink::Off => return Ok(None),
         };
         let Some(value) = value else { return Ok(None) };
-        let find = composed(format!("{KNOWN} WHERE s.user_id IS NOT NULL AND u.issuer IS NULL AND {condition} LIMIT 2"));
+        let find =
+            composed(format!("{KNOWN} WHERE s.user_id IS NOT NULL AND u.issuer IS NULL AND {condition} LIMIT 2"));
         let rows = transaction.all(find.bind(value)).await?;
         match rows.as_slice() {
             [] => Ok(None),

@@ -24,9 +24,8 @@ pub(super) fn key(name: &str) -> String {
 /// whether they are others than before.
 pub(super) async fn recount(transaction: &mut Transaction<'_>, user: &str) -> Result<bool> {
     // The row is taken first, so that two changes at once do not count each other's memberships out.
-    let take = query(
-        "UPDATE users SET groups = groups WHERE id = $1 RETURNING groups, claimed_groups, directory_groups",
-    );
+    let take =
+        query("UPDATE users SET groups = groups WHERE id = $1 RETURNING groups, claimed_groups, directory_groups");
     let taken = transaction.write_returning(take.bind(user)).await?;
     let Some(row) = taken.into_iter().next() else { return Ok(false) };
     let read = |index| row.get::<String>(index).map(|text| names(&text)).map_err(failed);
@@ -132,8 +131,7 @@ impl Work for Create {
     type Output = ();
 
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<()> {
-        let new =
-            NewGroup { id: &self.id, name: &self.name, origin: LOCAL, external_id: None, at: self.deed.at };
+        let new = NewGroup { id: &self.id, name: &self.name, origin: LOCAL, external_id: None, at: self.deed.at };
         insert(transaction, &new).await?;
         transaction.record(&self.deed).await
     }

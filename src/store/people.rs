@@ -126,7 +126,8 @@ impl Work for Gone {
 
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<Vec<String>> {
         // Should they come back, the directory may know them by another id.
-        let forget = query("UPDATE users SET directory_id = NULL, directory_groups = '[]' WHERE id = $1").bind(&self.id);
+        let forget =
+            query("UPDATE users SET directory_id = NULL, directory_groups = '[]' WHERE id = $1").bind(&self.id);
         transaction.write(forget).await?;
         recount(transaction, &self.id).await?;
         let ended = end_credentials(transaction, &self.id, &self.deed.doer, self.deed.at).await?;

@@ -46,10 +46,7 @@ fn types(base: &str) -> [Value; 2] {
         }
         kind
     };
-    [
-        kind("User", USER, json!([{ "schema": ENTERPRISE, "required": false }])),
-        kind("Group", GROUP, Value::Null),
-    ]
+    [kind("User", USER, json!([{ "schema": ENTERPRISE, "required": false }])), kind("Group", GROUP, Value::Null)]
 }
 
 fn schemas(base: &str) -> Result<Vec<Value>> {
@@ -99,10 +96,6 @@ pub(in crate::api) async fn all_schemas(State(api): State<Api>, _: Pusher) -> Ap
 
 /// What one kind of resources looks like.
 #[utoipa::path(get, path = "/scim/v2/Schemas/{id}", tag = "scim", params(("id" = String, Path)), responses((status = 200, description = "The schema", content_type = "application/scim+json"), (status = 401), (status = 403), (status = 404)))]
-pub(in crate::api) async fn schema(
-    State(api): State<Api>,
-    _: Pusher,
-    Path(id): Path<String>,
-) -> ApiResult<Response> {
+pub(in crate::api) async fn schema(State(api): State<Api>, _: Pusher, Path(id): Path<String>) -> ApiResult<Response> {
     one(schemas(&base(&api))?, &id)
 }

@@ -149,7 +149,9 @@ fn expected(headers: &HeaderMap) -> Result<Option<i64>> {
 /// Whether the caller has this version already, by `If-None-Match`.
 fn is_known(headers: &HeaderMap, version: i64) -> bool {
     let given = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    given.is_some_and(|given| given.split(',').any(|one| matches!(resource::version(one), Ok(Some(one)) if one == version)))
+    given.is_some_and(|given| {
+        given.split(',').any(|one| matches!(resource::version(one), Ok(Some(one)) if one == version))
+    })
 }
 
 /// The address of these doors.

@@ -39,7 +39,13 @@ struct State {
 impl Sockets {
     pub(in crate::api) fn new(limits: config::Ws) -> Self {
         let refused = Rate { per_second: limits.refused_per_second, burst: limits.refused_burst };
-        Self { limits, tickets: Tickets::default(), refusals: Refusals::new(refused), state: Mutex::default(), changes: watch::Sender::new(0) }
+        Self {
+            limits,
+            tickets: Tickets::default(),
+            refusals: Refusals::new(refused),
+            state: Mutex::default(),
+            changes: watch::Sender::new(0),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

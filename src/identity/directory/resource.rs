@@ -186,7 +186,8 @@ mod tests {
 
     #[test]
     fn a_member_joins_once_and_leaves() {
-        let sre = json!({ "id": "g", "displayName": "sre", "meta": {}, "members": [{ "value": "1", "display": "Ann" }] });
+        let sre =
+            json!({ "id": "g", "displayName": "sre", "meta": {}, "members": [{ "value": "1", "display": "Ann" }] });
         let joined = with_member(&sre, "2", true);
         assert_eq!(member_ids(&joined), Some(vec!["1", "2"]));
         assert_eq!(member_ids(&with_member(&joined, "2", true)), Some(vec!["1", "2"]));

@@ -141,11 +141,7 @@ mod tests {
             ("externalId eq \"1\"", Kind::User, vec![(Attribute::ExternalId, "1")]),
             ("urn:ietf:params:scim:schemas:core:2.0:User:userName eq \"x\"", Kind::User, vec![(Attribute::Name, "x")]),
             ("displayName eq \"sre\"", Kind::Group, vec![(Attribute::Name, "sre")]),
-            (
-                "id eq \"g\" and members eq \"u\"",
-                Kind::Group,
-                vec![(Attribute::Id, "g"), (Attribute::Member, "u")],
-            ),
+            ("id eq \"g\" and members eq \"u\"", Kind::Group, vec![(Attribute::Id, "g"), (Attribute::Member, "u")]),
         ] {
             let expected: Vec<_> = expected.into_iter().map(|(one, value)| (one, value.to_owned())).collect();
             assert_eq!(parse(text, kind).unwrap(), expected, "{text}");

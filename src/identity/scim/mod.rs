@@ -103,8 +103,8 @@ impl Provisioning {
         let operations = operations(body)?;
         for _ in 0..TRIES {
             let before = self.store.scim_user(id).await?;
-            let mut document = serde_json::from_str(&before.document)
-                .map_err(|error| Error::internal("read a pushed user", error))?;
+            let mut document =
+                serde_json::from_str(&before.document).map_err(|error| Error::internal("read a pushed user", error))?;
             patch::apply(&mut document, operations)?;
             let push = resource::user(&document)?;
             let deed = self.user_deed(Action::UserChange, doer.clone(), id, &push);
@@ -142,13 +142,7 @@ impl Provisioning {
         self.kept_group(&id).await
     }
 
-    pub async fn replace_group(
-        &self,
-        id: &str,
-        body: &Value,
-        version: Option<i64>,
-        doer: Doer,
-    ) -> Result<PushedGroup> {
+    pub async fn replace_group(&self, id: &str, body: &Value, version: Option<i64>, doer: Doer) -> Result<PushedGroup> {
         let push = resource::group(body)?;
         let deed = self.group_deed(Action::GroupChange, doer, id, &push);
         self.store.replace_scim_group(id, push, version, deed).await?;

@@ -141,7 +141,9 @@ fn change_whole(whole: &mut Map<String, Value>, name: &str, verb: Verb, value: O
     match (verb, value, whole.get_mut(name)) {
         // Some directories say which values to remove.
         (Verb::Remove, Some(Value::Array(gone)), Some(Value::Array(items))) => {
-            let is_gone = |item: &Value| gone.iter().any(|one| one == item || (one["value"].is_string() && one["value"] == item["value"]));
+            let is_gone = |item: &Value| {
+                gone.iter().any(|one| one == item || (one["value"].is_string() && one["value"] == item["value"]))
+            };
             items.retain(|item| !is_gone(item));
         }
         (Verb::Remove, _, _) => {
@@ -293,17 +295,49 @@ mod tests {
         for (operations, pointer, expected) in [
             (json!([{ "op": "Replace", "path": "active", "value": "False" }]), "/active", json!("False")),
             (json!([{ "op": "replace", "value": { "active": false, "id": "7" } }]), "/active", json!(false)),
-            (json!([{ "op": "add", "path": "name.familyName", "value": "Lee" }]), "/name", json!({ "givenName": "Ann", "familyName": "Lee" })),
+            (
+                json!([{ "op": "add", "path": "name.familyName", "value": "Lee" }]),
+                "/name",
+                json!({ "givenName": "Ann", "familyName": "Lee" }),
+            ),
             (json!([{ "op": "replace", "value": { "name.givenName": "Anna" } }]), "/name/givenName", json!("Anna")),
-            (json!([{ "op": "replace", "path": "NAME", "value": { "familyName": "Lee" } }]), "/name/givenName", json!("Ann")),
-            (json!([{ "op": "replace", "path": "emails[type eq \"work\"].value", "value": "b@x" }]), "/emails/0/value", json!("b@x")),
-            (json!([{ "op": "add", "path": "emails[type eq \"home\"].value", "value": "h@x" }]), "/emails/1", json!({ "type": "home", "value": "h@x" })),
-            (json!([{ "op": "add", "path": "emails", "value": [{ "value": "a@x", "display": "A" }] }]), "/emails", json!([{ "type": "work", "value": "a@x", "primary": true, "display": "A" }])),
+            (
+                json!([{ "op": "replace", "path": "NAME", "value": { "familyName": "Lee" } }]),
+                "/name/givenName",
+                json!("Ann"),
+            ),
+            (
+                json!([{ "op": "replace", "path": "emails[type eq \"work\"].value", "value": "b@x" }]),
+                "/emails/0/value",
+                json!("b@x"),
+            ),
+            (
+                json!([{ "op": "add", "path": "emails[type eq \"home\"].value", "value": "h@x" }]),
+                "/emails/1",
+                json!({ "type": "home", "value": "h@x" }),
+            ),
+            (
+                json!([{ "op": "add", "path": "emails", "value": [{ "value": "a@x", "display": "A" }] }]),
+                "/emails",
+                json!([{ "type": "work", "value": "a@x", "primary": true, "display": "A" }]),
+            ),
             (json!([{ "op": "remove", "path": "emails[value eq \"a@x\"]" }]), "/emails", json!([])),
             (json!([{ "op": "remove", "path": "emails" }]), "/emails", Value::Null),
-            (json!([{ "op": "replace", "path": format!("{ENTERPRISE}:department"), "value": "web" }]), "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User/department", json!("web")),
-            (json!([{ "op": "add", "path": format!("{ENTERPRISE}:manager.value"), "value": "7" }]), "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User/manager", json!({ "value": "7" })),
-            (json!([{ "op": "replace", "path": format!("{USER}:name.givenName"), "value": "B" }]), "/name/givenName", json!("B")),
+            (
+                json!([{ "op": "replace", "path": format!("{ENTERPRISE}:department"), "value": "web" }]),
+                "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User/department",
+                json!("web"),
+            ),
+            (
+                json!([{ "op": "add", "path": format!("{ENTERPRISE}:manager.value"), "value": "7" }]),
+                "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User/manager",
+                json!({ "value": "7" }),
+            ),
+            (
+                json!([{ "op": "replace", "path": format!("{USER}:name.givenName"), "value": "B" }]),
+                "/name/givenName",
+                json!("B"),
+            ),
         ] {
             let after = patched(&ann, operations.clone()).unwrap();
             assert_eq!(after.pointer(pointer).unwrap_or(&Value::Null), &expected, "{operations}");
@@ -333,7 +367,8 @@ mod tests {
             let items = after["members"].as_array().cloned().unwrap_or_default();
             items.iter().map(|item| item["value"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
         };
-        let add = json!([{ "op": "add", "path": "members", "value": [{ "value": "2", "display": "B" }, { "value": "3" }] }]);
+        let add =
+            json!([{ "op": "add", "path": "members", "value": [{ "value": "2", "display": "B" }, { "value": "3" }] }]);
         assert_eq!(members(add), ["1", "2", "3"]);
         assert_eq!(members(json!([{ "op": "Add", "path": "members", "value": { "value": "4" } }])), ["1", "2", "4"]);
         assert_eq!(members(json!([{ "op": "remove", "path": "members[value eq \"1\"]" }])), ["2"]);

@@ -120,11 +120,14 @@ pub(super) fn user(body: &Value) -> Result<UserPush> {
     let email = email.map_or(Ok(None), |email| line(&email["value"], "emails.value"))?;
     let parts: Vec<&str> = [&first_name, &last_name].into_iter().flatten().map(String::as_str).collect();
     let together = Some(parts.join(" ")).filter(|name| !name.is_empty());
-    let shown = [line(&get(&kept, "displayName"), "displayName")?, line(&name["formatted"], "name.formatted")?, together];
+    let shown =
+        [line(&get(&kept, "displayName"), "displayName")?, line(&name["formatted"], "name.formatted")?, together];
     let shown = shown.into_iter().flatten().next().unwrap_or_else(|| user_name.clone());
     let document = Value::from(kept).to_string();
     if document.len() > MOST {
-        return Err(Error::invalid(format!("a resource has at most {MOST} bytes")).details(json!({ "scimType": "tooMany" })));
+        return Err(
+            Error::invalid(format!("a resource has at most {MOST} bytes")).details(json!({ "scimType": "tooMany" }))
+        );
     }
     Ok(UserPush { user_name, external_id, active, document, name: shown, email, first_name, last_name })
 }
@@ -284,7 +287,8 @@ mod tests {
             assert_eq!((&error.details["field"], &error.details["scimType"]), (&json!(field), &json!("invalidValue")));
         }
         assert!(group(&json!({ "displayName": "g", "members": [{ "value": "1", "type": "Group" }] })).is_err());
-        let twice = group(&json!({ "displayname": "g", "members": [{ "value": "2" }, { "value": "1" }, { "value": "2" }] }));
+        let twice =
+            group(&json!({ "displayname": "g", "members": [{ "value": "2" }, { "value": "1" }, { "value": "2" }] }));
         assert_eq!(twice.unwrap().members, ["1", "2"]);
     }
 
