@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::directory::Directory;
 use crate::support::server::{Kind, Server, on_both_databases};
 
-on_both_databases!(a_profile_is_read_and_changed, groups_are_made_listed_and_filled, a_membership_counts_at_once,);
+on_both_databases!(a_profile_is_read_and_changed, groups_are_made_listed_and_filled);
 
 async fn a_profile_is_read_and_changed(server: Arc<Server>) {
     let browser = server.browser().await;
