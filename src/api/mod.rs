@@ -43,6 +43,7 @@ mod events;
 mod extract;
 mod files;
 mod gate;
+mod grants;
 mod groups;
 mod health;
 mod invocations;
@@ -55,6 +56,7 @@ mod peer;
 mod rates;
 mod scim;
 mod search;
+mod services;
 mod session;
 mod site;
 mod system;
@@ -213,6 +215,10 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(commands::cancel))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(grants::list, grants::create))
+        .routes(routes!(grants::remove))
+        .routes(routes!(services::list, services::enrol))
+        .routes(routes!(services::dismiss))
         .routes(routes!(admin::bots))
         .routes(routes!(audit::read))
         .routes(routes!(system::status))

@@ -132,7 +132,7 @@ impl People {
 
     async fn person(&self, caller: &Caller) -> Result<Person> {
         if caller.kind != CredentialKind::Login {
-            let message = "an API key has no profile; it answers for itself at GET /api/users/me";
+            let message = "only users have a profile; a key or service answers for itself at GET /api/users/me";
             return Err(Error::new(Kind::Invalid, "NO_PROFILE", message));
         }
         self.store.person(&caller.principal.id).await?.ok_or_else(super::refused)

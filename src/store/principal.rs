@@ -5,7 +5,7 @@ use super::query::query;
 use super::session::{names, roles};
 use super::transaction::failed;
 use crate::model::Result;
-use crate::model::principal::{Principal, PrincipalKind};
+use crate::model::principal::{Principal, PrincipalKind, Rights};
 
 impl Store {
     pub async fn user(&self, id: &str) -> Result<Option<Principal>> {
@@ -21,6 +21,7 @@ impl Store {
             roles: roles(&row.get::<String>(2).map_err(failed)?),
             groups: names(&row.get::<String>(3).map_err(failed)?),
             serves: Vec::new(),
+            rights: Rights { grants: self.grants().clone(), ..Rights::default() },
         }))
     }
 }

@@ -5,7 +5,8 @@ use super::query::{Failure, Row, query};
 use super::transaction::{Transaction, Work, failed};
 use crate::model::Result;
 use crate::model::conversation::Millis;
-use crate::model::principal::{Principal, PrincipalKind, Role};
+use crate::model::grant::Grants;
+use crate::model::principal::{Principal, PrincipalKind, Rights, Role};
 
 /// A login session with its user.
 #[derive(Clone, Debug)]
@@ -53,7 +54,7 @@ pub(super) fn names(text: &str) -> Vec<String> {
         .unwrap_or_else(|_| text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
 }
 
-fn session(row: &Row) -> Result<LoginSession, Failure> {
+fn session(row: &Row, grants: &Grants) -> Result<LoginSession, Failure> {
     Ok(LoginSession {
         id: row.get(0)?,
         user: Principal {
@@ -63,6 +64,7 @@ fn session(row: &Row) -> Result<LoginSession, Failure> {
             roles: roles(&row.get::<String>(3)?),
             groups: names(&row.get::<String>(4)?),
             serves: Vec::new(),
+            rights: Rights { grants: grants.clone(), ..Rights::default() },
         },
         created_at: row.get(5)?,
         last_seen_at: row.get(6)?,
@@ -210,7 +212,7 @@ impl Store {
         let mut reader = self.reader().await?;
         let find = super::query::composed(format!("{SESSION} WHERE {condition}")).bind(value);
         let row = find.optional(&mut reader.connection()).await.map_err(failed)?;
-        row.map(|row| session(&row).map_err(failed)).transpose()
+        row.map(|row| session(&row, self.grants()).map_err(failed)).transpose()
     }
 
     pub async fn extend_session(&self, id: &str, at: Millis, idle_expires_at: Millis) -> Result<()> {

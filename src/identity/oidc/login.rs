@@ -9,8 +9,9 @@ use openidconnect::{
 use serde_json::Value;
 
 use super::claims::Claims;
+use super::jwt::Parts;
 use super::provider::Discovery;
-use super::{Oidc, UNAVAILABLE, logout};
+use super::{Oidc, UNAVAILABLE};
 use crate::identity::{self, token};
 use crate::model::conversation::Millis;
 use crate::model::id::{new_id, random_hex};
@@ -203,7 +204,7 @@ impl Oidc {
     async fn verify(&self, response: &CoreTokenResponse, nonce: &str, discovery: &Discovery) -> Result<Verified> {
         let id_token = response.id_token().ok_or_else(|| unverified("there is no id token"))?;
         let text = id_token.to_string();
-        let parsed = logout::Parts::of(&text).ok_or_else(|| unverified("the id token cannot be read"))?;
+        let parsed = Parts::of(&text).ok_or_else(|| unverified("the id token cannot be read"))?;
         let keys = self.provider.keys(parsed.kid()).await?;
         let token: Value = parsed.claims().ok_or_else(|| unverified("the id token's claims cannot be read"))?;
         let verifier = self.verifier(JsonWebKeySet::clone(&keys), discovery)?;

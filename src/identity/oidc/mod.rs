@@ -17,10 +17,13 @@ use crate::store::directory::Provisioning;
 
 mod claims;
 mod exchange;
+mod issuer;
+mod jwt;
 mod login;
 mod logout;
 mod provider;
 
+pub use issuer::Issuers;
 pub use login::{Answered, Begun, Returned};
 use provider::Provider;
 
