@@ -16,6 +16,10 @@ pub const POINTS: [&str; 9] = [
     "socket.sent",
 ];
 
+/// Places that only a run passes which waits for a word, in their order.
+pub const APPROVAL_POINTS: [&str; 5] =
+    ["approval.asked", "approval.told", "approval.decided", "approval.beginning", "approval.begun"];
+
 /// The process is at this place.
 #[cfg(not(debug_assertions))]
 pub fn reached(_: &'static str) {}

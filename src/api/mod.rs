@@ -44,6 +44,7 @@ mod gate;
 mod grants;
 mod health;
 mod invocations;
+mod key_offers;
 mod keys;
 mod messages;
 mod metrics;
@@ -186,6 +187,7 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(commands::cancel))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(key_offers::ask, key_offers::take))
         .routes(routes!(grants::list, grants::create))
         .routes(routes!(grants::remove))
         .routes(routes!(services::list, services::enrol))

@@ -12,7 +12,7 @@ use super::expiry::Expiry;
 use super::files::Files;
 use super::say::Said;
 use crate::engine::Engine;
-use crate::engine::answer::raw;
+use crate::engine::answer::session_update;
 use crate::engine::invoke::Source;
 use crate::engine::registry::Snapshot;
 use crate::identity::permission::{Object, Verb, authorize, unknown_bot};
@@ -248,20 +248,4 @@ impl Scene<'_> {
             ..Source::default()
         }
     }
-}
-
-fn session_update(stream: Stream, conversation: &Conversation, status: &str, at: Millis) -> Result<NewEvent> {
-    let payload = json!({
-        "session_id": conversation.id,
-        "data": { "status": status, "bot_id": conversation.bot },
-    });
-    Ok(NewEvent {
-        stream,
-        id: new_id(),
-        kind: "session_update",
-        principal: None,
-        client_id: None,
-        payload: raw(&payload)?,
-        created_at: at,
-    })
 }

@@ -23,12 +23,16 @@ pub enum Action {
     GrantDelete,
     ServiceCreate,
     ServiceRevoke,
+    ApprovalConfirm,
+    ApprovalCancel,
+    ApprovalGrant,
+    ApprovalDeny,
     BotsReload,
     AccessRefused,
 }
 
 impl Action {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::SignIn,
         Self::SignOut,
         Self::KeyCreate,
@@ -37,6 +41,10 @@ impl Action {
         Self::GrantDelete,
         Self::ServiceCreate,
         Self::ServiceRevoke,
+        Self::ApprovalConfirm,
+        Self::ApprovalCancel,
+        Self::ApprovalGrant,
+        Self::ApprovalDeny,
         Self::BotsReload,
         Self::AccessRefused,
     ];
@@ -51,6 +59,10 @@ impl Action {
             Self::GrantDelete => "grant.delete",
             Self::ServiceCreate => "service.create",
             Self::ServiceRevoke => "service.revoke",
+            Self::ApprovalConfirm => "approval.confirm",
+            Self::ApprovalCancel => "approval.cancel",
+            Self::ApprovalGrant => "approval.grant",
+            Self::ApprovalDeny => "approval.deny",
             Self::BotsReload => "bots.reload",
             Self::AccessRefused => "access.refused",
         }

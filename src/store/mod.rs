@@ -23,6 +23,7 @@ use crate::tasks::Tasks;
 
 pub mod action;
 pub mod api_key;
+pub mod approval;
 pub mod audit;
 pub mod change;
 pub mod conversation;
@@ -206,6 +207,7 @@ fn migrator() -> Migrator {
         (8, "audit", include_str!("../../migrations/0008_audit.sql")),
         (9, "keys and rates", include_str!("../../migrations/0009_keys_and_rates.sql")),
         (13, "authorisation", include_str!("../../migrations/0013_authorisation.sql")),
+        (14, "approvals", include_str!("../../migrations/0014_approvals.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)

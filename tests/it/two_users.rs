@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use parlour::identity::token::{self, TokenKind};
 use parlour::model::id::{action_id, new_id};
 use parlour::model::principal::Role;
 use reqwest::Method;
@@ -86,6 +87,8 @@ fn door(method: &str, path: &str) -> Option<Option<Vec<Probe>>> {
         }
         ("GET", "/command/{request_id}/invocation/{id}") => one("/command/{request}/invocation/{poll}"),
         ("POST", "/command/{request_id}/invocation/{id}/cancel") => one("/command/{request}/invocation/{poll}/cancel"),
+        ("GET", "/keys/take") => one("/keys/take?offer={offer}"),
+        ("POST", "/keys/take") => with("/keys/take", json!("offer={offer}")),
         ("DELETE", "/api/keys/{id}") => one("/api/keys/{key}"),
         ("DELETE", "/api/grants/{id}") => one("/api/grants/{grant}"),
         ("DELETE", "/api/services/{id}") => one("/api/services/{key}"),
@@ -127,6 +130,10 @@ async fn world(server: &Server) -> (Client, Client, Ids, Ids) {
     let me = text(&ann.get("/api/session").await.expect(200)["user_id"]);
     let login = text(&admin.get("/api/session").await.expect(200)["session_id"]);
     let own = bob.open("desk").await;
+    // Of somebody who signed in: only they are offered one.
+    let theirs = admin.open("desk").await;
+    let offered = admin.say(&theirs, "key create laptop").await;
+    let offer = text(&offered["actions"][0]["url"]).split_once("offer=").expect("a link").1.to_owned();
     let ids = Ids::from([
         ("session", session),
         ("message", message),
@@ -139,6 +146,7 @@ async fn world(server: &Server) -> (Client, Client, Ids, Ids) {
         ("key", me.clone()),
         ("ann", me),
         ("grant", grant),
+        ("offer", offer),
         ("login", login),
         ("bot", "shop".to_owned()),
         ("own", own.clone()),
@@ -146,6 +154,7 @@ async fn world(server: &Server) -> (Client, Client, Ids, Ids) {
     let nobodys = ids.keys().map(|kind| {
         let id = match *kind {
             "action" => action_id().expect("an id"),
+            "offer" => token::make(TokenKind::KeyOffer).expect("a token"),
             "bot" => "no-such-bot".to_owned(),
             "own" => own.clone(),
             _ => new_id(),
@@ -160,6 +169,9 @@ async fn ask(client: &Client, method: &Method, probe: &Probe, ids: &Ids) -> (u16
     let request = client.request(method.clone(), &filled(probe.path, ids));
     let request = match &probe.body {
         Value::Null => request,
+        Value::String(form) => {
+            request.header("content-type", "application/x-www-form-urlencoded").body(filled(form, ids))
+        }
         body => request.json(&serde_json::from_str::<Value>(&filled(&body.to_string(), ids)).expect("JSON")),
     };
     let answer = request.send().await.expect("it answers");

@@ -50,7 +50,11 @@ pub(super) fn admit(scopes: &[Reach], principal: &Principal, verb: Verb, object:
         Object::Key { id, .. } if id == principal.id && verb == Verb::View => true,
         // What it makes would not be narrowed.
         Object::NewKey { .. } => false,
-        Object::Execution { .. } | Object::Key { .. } | Object::Resource { .. } | Object::Installation => {
+        Object::Execution { .. }
+        | Object::Approval { .. }
+        | Object::Key { .. }
+        | Object::Resource { .. }
+        | Object::Installation => {
             thing(object).is_some_and(|thing| any(&|reach| implies(reach, verb, thing.kind) && reach.names(thing)))
         }
     }
