@@ -21,7 +21,7 @@ use crate::store::audit::{Action, Filter, Recorded};
 pub(super) struct AuditQuery {
     /// The id of who did it.
     principal: Option<String>,
-    /// `sign_in`, `sign_out`, `key.create`, `key.revoke`, `bots.reload` or `access.refused`.
+    /// `sign_in`, `sign_out`, `key.create`, `key.revoke`, `grant.create`, `approval.grant`, `bots.reload`, `access.refused`, …
     action: Option<String>,
     /// What it was done to.
     target: Option<String>,

@@ -38,7 +38,11 @@ fn escaped(text: &str) -> String {
 /// Asks whether the key is to be made. Looking at the page uses nothing up, so that whoever looks ahead does no harm.
 #[utoipa::path(get, path = "/keys/take", tag = "keys", params(Taking),
     responses((status = 200, content_type = "text/html", description = "A form that makes the key"), (status = 401), (status = 404)))]
-pub(super) async fn ask(State(api): State<Api>, caller: Caller, Query(Taking { offer }): Query<Taking>) -> ApiResult<Response> {
+pub(super) async fn ask(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(Taking { offer }): Query<Taking>,
+) -> ApiResult<Response> {
     let name = api.identity.offered_name(&caller, &offer).await?;
     let (name, offer) = (escaped(&name), escaped(&offer));
     Ok(page(

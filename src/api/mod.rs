@@ -27,6 +27,7 @@ use crate::tasks::Tasks;
 
 mod actions;
 mod admin;
+mod approvals;
 mod attachments;
 mod attention;
 mod audit;
@@ -185,6 +186,11 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(commands::invoke))
         .routes(routes!(commands::poll))
         .routes(routes!(commands::cancel))
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::approve))
+        .routes(routes!(approvals::deny))
+        .routes(routes!(approvals::approve_polled))
+        .routes(routes!(approvals::deny_polled))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
         .routes(routes!(key_offers::ask, key_offers::take))

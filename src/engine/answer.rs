@@ -1,7 +1,7 @@
 //! What a bot says on its way into a conversation, and what it offers there.
 
-use serde_json::{Value, json};
 use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
 
 use crate::clock::rfc3339;
 use crate::model::action::Action;

@@ -50,7 +50,13 @@ pub fn bot() -> Bot {
     }
 }
 
-pub(super) fn command(body: Builtin, name: &str, description: &str, intents: &[&str], parameter: Option<&str>) -> Command {
+pub(super) fn command(
+    body: Builtin,
+    name: &str,
+    description: &str,
+    intents: &[&str],
+    parameter: Option<&str>,
+) -> Command {
     let parameters = parameter.map(|name| Parameter {
         name: name.to_owned(),
         required: matches!(body, Builtin::Describe | Builtin::KeyCreate | Builtin::KeyRevoke),

@@ -175,7 +175,12 @@ impl Engine {
     }
 
     /// Runs what was prepared and approved.
-    pub(super) async fn run_prepared(&self, principal: &Principal, prepared: Prepared, place: Place) -> Result<Invoked> {
+    pub(super) async fn run_prepared(
+        &self,
+        principal: &Principal,
+        prepared: Prepared,
+        place: Place,
+    ) -> Result<Invoked> {
         runner::run(self, principal, prepared, place).await
     }
 

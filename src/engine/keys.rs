@@ -105,8 +105,7 @@ pub(super) async fn end(engine: &Engine, principal: &Principal, id: &str) -> Res
         return Ok(Message::text(text).tone(Tone::Warning).suggest(vec!["key".to_owned()]));
     };
     authorize(principal, Verb::Manage, Object::Key { id: &key.id, owner: key.owner.as_deref() })?;
-    let doer =
-        Doer { principal: Some(principal.id.clone()), name: Some(principal.name.clone()), ..Doer::default() };
+    let doer = Doer { principal: Some(principal.id.clone()), name: Some(principal.name.clone()), ..Doer::default() };
     keys::revoke(engine.store(), principal, &key.id, doer, engine.clock().now()).await?;
     let text = format!("The key **{}** is revoked; it counts no more within a second.", escape_markdown(&key.name));
     Ok(Message::text(text).tone(Tone::Success))

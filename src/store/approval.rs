@@ -125,8 +125,8 @@ const COLUMNS: &str = "execution, principal, principal_name, person, bot, comman
 
 fn approval(row: &Row) -> Result<Approval> {
     let state: String = row.get(10).map_err(failed)?;
-    let state = State::parse(&state)
-        .ok_or_else(|| Error::internal("read an approval", format!("unknown state {state}")))?;
+    let state =
+        State::parse(&state).ok_or_else(|| Error::internal("read an approval", format!("unknown state {state}")))?;
     let read = || -> Result<Approval, Failure> {
         Ok(Approval {
             execution: row.get(0)?,

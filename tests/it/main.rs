@@ -7,6 +7,7 @@
 
 mod actions;
 mod admin;
+mod approvals;
 mod attention;
 mod audit;
 mod bots;

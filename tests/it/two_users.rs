@@ -89,6 +89,15 @@ fn door(method: &str, path: &str) -> Option<Option<Vec<Probe>>> {
         ("POST", "/command/{request_id}/invocation/{id}/cancel") => one("/command/{request}/invocation/{poll}/cancel"),
         ("GET", "/keys/take") => one("/keys/take?offer={offer}"),
         ("POST", "/keys/take") => with("/keys/take", json!("offer={offer}")),
+        ("GET", "/api/approvals") => own,
+        ("POST", "/invocations/{id}/approve") => with("/invocations/{waits}/approve", json!({})),
+        ("POST", "/invocations/{id}/deny") => with("/invocations/{waits}/deny", json!({})),
+        ("POST", "/command/{request_id}/invocation/{id}/approve") => {
+            with("/command/{waits_request}/invocation/{waits}/approve", json!({}))
+        }
+        ("POST", "/command/{request_id}/invocation/{id}/deny") => {
+            with("/command/{waits_request}/invocation/{waits}/deny", json!({}))
+        }
         ("DELETE", "/api/keys/{id}") => one("/api/keys/{key}"),
         ("DELETE", "/api/grants/{id}") => one("/api/grants/{grant}"),
         ("DELETE", "/api/services/{id}") => one("/api/services/{key}"),
@@ -124,6 +133,11 @@ async fn world(server: &Server) -> (Client, Client, Ids, Ids) {
     let started = ann.post("/command?invoke=true", &body).await.expect(200);
     let url = text(&started["invocation"]["url"]);
     let request = url.split("/command/").nth(1).expect("a path").split('/').next().expect("an id").to_owned();
+    let body = json!({ "command": "publish", "parameters": [{ "name": "version", "value": "1" }] });
+    let waits = ann.post("/command?invoke=true", &body).await.expect(200);
+    let waits_url = text(&waits["invocation"]["url"]);
+    let waits_request =
+        waits_url.split("/command/").nth(1).expect("a path").split('/').next().expect("an id").to_owned();
     let admin = server.browser().await;
     let grant = json!({ "effect": "allow", "subject": "user:nobody", "kind": "bot", "name": "hello" });
     let grant = text(&admin.post("/api/grants", &grant).await.expect(201)["id"]);
@@ -146,6 +160,8 @@ async fn world(server: &Server) -> (Client, Client, Ids, Ids) {
         ("key", me.clone()),
         ("ann", me),
         ("grant", grant),
+        ("waits", text(&waits["invocation"]["id"])),
+        ("waits_request", waits_request),
         ("offer", offer),
         ("login", login),
         ("bot", "shop".to_owned()),
@@ -216,6 +232,7 @@ async fn a_door_tells_nothing_of_others(server: Arc<Server>) {
     }
     let action = "/api/session/{session}/messages/{question}/actions/{action}";
     ann.post(&filled(action, &hers), &json!({})).await.expect(201);
+    ann.post(&filled("/command/{waits_request}/invocation/{waits}/cancel", &hers), &json!({})).await.expect(200);
 }
 
 /// What to send in a frame of this type; none when it takes nothing that is somebody's.
@@ -322,4 +339,5 @@ async fn a_frame_tells_nothing_of_others(server: Arc<Server>) {
     process.until("ack").await;
     let action = "/api/session/{session}/messages/{question}/actions/{action}";
     ann.post(&filled(action, &hers), &json!({})).await.expect(201);
+    ann.post(&filled("/command/{waits_request}/invocation/{waits}/cancel", &hers), &json!({})).await.expect(200);
 }

@@ -51,9 +51,11 @@ pub(super) fn draw(approval: &Approval, votes: &[Vote], card: &Card, at: Millis)
                 Some(("target", label, "Confirm", Verdict::Confirm, Verdict::Cancel))
             }
             None => {
-                message = message
-                    .offer(button("Confirm", danger, Verdict::Confirm))
-                    .offer(button("Cancel", Style::Plain, Verdict::Cancel));
+                message = message.offer(button("Confirm", danger, Verdict::Confirm)).offer(button(
+                    "Cancel",
+                    Style::Plain,
+                    Verdict::Cancel,
+                ));
                 None
             }
         },
@@ -67,9 +69,11 @@ pub(super) fn draw(approval: &Approval, votes: &[Vote], card: &Card, at: Millis)
             Some(("reason", "Why may it run?".to_owned(), "Approve", Verdict::Approve, Verdict::Deny))
         }
         (State::Approve, true) => {
-            message = message
-                .offer(button("Approve", Style::Primary, Verdict::Approve))
-                .offer(button("Deny", Style::Danger, Verdict::Deny));
+            message = message.offer(button("Approve", Style::Primary, Verdict::Approve)).offer(button(
+                "Deny",
+                Style::Danger,
+                Verdict::Deny,
+            ));
             None
         }
         _ => None,
@@ -182,7 +186,9 @@ fn text(approval: &Approval, votes: &[Vote], card: &Card, approve: Option<&Appro
     match (approval.state, card.approver) {
         (State::Confirm, _) => format!("{command} runs when you confirm it."),
         (State::Approve, false) => format!("{command} waits for approval: {} of {count}.{so_far}", granted.len()),
-        (State::Approve, true) => format!("{who} asks to run {command}: {} of {count} approved.{so_far}", granted.len()),
+        (State::Approve, true) => {
+            format!("{who} asks to run {command}: {} of {count} approved.{so_far}", granted.len())
+        }
         (State::Approved | State::Started, approver) => {
             let asked = if approver { format!(", asked for by {who},") } else { String::new() };
             match granted.as_slice() {
