@@ -29,6 +29,7 @@ use crate::tasks::Tasks;
 
 mod actions;
 mod admin;
+mod approvals;
 mod attachments;
 mod attention;
 mod audit;
@@ -47,6 +48,7 @@ mod grants;
 mod groups;
 mod health;
 mod invocations;
+mod key_offers;
 mod keys;
 mod messages;
 mod metrics;
@@ -213,8 +215,14 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(commands::invoke))
         .routes(routes!(commands::poll))
         .routes(routes!(commands::cancel))
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::approve))
+        .routes(routes!(approvals::deny))
+        .routes(routes!(approvals::approve_polled))
+        .routes(routes!(approvals::deny_polled))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(key_offers::ask, key_offers::take))
         .routes(routes!(grants::list, grants::create))
         .routes(routes!(grants::remove))
         .routes(routes!(services::list, services::enrol))

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hashlink::LruCache;
-use serde_json::json;
 
 use super::action::Choice;
 use super::asking::Ending;
@@ -13,7 +12,7 @@ use super::files::Files;
 use super::outside::Via;
 use super::say::Said;
 use crate::engine::Engine;
-use crate::engine::answer::raw;
+use crate::engine::answer::session_update;
 use crate::engine::invoke::Source;
 use crate::engine::record::Record;
 use crate::engine::registry::Snapshot;
@@ -22,7 +21,7 @@ use crate::model::Result;
 use crate::model::conversation::{ANY_BOT, Conversation, ConversationStatus, Millis};
 use crate::model::event::{NewEvent, Stream};
 use crate::model::id::new_id;
-use crate::model::place::{PLATFORMS, Place};
+use crate::model::place::Place;
 use crate::model::principal::Principal;
 use crate::store::Store;
 use crate::store::conversation::Closing;
@@ -296,21 +295,5 @@ impl Scene<'_> {
 
 /// Of a conversation that is also held outside: that, and where its turn comes from.
 pub(super) fn outside(conversation: &Conversation, via: Option<&Via>) -> Option<Box<Outside>> {
-    PLATFORMS.contains(&conversation.channel.as_str()).then(|| Box::new(Outside { said: via.map(Via::said_at) }))
-}
-
-fn session_update(stream: Stream, conversation: &Conversation, status: &str, at: Millis) -> Result<NewEvent> {
-    let payload = json!({
-        "session_id": conversation.id,
-        "data": { "status": status, "bot_id": conversation.bot },
-    });
-    Ok(NewEvent {
-        stream,
-        id: new_id(),
-        kind: "session_update",
-        principal: None,
-        client_id: None,
-        payload: raw(&payload)?,
-        created_at: at,
-    })
+    Outside::of(&conversation.channel, via.map(Via::said_at))
 }

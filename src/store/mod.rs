@@ -26,6 +26,7 @@ pub mod account;
 pub mod action;
 mod alone;
 pub mod api_key;
+pub mod approval;
 pub mod audit;
 pub mod change;
 pub mod conversation;
@@ -225,6 +226,7 @@ fn migrator() -> Migrator {
         (11, "people", include_str!("../../migrations/0011_people.sql")),
         (12, "scim", include_str!("../../migrations/0012_scim.sql")),
         (13, "authorisation", include_str!("../../migrations/0013_authorisation.sql")),
+        (14, "approvals", include_str!("../../migrations/0014_approvals.sql")),
         (15, "outside chats", include_str!("../../migrations/0015_outside_chats.sql")),
         (16, "linked accounts", include_str!("../../migrations/0016_linked_accounts.sql")),
     ];
