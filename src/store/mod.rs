@@ -29,6 +29,7 @@ pub mod api_key;
 pub mod audit;
 pub mod change;
 pub mod conversation;
+pub mod credential;
 pub mod delivery;
 pub mod dialog;
 pub mod directory;
@@ -57,6 +58,7 @@ mod sqlite;
 pub mod stats;
 mod transaction;
 pub mod turn;
+pub mod vault;
 
 pub use alone::Alone;
 
@@ -224,6 +226,7 @@ fn migrator() -> Migrator {
         (13, "authorisation", include_str!("../../migrations/0013_authorisation.sql")),
         (15, "outside chats", include_str!("../../migrations/0015_outside_chats.sql")),
         (16, "linked accounts", include_str!("../../migrations/0016_linked_accounts.sql")),
+        (22, "vault and connectors", include_str!("../../migrations/0022_vault_and_connectors.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
