@@ -20,6 +20,7 @@ use utoipa_axum::routes;
 
 use crate::chat::Hub;
 use crate::config::Config;
+use crate::connector::Connectors;
 use crate::engine::Engine;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
@@ -36,7 +37,9 @@ mod authz;
 mod bots;
 mod by;
 mod commands;
+mod connectors;
 mod cors;
+mod credentials;
 mod error;
 mod events;
 mod extract;
@@ -78,6 +81,7 @@ pub struct Api {
     pub hub: Arc<Hub>,
     pub identity: Arc<Identity>,
     pub people: Arc<People>,
+    pub connectors: Arc<Connectors>,
     /// The directory people sign in with, if there is one.
     pub oidc: Option<Arc<Oidc>>,
     pub tasks: Tasks,
@@ -96,7 +100,7 @@ impl Api {
         engine: Arc<Engine>,
         hub: Arc<Hub>,
         identity: Arc<Identity>,
-        people: Arc<People>,
+        (people, connectors): (Arc<People>, Arc<Connectors>),
         oidc: Option<Arc<Oidc>>,
         tasks: Tasks,
         address: &Address,
@@ -112,6 +116,7 @@ impl Api {
             hub,
             identity,
             people,
+            connectors,
             oidc,
             tasks,
             counts: Arc::default(),
@@ -201,6 +206,14 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(grants::remove))
         .routes(routes!(services::list, services::enrol))
         .routes(routes!(services::dismiss))
+        .routes(routes!(credentials::list, credentials::create))
+        .routes(routes!(credentials::get, credentials::update, credentials::delete))
+        .routes(routes!(credentials::test))
+        .routes(routes!(credentials::list_named, credentials::create_named))
+        .routes(routes!(credentials::update_named, credentials::delete_named))
+        .routes(routes!(connectors::list, connectors::create))
+        .routes(routes!(connectors::get, connectors::update, connectors::delete))
+        .routes(routes!(connectors::schema))
         .routes(routes!(admin::bots))
         .routes(routes!(audit::read))
         .routes(routes!(system::status))

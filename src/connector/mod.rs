@@ -32,6 +32,7 @@ use crate::manifest::connector::{Action, Connector, Request};
 use crate::model::effect::Effect;
 use crate::model::principal::Principal;
 use crate::store::Store;
+use crate::store::credential::Credential;
 use crate::vault::Vault;
 
 pub use catalogue::Catalogue;
@@ -132,6 +133,38 @@ impl Connectors {
         connector.action(action).map(|action| effect_of(action, input))
     }
 }
+
+impl Connectors {
+    /// Tries a credential with the action that its connector names for that.
+    pub async fn try_credential(
+        &self,
+        principal: &Principal,
+        credential: &Credential,
+    ) -> crate::model::Result<Result<Value, Failure>> {
+        let connector = self.catalogue.get(&credential.provider);
+        let auth = connector.as_ref().and_then(|connector| {
+            let named = connector.auth(&credential.kind);
+            named.or_else(|| connector.auth.iter().find(|auth| auth.test.is_some()))
+        });
+        let Some(action) = auth.and_then(|auth| auth.test.clone()) else {
+            let message = format!("connector {} names no action to try a credential with", credential.provider);
+            return Err(crate::model::Error::invalid(message));
+        };
+        let call = Call {
+            connector: &credential.provider,
+            action: &action,
+            input: Value::Null,
+            credential: Some(&credential.id),
+            principal,
+            idempotency_key: &crate::model::id::new_id(),
+            timeout: TRY,
+        };
+        Ok(Box::pin(self.call(call)).await)
+    }
+}
+
+/// How long a try of a credential may take.
+const TRY: Duration = Duration::from_secs(20);
 
 /// What an action does with this input: where the manifest leaves it to the method, as HTTP says.
 fn effect_of(action: &Action, input: &Value) -> Effect {
