@@ -233,6 +233,20 @@ impl Connectors {
         }
     }
 
+    /// Every credential with all that is secret in it, for an export.
+    pub async fn export(&self) -> Result<Vec<Value>> {
+        let mut all = Vec::new();
+        for credential in self.store.credentials(None).await? {
+            let data = self.opened(&credential.id).await?.unwrap_or_default();
+            let metadata: Value = serde_json::from_str(&credential.metadata).unwrap_or_default();
+            all.push(json!({
+                "name": credential.name, "description": credential.description, "type": credential.kind,
+                "provider": credential.provider, "data": data, "metadata": metadata, "expires_at": credential.expires_at,
+            }));
+        }
+        Ok(all)
+    }
+
     /// What is sealed of a credential.
     async fn opened(&self, id: &str) -> Result<Option<Value>> {
         let opened = self.vault.open_value(&sealed_owner(id), DATA).await?;
