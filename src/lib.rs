@@ -15,6 +15,7 @@ pub mod intent;
 pub mod manifest;
 pub mod model;
 pub mod outbox;
+pub mod render;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;

@@ -8,7 +8,7 @@ use crate::support::rust_source::{Named, Piece, Token, crate_paths, tokens};
 /// The top-level modules, lowest floor first. A module uses only the floors below its own.
 const FLOORS: &[&[&str]] = &[
     &["model"],
-    &["config", "telemetry", "crash_point", "clock", "bus", "tasks", "files", "intent", "template"],
+    &["config", "telemetry", "crash_point", "clock", "bus", "tasks", "files", "intent", "template", "render"],
     &["store", "vault", "fetch"],
     &["manifest", "identity"],
     &["engine"],
