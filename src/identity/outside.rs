@@ -77,8 +77,13 @@ impl Identity {
     /// Takes an account from its user.
     pub async fn unlink(&self, account: Account, caller: &Caller, doer: Doer) -> Result<()> {
         let target = Some(format!("{}:{}/{}", account.platform, account.team, account.id));
-        let deed =
-            Deed { at: self.clock.now(), action: Action::AccountUnlink, doer, target, details: serde_json::Value::Null };
+        let deed = Deed {
+            at: self.clock.now(),
+            action: Action::AccountUnlink,
+            doer,
+            target,
+            details: serde_json::Value::Null,
+        };
         if self.store.unlink_account(account, &caller.principal.id, deed).await? {
             return Ok(());
         }

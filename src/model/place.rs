@@ -26,7 +26,8 @@ impl Place {
         let mut parts = rest.split('/').map(str::to_owned);
         let place =
             Self { platform: platform.to_owned(), team: parts.next()?, channel: parts.next()?, thread: parts.next() };
-        let is_whole = parts.next().is_none() && ![&place.platform, &place.team, &place.channel].iter().any(|part| part.is_empty());
+        let is_whole = parts.next().is_none()
+            && ![&place.platform, &place.team, &place.channel].iter().any(|part| part.is_empty());
         is_whole.then_some(place)
     }
 

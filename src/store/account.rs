@@ -4,9 +4,9 @@ use super::Store;
 use super::audit::Deed;
 use super::query::{Failure, Row, query};
 use super::transaction::{Transaction, Work, failed};
+use crate::model::Result;
 use crate::model::conversation::Millis;
 use crate::model::place::Account;
-use crate::model::Result;
 
 /// An account that belongs to a user.
 #[derive(Clone, Debug)]
@@ -114,9 +114,8 @@ impl Work for Unlink {
 
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<bool> {
         let Account { platform, team, id, .. } = &self.account;
-        let unlink = query(
-            "DELETE FROM linked_accounts WHERE platform = $1 AND team = $2 AND account = $3 AND user_id = $4",
-        );
+        let unlink =
+            query("DELETE FROM linked_accounts WHERE platform = $1 AND team = $2 AND account = $3 AND user_id = $4");
         let unlink = unlink.bind(platform).bind(team).bind(id).bind(&self.user_id);
         if transaction.write(unlink).await? == 0 {
             return Ok(false);
@@ -170,8 +169,7 @@ impl Store {
     /// Whose an account is.
     pub async fn owner_of_account(&self, account: &Account) -> Result<Option<String>> {
         let mut reader = self.reader().await?;
-        let find =
-            query("SELECT user_id FROM linked_accounts WHERE platform = $1 AND team = $2 AND account = $3");
+        let find = query("SELECT user_id FROM linked_accounts WHERE platform = $1 AND team = $2 AND account = $3");
         let find = find.bind(&account.platform).bind(&account.team).bind(&account.id);
         let row = find.optional(&mut reader.connection()).await.map_err(failed)?;
         row.map(|row| row.get(0).map_err(failed)).transpose()
@@ -186,9 +184,7 @@ impl Store {
         );
         let rows = find.bind(user_id).all(&mut reader.connection()).await.map_err(failed)?;
         rows.iter()
-            .map(|row| {
-                Ok(LinkedAccount { account: account(row, 0)?, user_id: row.get(4)?, linked_at: row.get(5)? })
-            })
+            .map(|row| Ok(LinkedAccount { account: account(row, 0)?, user_id: row.get(4)?, linked_at: row.get(5)? }))
             .collect::<Result<_, Failure>>()
             .map_err(failed)
     }

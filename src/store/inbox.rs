@@ -39,9 +39,14 @@ pub struct Arrival {
 pub enum Handled {
     Done,
     /// To be tried again, not before that time.
-    Again { ready_at: Millis, error: String },
+    Again {
+        ready_at: Millis,
+        error: String,
+    },
     /// It is given up.
-    Failed { error: String },
+    Failed {
+        error: String,
+    },
 }
 
 impl Work for NewArrival {
@@ -114,13 +119,13 @@ impl Work for Settle {
             )
             .bind(&self.id)
             .bind(self.attempt),
-            Handled::Again { ready_at, error } => query(
-                "UPDATE inbox SET ready_at = $3, error = $4 WHERE id = $1 AND attempt = $2 AND state = 'waiting'",
-            )
-            .bind(&self.id)
-            .bind(self.attempt)
-            .bind(*ready_at)
-            .bind(error),
+            Handled::Again { ready_at, error } => {
+                query("UPDATE inbox SET ready_at = $3, error = $4 WHERE id = $1 AND attempt = $2 AND state = 'waiting'")
+                    .bind(&self.id)
+                    .bind(self.attempt)
+                    .bind(*ready_at)
+                    .bind(error)
+            }
             Handled::Failed { error } => query(
                 "UPDATE inbox SET state = 'failed', payload = '', error = $3 \
                  WHERE id = $1 AND attempt = $2 AND state = 'waiting'",
@@ -141,7 +146,9 @@ impl Work for Forget {
     type Output = u64;
 
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<u64> {
-        transaction.write(query("DELETE FROM inbox WHERE received_at < $1 AND state <> 'waiting'").bind(self.before)).await
+        transaction
+            .write(query("DELETE FROM inbox WHERE received_at < $1 AND state <> 'waiting'").bind(self.before))
+            .await
     }
 }
 

@@ -73,7 +73,11 @@ pub struct Leaving {
 #[derive(Clone, Debug)]
 pub enum Load {
     /// A message, as of the event of that number or later.
-    Message { conversation: String, message: String, seq: i64 },
+    Message {
+        conversation: String,
+        message: String,
+        seq: i64,
+    },
     Notice(Notice),
 }
 
@@ -259,7 +263,8 @@ fn leaving(row: &Row) -> Result<Leaving> {
     };
     Ok(Leaving {
         id: row.get(0).map_err(failed)?,
-        place: Place::parse(&row.get::<String>(1).map_err(failed)?).ok_or_else(|| unreadable("a place cannot be read"))?,
+        place: Place::parse(&row.get::<String>(1).map_err(failed)?)
+            .ok_or_else(|| unreadable("a place cannot be read"))?,
         load,
         attempt: row.get(6).map_err(failed)?,
         uncertain: row.get::<i64>(7).map_err(failed)? == 1,
@@ -280,8 +285,7 @@ impl Work for Claim {
              ORDER BY o.id LIMIT $3) \
              RETURNING id, place, conversation, message, seq, content, attempt, uncertain, created_at",
         );
-        let rows =
-            transaction.write_returning(claim.bind(self.now).bind(self.lease_until).bind(self.most)).await?;
+        let rows = transaction.write_returning(claim.bind(self.now).bind(self.lease_until).bind(self.most)).await?;
         rows.iter().map(leaving).collect()
     }
 }
@@ -419,7 +423,8 @@ impl Store {
     pub async fn message_ref(&self, message: &str, place: &Place) -> Result<Option<MessageRef>> {
         let mut reader = self.reader().await?;
         let find = query("SELECT ref, digest, updated_at FROM message_refs WHERE message = $1 AND place = $2");
-        let row = find.bind(message).bind(place.to_string()).optional(&mut reader.connection()).await.map_err(failed)?;
+        let row =
+            find.bind(message).bind(place.to_string()).optional(&mut reader.connection()).await.map_err(failed)?;
         row.map(|row| {
             Ok(MessageRef {
                 reference: row.get(0).map_err(failed)?,
