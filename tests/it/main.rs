@@ -30,6 +30,7 @@ mod rates;
 mod remote;
 mod search;
 mod sessions;
+mod slack;
 mod sockets;
 mod support;
 mod tickets;
