@@ -132,7 +132,14 @@ async fn open_chats(
     let slack = Slack::new(&config.slack, public_url)?;
     let adapters: Vec<Arc<dyn ChatAdapter>> = slack.iter().map(|slack| slack.clone() as Arc<dyn ChatAdapter>).collect();
     let transports = adapters.iter().map(|adapter| adapter.clone() as Arc<dyn Transport>).collect();
-    let outbox = Outbox::new(store.clone(), identity.clone(), clock.clone(), public_url, transports, config.outside.groups.clone());
+    let outbox = Outbox::new(
+        store.clone(),
+        identity.clone(),
+        clock.clone(),
+        public_url,
+        transports,
+        config.outside.groups.clone(),
+    );
     let is_any = !adapters.is_empty();
     let outside = Outside::new(hub.clone(), identity.clone(), clock.clone(), config.outside.guest_role, adapters);
     if is_any {

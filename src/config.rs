@@ -201,10 +201,7 @@ pub struct Outside {
 
 impl Outside {
     fn validate(&self) -> anyhow::Result<()> {
-        anyhow::ensure!(
-            self.guest_role != Some(Role::Admin),
-            "outside.guest_role: a guest cannot be an administrator"
-        );
+        anyhow::ensure!(self.guest_role != Some(Role::Admin), "outside.guest_role: a guest cannot be an administrator");
         for (name, destinations) in &self.groups {
             for destination in destinations {
                 match Address::parse(destination) {

@@ -25,8 +25,8 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
-use crate::outbox::Outbox;
 use crate::identity::people::People;
+use crate::outbox::Outbox;
 use crate::tasks::Tasks;
 
 mod actions;

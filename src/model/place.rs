@@ -68,7 +68,9 @@ impl Address {
         if text == HERE {
             return Ok(Self::Here);
         }
-        let wrong = || format!("\"{text}\" is no destination, such as here, slack:#ops, discord:123, group:oncall or user:<id>");
+        let wrong = || {
+            format!("\"{text}\" is no destination, such as here, slack:#ops, discord:123, group:oncall or user:<id>")
+        };
         let (kind, rest) = text.split_once(':').filter(|(_, rest)| !rest.is_empty()).ok_or_else(wrong)?;
         if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err(wrong());

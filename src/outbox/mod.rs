@@ -30,7 +30,7 @@ use crate::tasks::Tasks;
 const AT_ONCE: usize = 16;
 
 /// How long one attempt may take before another server may make the next.
-const LEASE: Millis = 60_000;
+const LEASE: Millis = 30_000;
 
 /// How long something is tried before it is given up.
 const GIVE_UP: Millis = 24 * 60 * 60 * 1000;

@@ -83,7 +83,12 @@ impl Run<'_> {
             tone: message.tone,
             parts: message.parts.clone(),
             suggestions: Vec::new(),
-            actions: message.offers.iter().filter(|offer| offer.deed.is_none()).map(|offer| offer.action.clone()).collect(),
+            actions: message
+                .offers
+                .iter()
+                .filter(|offer| offer.deed.is_none())
+                .map(|offer| offer.action.clone())
+                .collect(),
             form: None,
             files: Vec::new(),
             ts: rfc3339(at),

@@ -32,6 +32,7 @@ mod remote;
 mod search;
 mod sessions;
 mod slack;
+mod slack_crashes;
 mod sockets;
 mod support;
 mod tickets;

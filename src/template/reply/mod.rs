@@ -28,8 +28,7 @@ pub const PARTS: [&str; 11] =
     ["markdown", "fields", "table", "code", "list", "quote", "image", "context", "collapsible", "progress", "divider"];
 
 /// The other keys of a reply.
-pub const KEYS: [&str; 10] =
-    ["text", "title", "tone", "suggestions", "parts", "actions", "id", "ttl", "post", "to"];
+pub const KEYS: [&str; 10] = ["text", "title", "tone", "suggestions", "parts", "actions", "id", "ttl", "post", "to"];
 
 /// One step on the way to a string in a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
