@@ -70,7 +70,8 @@ pub struct Parcel {
     pub content: Content,
     /// What the chat knows the message by, when it stands there already.
     pub known: Option<String>,
-    /// Whether an earlier attempt may have arrived without our knowing: look before saying it again.
+    /// Whether an earlier attempt may have arrived without our knowing: look before saying it again, and bring what stands
+    /// there up to date, since the message may have changed after that attempt.
     pub uncertain: bool,
 }
 

@@ -88,14 +88,14 @@ async fn people_become_somebody(kind: Kind) {
     let foreign = browser.with("origin", "https://evil.example");
     assert_eq!(foreign.post(&path, &json!({})).await.error(403), "CROSS_ORIGIN");
     let page = browser.get(&path).await;
-    for part in ["Ann Anders", ANN, TEAM, "<strong>Admin</strong>"] {
+    for part in ["<strong>ann</strong>", ANN, TEAM, "<strong>Admin</strong>"] {
         assert!(page.text.contains(part), "{part} in {}", page.text);
     }
     assert!(browser.post(&path, &json!({})).await.status.is_success());
     assert_eq!(browser.post(&path, &json!({})).await.error(404), "LINK_OVER", "once");
     screen.told("now acts as").await;
     let links = browser.get("/api/links").await.expect(200);
-    assert_eq!(links["accounts"][0]["name"], "Ann Anders", "{links}");
+    assert_eq!(links["accounts"][0]["name"], "ann", "{links}");
     assert_eq!(program.get("/api/links").await.expect(200)["accounts"], json!([]));
     // Now the same words count, and the answer stands in their thread.
     let ts = workspace.say(ANN, GENERAL, None, "<@U0BOT> greet Bea").await;
@@ -143,7 +143,7 @@ async fn people_talk_with_bots(kind: Kind) {
     let session = sessions.iter().find(|session| session.to_string().contains("Hello Cid")).expect("the thread");
     let id = session["session_id"].as_str().unwrap();
     let answer = browser.say(id, "greet Fay").await;
-    assert_eq!(answer["content"], "Hello Fay.");
+    assert_eq!(answer["content"], "Hello Fay, good to see you!");
     let mirrored = screen.told("greet Fay").await;
     assert!(mirrored.to_string().contains("Admin") && mirrored["thread_ts"] == json!(thread), "{mirrored}");
     assert_eq!(screen.told("Hello Fay").await["thread_ts"], json!(thread));
@@ -244,8 +244,8 @@ async fn forms_and_buttons(kind: Kind) {
     // Two bots answer to the same words: buttons ask which, and a slip of the pen is mended by one.
     workspace.say(ANN, GENERAL, None, "<@U0BOT> show a table").await;
     let which = screen.told("Which one").await;
-    workspace.act(ANN, GENERAL, which["ts"].as_str().unwrap(), &control(&which, "@shop show a table")).await;
-    screen.until(|frame| frame["t"] == "message" && frame["message"]["user"] == BOT).await;
+    workspace.act(ANN, GENERAL, which["ts"].as_str().unwrap(), &control(&which, "@store show a table")).await;
+    screen.told("one table from the store").await;
     workspace.say(ANN, GENERAL, None, "<@U0BOT> stauts").await;
     let meant = screen.told("Did you mean").await;
     workspace.act(ANN, GENERAL, meant["ts"].as_str().unwrap(), &control(&meant, "status")).await;
@@ -457,7 +457,7 @@ async fn only_what_slack_signed_starts_anything() {
         );
     }
     said.sort();
-    assert_eq!(said, ["Hello Bea.", "Hello Cid."]);
+    assert_eq!(said, ["Hello Bea, good to see you!", "Hello Cid, good to see you!"]);
     assert_eq!(server.store().recent_executions(None, 10).await.unwrap().len(), 2);
     server.finish().await;
     // Without a secret nobody is believed.

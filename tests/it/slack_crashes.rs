@@ -41,7 +41,7 @@ async fn dies_at(data: &Path, database: Option<&str>, points: &[&str]) {
         let answer = screen.told(&format!("Hello {last}")).await;
         let all = workspace.messages(answer["channel"].as_str().unwrap()).await;
         let told = |name: &str| {
-            let text = format!("Hello {name}.");
+            let text = format!("Hello {name},");
             all.iter().filter(|message| message["user"] == BOT && is_text(message, &text)).count()
         };
         assert_eq!((told(&first), told(&last)), (1, 1), "{point}: {all:?}");
