@@ -24,6 +24,7 @@ use crate::files::Folder;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
 use crate::identity::people::People;
+use crate::identity::scim::Provisioning;
 use crate::manifest::Watcher;
 use crate::outbox::{Outbox, Transport};
 use crate::store::audit::{Action, Deed, Doer};
@@ -95,11 +96,23 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     clear_files(&hub, &tasks);
     let reached = Address::new(&config.public_url, address);
     let people = People::new(&config.directory, store.clone(), identity.clone(), clock.clone())?;
+    let provisioning = Provisioning::new(&config.scim, &config.oidc, store.clone(), identity.clone(), clock.clone());
     let oidc = Oidc::new(&config.oidc, &config.scim, &reached.public_url, store.clone(), identity.clone(), clock)?;
     let chats = open_chats(config, &reached.public_url, &hub, &identity, &tasks).await?;
-    let api =
-        Api::new(engine.clone(), hub.clone(), identity.clone(), people, oidc, chats, tasks.clone(), &reached, config);
+    let api = Api::new(
+        engine.clone(),
+        hub.clone(),
+        identity.clone(),
+        people,
+        provisioning,
+        oidc,
+        chats,
+        tasks.clone(),
+        &reached,
+        config,
+    );
     tasks.spawn("watch", api::watch(api.clone()));
+    tasks.spawn("people", api::watch_people(api.clone()));
     // Every door may ask who is at the other end.
     let router = api::router(api).into_make_service_with_connect_info::<SocketAddr>();
     // An acknowledgement and the reply are two small writes; the second would wait up to 40 ms for the client's system to

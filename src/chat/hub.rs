@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::engine::answer::raw;
 use crate::engine::invoke::Source;
+use crate::engine::record::Record;
 use crate::engine::registry::Snapshot;
 use crate::identity::permission::{Object, Verb, authorize, unknown_bot};
 use crate::model::Result;
@@ -282,11 +283,11 @@ impl Scene<'_> {
     pub(super) fn source(&self, raw_message: &str) -> Source {
         let conversation = self.conversation;
         let mut source = Source {
-            record: json!({
-                "api_version": "1",
-                "source": { "user_agent": conversation.channel, "conversation": conversation.id },
-                "raw_message": raw_message,
-            }),
+            record: Record::Said {
+                channel: conversation.channel.clone(),
+                conversation: conversation.id.clone(),
+                raw_message: raw_message.to_owned(),
+            },
             conversation: Some(conversation.id.clone()),
             channel: conversation.channel.clone(),
             ..Source::default()

@@ -1,7 +1,7 @@
 //! Floor 4: from a wish to a finished run.
 //!
 //! [`Engine::invoke`] is the one way in, whichever door a request came through. `registry` holds what can be run as one
-//! consistent version, `arguments` checks its values, `runner` runs it, `answer` is what it says, `remote`
+//! consistent version, `arguments` checks its values, `runner` runs it, `record` is what is kept of it, `answer` what it says, `remote`
 //! leaves it to a process elsewhere, `data` says what a template may see, `builtin` holds the commands that every installation has.
 
 use std::sync::Arc;
@@ -16,6 +16,7 @@ pub mod arguments;
 pub mod builtin;
 mod data;
 pub mod invoke;
+pub mod record;
 pub mod registry;
 pub mod remote;
 pub mod runner;
