@@ -38,6 +38,8 @@ mod scim_peer;
 mod search;
 mod services;
 mod sessions;
+mod slack;
+mod slack_crashes;
 mod sockets;
 mod support;
 mod tickets;
