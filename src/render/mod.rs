@@ -8,6 +8,9 @@
 //! author wrote as links: a bare address stays the text it is.
 
 mod choice;
+pub mod discord;
+mod discord_form;
+mod discord_text;
 mod fit;
 pub mod markup;
 mod mrkdwn;

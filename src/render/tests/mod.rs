@@ -2,4 +2,6 @@
 //! more than text.
 
 mod building;
+mod discord;
+mod plain;
 mod slack;
