@@ -11,8 +11,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::Receiver;
 
-use crate::api::{self, Address, Api};
+use crate::api::{self, Address, Api, Chats};
 use crate::bus::Bus;
+use crate::chat::outside::{ChatAdapter, Outside};
+use crate::chat::slack::Slack;
 use crate::chat::{Cleared, FileLimits, Files, Hub};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -22,6 +24,7 @@ use crate::files::Folder;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
 use crate::manifest::Watcher;
+use crate::outbox::{Outbox, Transport};
 use crate::store::audit::{Action, Deed, Doer};
 use crate::store::{Store, Target};
 use crate::tasks::Tasks;
@@ -81,8 +84,9 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     hub.watch_expiry(&tasks);
     clear_files(&hub, &tasks);
     let reached = Address::new(&config.public_url, address);
-    let oidc = Oidc::new(&config.oidc, &reached.public_url, store.clone(), identity.clone(), clock)?;
-    let api = Api::new(engine.clone(), hub.clone(), identity.clone(), oidc, tasks.clone(), &reached, config);
+    let oidc = Oidc::new(&config.oidc, &reached.public_url, store.clone(), identity.clone(), clock.clone())?;
+    let chats = open_chats(config, &reached.public_url, &hub, &identity, &tasks).await?;
+    let api = Api::new(engine.clone(), hub.clone(), identity.clone(), oidc, chats, tasks.clone(), &reached, config);
     tasks.spawn("watch", api::watch(api.clone()));
     // Every door may ask who is at the other end.
     let router = api::router(api).into_make_service_with_connect_info::<SocketAddr>();
@@ -102,6 +106,32 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
         axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
     });
     Ok(Running { address, public_url: reached.public_url, identity, store, engine, hub, tasks, server })
+}
+
+/// Sets the chats outside up, and starts what carries to and fro.
+async fn open_chats(
+    config: &Config,
+    public_url: &str,
+    hub: &Arc<Hub>,
+    identity: &Arc<Identity>,
+    tasks: &Tasks,
+) -> anyhow::Result<Chats> {
+    let (store, clock) = (hub.store(), hub.clock());
+    let slack = Slack::new(&config.slack, public_url)?;
+    let adapters: Vec<Arc<dyn ChatAdapter>> = slack.iter().map(|slack| slack.clone() as Arc<dyn ChatAdapter>).collect();
+    let transports = adapters.iter().map(|adapter| adapter.clone() as Arc<dyn Transport>).collect();
+    let outbox = Outbox::new(store.clone(), identity.clone(), clock.clone(), public_url, transports);
+    let is_any = !adapters.is_empty();
+    let outside = Outside::new(hub.clone(), identity.clone(), clock.clone(), config.outside.guest_role, adapters);
+    if is_any {
+        store.take_up_outside(clock.now()).await?;
+        outside.start(tasks);
+        outbox.start(tasks);
+    }
+    if let Some(slack) = &slack {
+        slack.listen(&outside, tasks);
+    }
+    Ok(Chats { outside, outbox, slack })
 }
 
 /// The folder of the files that are sent along.

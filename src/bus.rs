@@ -41,6 +41,8 @@ pub enum Frame {
         stream: Stream,
         message_id: String,
     },
+    /// Something has to leave for a chat outside.
+    Leaving,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +50,7 @@ pub struct Bus {
     tails: Mutex<HashMap<Stream, Arc<Tail>>>,
     presence: Mutex<presence::Register>,
     replies: replies::Replies,
+    leaving: Notify,
 }
 
 /// The newest frames of one stream that has readers.
@@ -115,8 +118,14 @@ impl Bus {
                 }
                 Frame::Passing(passing) => self.pass(passing),
                 Frame::Written { stream, message_id } => self.end_reply(&stream, &message_id),
+                Frame::Leaving => self.leaving.notify_one(),
             }
         }
+    }
+
+    /// Waits until something has to leave for a chat outside; one waiter hears of it. Safe to drop at any point.
+    pub async fn something_leaves(&self) {
+        self.leaving.notified().await;
     }
 
     /// Shows a frame to whoever reads its stream right now.

@@ -13,8 +13,10 @@ use crate::model::principal::Role;
 use crate::model::secret::Secret;
 
 mod rate_limits;
+mod slack;
 
 pub use rate_limits::{Rate, RateLimits};
+pub use slack::Slack;
 
 /// The documented default settings.
 pub const DEFAULT: &str = include_str!("config.default.toml");
@@ -38,6 +40,8 @@ pub struct Config {
     pub files: Files,
     pub dialogs: Dialogs,
     pub oidc: Oidc,
+    pub outside: Outside,
+    pub slack: Slack,
     pub rate_limits: RateLimits,
     pub cors: Cors,
     pub metrics: Metrics,
@@ -128,6 +132,15 @@ fn role_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rol
     known.ok_or_else(|| serde::de::Error::custom(format!("there is no role {text:?}")))
 }
 
+/// Chats outside, whichever they are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outside {
+    /// Of whoever has not linked their account; none: they are asked to.
+    #[serde(deserialize_with = "role_or_none")]
+    pub guest_role: Option<Role>,
+}
+
 /// Pages of other origins that may use the HTTP doors.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -194,6 +207,11 @@ impl Config {
         }
         self.ws.validate()?;
         self.oidc.validate()?;
+        self.slack.validate()?;
+        anyhow::ensure!(
+            self.outside.guest_role != Some(Role::Admin),
+            "outside.guest_role: a guest cannot be an administrator"
+        );
         self.cors.validate()?;
         anyhow::ensure!(
             self.metrics.token.is_empty() || self.metrics.token.len() >= 16,
@@ -262,6 +280,15 @@ pub fn is_confidential(address: &str) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_here)
 }
 
+/// The same for the address of a socket: wss, or ws to this machine itself.
+pub fn is_confidential_socket(address: &str) -> bool {
+    match address.split_once("://") {
+        Some(("wss", rest)) => is_confidential(&format!("https://{rest}")),
+        Some(("ws", rest)) => is_confidential(&format!("http://{rest}")),
+        _ => false,
+    }
+}
+
 impl Cors {
     fn validate(&self) -> anyhow::Result<()> {
         if self.allowed_origins == ["*"] {
@@ -297,7 +324,7 @@ pub fn origin(address: &str) -> Option<String> {
 /// names a section or key of the default counts, and a wrong key inside a section is still an error.
 fn is_setting(key: &str) -> bool {
     let first = key.split("__").next().unwrap_or_default();
-    const KNOWN: [&str; 15] = [
+    const KNOWN: [&str; 17] = [
         "listen",
         "public_url",
         "data",
@@ -310,6 +337,8 @@ fn is_setting(key: &str) -> bool {
         "files",
         "dialogs",
         "oidc",
+        "outside",
+        "slack",
         "rate_limits",
         "cors",
         "metrics",

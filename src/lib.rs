@@ -14,6 +14,7 @@ pub mod identity;
 pub mod intent;
 pub mod manifest;
 pub mod model;
+pub mod outbox;
 pub mod render;
 pub mod store;
 pub mod tasks;

@@ -15,6 +15,7 @@ use super::error::{ApiError, code};
 use super::extract::{Carrier, Known, token};
 use super::peer::{Peer, is_in};
 use super::rates::{Bucket, Rates, Who, network};
+use super::shown_path;
 use super::ws::ticket;
 use crate::config::{Config, Cors, Rate, RateLimits};
 use crate::identity::{Caller, CredentialKind};
@@ -23,8 +24,9 @@ use crate::model::conversation::Millis;
 use crate::store::Store;
 use crate::store::audit::{Action, Deed, Doer};
 
-/// Doors for machines that look after this one: never counted.
-const UNCOUNTED: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+/// Doors for machines that look after this one, and for a chat whose requests are signed: never counted.
+const UNCOUNTED: [&str; 6] =
+    ["/livez", "/readyz", "/metrics", "/slack/events", "/slack/interactions", "/slack/commands"];
 
 /// What the gate needs to know.
 pub struct Gate {
@@ -56,7 +58,12 @@ impl Gate {
             return None;
         }
         let (tier, rates): (&'static str, &[Rate]) = match caller {
-            None if asked.path.starts_with("/auth/") || asked.path == "/api/session" => ("sign_in", &limits.sign_in),
+            None if asked.path.starts_with("/auth/")
+                || asked.path.starts_with("/link/")
+                || asked.path == "/api/session" =>
+            {
+                ("sign_in", &limits.sign_in)
+            }
             None => ("anonymous", &limits.anonymous),
             Some(caller) if !caller.rates.is_empty() => ("key", &caller.rates),
             Some(Caller { kind: CredentialKind::ApiKey, .. }) => ("key", &limits.key),
@@ -117,7 +124,7 @@ async fn admit(api: &Api, matched: &MatchedPath, mut request: Request, next: Nex
         },
     };
     let By(doer) = By::of(caller.as_ref(), Some(peer), request.headers());
-    let what = json!({ "method": request.method().as_str(), "path": request.uri().path() });
+    let what = json!({ "method": request.method().as_str(), "path": shown_path(request.uri().path()) });
     request.extensions_mut().insert(peer);
     request.extensions_mut().insert(Known(caller));
     let mut response = next.run(request).await;

@@ -19,10 +19,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::chat::Hub;
+use crate::chat::outside::Outside;
+use crate::chat::slack::Slack;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
+use crate::outbox::Outbox;
 use crate::tasks::Tasks;
 
 mod actions;
@@ -44,15 +47,18 @@ mod gate;
 mod health;
 mod invocations;
 mod keys;
+mod links;
 mod messages;
 mod metrics;
 mod oidc;
 mod openapi;
+mod outbox;
 mod peer;
 mod rates;
 mod search;
 mod session;
 mod site;
+mod slack;
 mod system;
 mod ws;
 
@@ -65,6 +71,14 @@ const MAX_BODY: usize = 256 * 1024;
 const COOKIE_SECURE: &str = "__Host-parlour";
 const COOKIE_PLAIN: &str = "parlour";
 const COOKIES: [&str; 2] = [COOKIE_SECURE, COOKIE_PLAIN];
+
+/// Chats outside.
+#[derive(Clone)]
+pub struct Chats {
+    pub outside: Arc<Outside>,
+    pub outbox: Arc<Outbox>,
+    pub slack: Option<Arc<Slack>>,
+}
 
 /// Everything the doors need; cloned per request.
 #[derive(Clone)]
@@ -81,6 +95,7 @@ pub struct Api {
     pub origins: Arc<[String]>,
     pub sockets: Arc<ws::Sockets>,
     pub gate: Arc<gate::Gate>,
+    pub chats: Chats,
     counts: Arc<metrics::Counts>,
     parts: Arc<system::Parts>,
 }
@@ -91,6 +106,7 @@ impl Api {
         hub: Arc<Hub>,
         identity: Arc<Identity>,
         oidc: Option<Arc<Oidc>>,
+        chats: Chats,
         tasks: Tasks,
         address: &Address,
         config: &Config,
@@ -105,6 +121,7 @@ impl Api {
             hub,
             identity,
             oidc,
+            chats,
             tasks,
             counts: Arc::default(),
             parts: Arc::default(),
@@ -190,6 +207,14 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(metrics::read))
         .routes(routes!(metrics::scrape))
         .routes(routes!(authz::explain))
+        .routes(routes!(slack::events))
+        .routes(routes!(slack::interactions))
+        .routes(routes!(slack::commands))
+        .routes(routes!(links::list))
+        .routes(routes!(links::unlink))
+        .routes(routes!(links::ask, links::link))
+        .routes(routes!(outbox::dead_letters))
+        .routes(routes!(outbox::retry))
         .routes(routes!(ws::connect))
         .routes(routes!(ws::schema::serve))
         .routes(routes!(ws::asyncapi::serve))
@@ -311,7 +336,12 @@ fn request_id(headers: &HeaderMap) -> Option<&str> {
 /// A request in the log: its path without the query, which may carry a token.
 fn span<B>(request: &Request<B>) -> tracing::Span {
     let id = request_id(request.headers()).unwrap_or_default();
-    tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id)
+    tracing::info_span!("request", method = %request.method(), path = shown_path(request.uri().path()), id)
+}
+
+/// A path as it may be read again: without the token of a link.
+fn shown_path(path: &str) -> &str {
+    if path.starts_with("/link/") { "/link/…" } else { path }
 }
 
 /// The caller's user agent, for lists of sessions.

@@ -18,6 +18,7 @@ use crate::store::session::{LoginSession, NewLoginSession};
 
 pub mod keys;
 pub mod oidc;
+mod outside;
 pub mod permission;
 pub mod token;
 
@@ -88,7 +89,7 @@ impl Identity {
         match token::kind(token) {
             Some(TokenKind::Session) => self.login(token).await,
             Some(TokenKind::ApiKey) => self.api_key(token).await,
-            Some(TokenKind::SignInLink | TokenKind::SocketTicket) | None => Err(refused()),
+            Some(TokenKind::SignInLink | TokenKind::SocketTicket | TokenKind::AccountLink) | None => Err(refused()),
         }
     }
 

@@ -243,6 +243,24 @@ pub struct Post {
     pub deleted_at: Option<String>,
 }
 
+impl Post {
+    /// What it says, without who, where and when.
+    pub fn message(&self) -> Message {
+        Message {
+            text: self.content.clone(),
+            title: self.title.clone(),
+            tone: self.tone,
+            parts: self.parts.clone(),
+            suggestions: self.suggestions.clone(),
+            actions: self.actions.clone(),
+            form: self.form.clone(),
+            files: self.files.clone(),
+            offers: Vec::new(),
+            key: None,
+        }
+    }
+}
+
 /// Characters that Markdown may read as markup.
 const MARKUP: &str = r"\`*_{}[]()#+!|<>~&";
 

@@ -16,6 +16,7 @@ pub mod message;
 pub mod name;
 pub mod offer;
 pub mod parameter;
+pub mod place;
 pub mod principal;
 pub mod secret;
 

@@ -21,11 +21,21 @@ pub enum Action {
     KeyRevoke,
     BotsReload,
     AccessRefused,
+    AccountLink,
+    AccountUnlink,
 }
 
 impl Action {
-    pub const ALL: [Self; 6] =
-        [Self::SignIn, Self::SignOut, Self::KeyCreate, Self::KeyRevoke, Self::BotsReload, Self::AccessRefused];
+    pub const ALL: [Self; 8] = [
+        Self::SignIn,
+        Self::SignOut,
+        Self::KeyCreate,
+        Self::KeyRevoke,
+        Self::BotsReload,
+        Self::AccessRefused,
+        Self::AccountLink,
+        Self::AccountUnlink,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -35,6 +45,8 @@ impl Action {
             Self::KeyRevoke => "key.revoke",
             Self::BotsReload => "bots.reload",
             Self::AccessRefused => "access.refused",
+            Self::AccountLink => "account.link",
+            Self::AccountUnlink => "account.unlink",
         }
     }
 

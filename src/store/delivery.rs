@@ -210,6 +210,8 @@ impl Transaction<'_> {
         let Posting { place, event } = posting;
         if self.touch_conversation(&place.conversation, event.created_at).await? {
             let places = self.append(std::slice::from_ref(event), None).await?;
+            let told: Vec<_> = std::iter::once(event).zip(&places).collect();
+            self.send_outside(&place.conversation, &told, None).await?;
             let head = places.first().map_or(0, |place| place.seq);
             let at = rfc3339(event.created_at);
             self.announce(Frame::Passing(Passing::activity(&place.owner, &place.conversation, head, &at)));

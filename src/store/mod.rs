@@ -20,6 +20,7 @@ use crate::bus::Bus;
 use crate::model::{Error, Result};
 use crate::tasks::Tasks;
 
+pub mod account;
 pub mod action;
 pub mod api_key;
 pub mod audit;
@@ -30,8 +31,11 @@ pub mod dialog;
 pub mod directory;
 pub mod execution;
 pub mod file;
+pub mod inbox;
 pub mod log;
 pub mod message_key;
+pub mod outbox;
+pub mod place;
 mod postgres;
 pub mod principal;
 mod query;
@@ -195,6 +199,8 @@ fn migrator() -> Migrator {
         (7, "directory sign-in", include_str!("../../migrations/0007_directory_sign_in.sql")),
         (8, "audit", include_str!("../../migrations/0008_audit.sql")),
         (9, "keys and rates", include_str!("../../migrations/0009_keys_and_rates.sql")),
+        (15, "outside chats", include_str!("../../migrations/0015_outside_chats.sql")),
+        (16, "linked accounts", include_str!("../../migrations/0016_linked_accounts.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
