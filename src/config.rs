@@ -12,9 +12,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::model::principal::Role;
 use crate::model::secret::Secret;
 
+mod discord;
 mod rate_limits;
 mod slack;
 
+pub use discord::Discord;
 pub use rate_limits::{Rate, RateLimits};
 pub use slack::Slack;
 
@@ -42,6 +44,7 @@ pub struct Config {
     pub oidc: Oidc,
     pub outside: Outside,
     pub slack: Slack,
+    pub discord: Discord,
     pub rate_limits: RateLimits,
     pub cors: Cors,
     pub metrics: Metrics,
@@ -208,6 +211,7 @@ impl Config {
         self.ws.validate()?;
         self.oidc.validate()?;
         self.slack.validate()?;
+        self.discord.validate()?;
         anyhow::ensure!(
             self.outside.guest_role != Some(Role::Admin),
             "outside.guest_role: a guest cannot be an administrator"
@@ -324,7 +328,7 @@ pub fn origin(address: &str) -> Option<String> {
 /// names a section or key of the default counts, and a wrong key inside a section is still an error.
 fn is_setting(key: &str) -> bool {
     let first = key.split("__").next().unwrap_or_default();
-    const KNOWN: [&str; 17] = [
+    const KNOWN: [&str; 18] = [
         "listen",
         "public_url",
         "data",
@@ -339,6 +343,7 @@ fn is_setting(key: &str) -> bool {
         "oidc",
         "outside",
         "slack",
+        "discord",
         "rate_limits",
         "cors",
         "metrics",

@@ -19,6 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::chat::Hub;
+use crate::chat::discord::Discord;
 use crate::chat::outside::Outside;
 use crate::chat::slack::Slack;
 use crate::config::Config;
@@ -39,6 +40,7 @@ mod bots;
 mod by;
 mod commands;
 mod cors;
+mod discord;
 mod error;
 mod events;
 mod extract;
@@ -78,6 +80,7 @@ pub struct Chats {
     pub outside: Arc<Outside>,
     pub outbox: Arc<Outbox>,
     pub slack: Option<Arc<Slack>>,
+    pub discord: Option<Arc<Discord>>,
 }
 
 /// Everything the doors need; cloned per request.
@@ -210,6 +213,7 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(slack::events))
         .routes(routes!(slack::interactions))
         .routes(routes!(slack::commands))
+        .routes(routes!(discord::interactions))
         .routes(routes!(links::list))
         .routes(routes!(links::unlink))
         .routes(routes!(links::ask, links::link))

@@ -22,6 +22,11 @@ pub use choice::{action_id, choice_key, chosen};
 
 use serde_json::Value;
 
+/// One line of plain text in at most `max` characters, for names and descriptions.
+pub fn plain_line(text: &str, max: usize) -> String {
+    fit::cut(&fit::one_line(&plain::clean(text)), max)
+}
+
 /// What a renderer knows beside the message.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Place<'a> {

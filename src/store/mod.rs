@@ -22,6 +22,7 @@ use crate::tasks::Tasks;
 
 pub mod account;
 pub mod action;
+pub mod adapter_state;
 pub mod api_key;
 pub mod audit;
 pub mod change;
@@ -201,6 +202,7 @@ fn migrator() -> Migrator {
         (9, "keys and rates", include_str!("../../migrations/0009_keys_and_rates.sql")),
         (15, "outside chats", include_str!("../../migrations/0015_outside_chats.sql")),
         (16, "linked accounts", include_str!("../../migrations/0016_linked_accounts.sql")),
+        (17, "adapter states", include_str!("../../migrations/0017_adapter_states.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
