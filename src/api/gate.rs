@@ -73,7 +73,7 @@ impl Gate {
             }
             None => ("anonymous", &limits.anonymous),
             Some(caller) if !caller.rates.is_empty() => ("key", &caller.rates),
-            Some(Caller { kind: CredentialKind::ApiKey, .. }) => ("key", &limits.key),
+            Some(Caller { kind: CredentialKind::ApiKey | CredentialKind::Service, .. }) => ("key", &limits.key),
             Some(_) if asked.is_page_reading => ("page", &limits.page),
             Some(caller) if caller.principal.is_admin() => ("admin", &limits.admin),
             Some(_) => ("user", &limits.user),

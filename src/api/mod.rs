@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
+use crate::identity::people::People;
 use crate::outbox::Outbox;
 use crate::tasks::Tasks;
 
@@ -46,6 +47,8 @@ mod events;
 mod extract;
 mod files;
 mod gate;
+mod grants;
+mod groups;
 mod health;
 mod invocations;
 mod keys;
@@ -58,10 +61,12 @@ mod outbox;
 mod peer;
 mod rates;
 mod search;
+mod services;
 mod session;
 mod site;
 mod slack;
 mod system;
+mod users;
 mod ws;
 
 pub use openapi::document;
@@ -89,6 +94,7 @@ pub struct Api {
     pub engine: Arc<Engine>,
     pub hub: Arc<Hub>,
     pub identity: Arc<Identity>,
+    pub people: Arc<People>,
     /// The directory people sign in with, if there is one.
     pub oidc: Option<Arc<Oidc>>,
     pub tasks: Tasks,
@@ -108,6 +114,7 @@ impl Api {
         engine: Arc<Engine>,
         hub: Arc<Hub>,
         identity: Arc<Identity>,
+        people: Arc<People>,
         oidc: Option<Arc<Oidc>>,
         chats: Chats,
         tasks: Tasks,
@@ -123,6 +130,7 @@ impl Api {
             engine,
             hub,
             identity,
+            people,
             oidc,
             chats,
             tasks,
@@ -196,6 +204,11 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(actions::take))
         .routes(routes!(attention::mark))
         .routes(routes!(events::read))
+        .routes(routes!(users::me, users::update))
+        .routes(routes!(groups::create))
+        .routes(routes!(groups::list))
+        .routes(routes!(groups::members, groups::add))
+        .routes(routes!(groups::remove))
         .routes(routes!(bots::list))
         .routes(routes!(bots::get))
         .routes(routes!(bots::complete))
@@ -204,6 +217,10 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(commands::cancel))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(grants::list, grants::create))
+        .routes(routes!(grants::remove))
+        .routes(routes!(services::list, services::enrol))
+        .routes(routes!(services::dismiss))
         .routes(routes!(admin::bots))
         .routes(routes!(audit::read))
         .routes(routes!(system::status))

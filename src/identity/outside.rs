@@ -7,7 +7,7 @@ use super::token::{self, TokenKind};
 use super::{Caller, Identity};
 use crate::model::conversation::Millis;
 use crate::model::place::{Account, Place};
-use crate::model::principal::{Principal, PrincipalKind, Role};
+use crate::model::principal::{Principal, PrincipalKind, Rights, Role};
 use crate::model::{Error, Kind, Result};
 use crate::store::account::{LinkToken, LinkedAccount};
 use crate::store::audit::{Action, Deed, Doer};
@@ -34,6 +34,7 @@ impl Identity {
             roles: vec![role],
             groups: Vec::new(),
             serves: Vec::new(),
+            rights: Rights { grants: self.store.grants().clone(), ..Rights::default() },
         }))
     }
 

@@ -22,10 +22,13 @@ pub enum TokenKind {
     SocketTicket,
     /// Makes an account of a chat outside somebody's, once: `plr_a_…`.
     AccountLink,
+    /// Opens the page that makes an API key, once: `plr_o_…`.
+    KeyOffer,
 }
 
 impl TokenKind {
-    const ALL: [Self; 5] = [Self::Session, Self::ApiKey, Self::SignInLink, Self::SocketTicket, Self::AccountLink];
+    const ALL: [Self; 6] =
+        [Self::Session, Self::ApiKey, Self::SignInLink, Self::SocketTicket, Self::AccountLink, Self::KeyOffer];
 
     fn prefix(self) -> &'static str {
         match self {
@@ -34,6 +37,7 @@ impl TokenKind {
             Self::SignInLink => "plr_l_",
             Self::SocketTicket => "plr_t_",
             Self::AccountLink => "plr_a_",
+            Self::KeyOffer => "plr_o_",
         }
     }
 }

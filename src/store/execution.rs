@@ -2,11 +2,13 @@
 
 use super::Store;
 use super::delivery::NewDelivery;
+use super::outbox::Run;
 use super::query::{Failure, Row, query};
 use super::transaction::{Transaction, Work, failed};
 use crate::model::conversation::Millis;
 use crate::model::event::NewEvent;
 use crate::model::execution::ExecutionStatus;
+use crate::model::message::Message;
 use crate::model::{Error, Result};
 
 /// A run as it is stored for the first time; a pure reply is finished then.
@@ -37,6 +39,16 @@ pub struct NewExecution {
     pub finished_at: Option<Millis>,
     /// Work for a process elsewhere, when that is what does it.
     pub delivery: Option<NewDelivery>,
+    /// What it says to other places than its own.
+    pub elsewhere: Option<Box<Elsewhere>>,
+}
+
+/// A message that goes to other places than its run's own.
+#[derive(Clone, Debug)]
+pub struct Elsewhere {
+    pub bot: String,
+    pub command: String,
+    pub message: Message,
 }
 
 /// A run that comes further.
@@ -55,6 +67,8 @@ pub struct RunChange {
     pub finished_at: Option<Millis>,
     /// Work for a process elsewhere, when that is what does it from now on.
     pub delivery: Option<NewDelivery>,
+    /// What it says to other places than its own.
+    pub elsewhere: Option<Box<Elsewhere>>,
 }
 
 impl From<NewExecution> for RunChange {
@@ -70,6 +84,7 @@ impl From<NewExecution> for RunChange {
             started_at: run.started_at,
             finished_at: run.finished_at,
             delivery: run.delivery,
+            elsewhere: run.elsewhere,
         }
     }
 }
@@ -148,7 +163,15 @@ impl Transaction<'_> {
         if let Some(delivery) = &e.delivery {
             self.insert_delivery(&e.id, delivery).await?;
         }
-        Ok(())
+        match &e.elsewhere {
+            Some(elsewhere) => self.say_elsewhere(&e.id, elsewhere, e.created_at).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn say_elsewhere(&mut self, id: &str, elsewhere: &Elsewhere, at: Millis) -> Result<()> {
+        let Elsewhere { bot, command, message } = elsewhere;
+        self.send_elsewhere(message, &Run { id, bot, command }, at).await
     }
 
     /// Brings a run further. One that has ended stays as it is: that is a conflict.
@@ -170,8 +193,14 @@ impl Transaction<'_> {
         if self.write(update).await? == 0 {
             return Err(Error::conflict("RUN_ENDED", "this run has ended already"));
         }
-        match &change.delivery {
-            Some(delivery) => self.insert_delivery(&change.id, delivery).await,
+        if let Some(delivery) = &change.delivery {
+            self.insert_delivery(&change.id, delivery).await?;
+        }
+        match &change.elsewhere {
+            Some(elsewhere) => {
+                let at = change.finished_at.or(change.started_at).unwrap_or_default();
+                self.say_elsewhere(&change.id, elsewhere, at).await
+            }
             None => Ok(()),
         }
     }

@@ -37,7 +37,7 @@ impl<'c> Transaction<'c> {
     }
 
     /// The same for any number of rows.
-    pub(super) async fn rows(&mut self, query: Query<'_>) -> Result<Vec<Row>> {
+    pub(super) async fn all(&mut self, query: Query<'_>) -> Result<Vec<Row>> {
         query.all(&mut self.connection).await.map_err(failed)
     }
 
