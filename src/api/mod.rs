@@ -59,6 +59,7 @@ mod oidc;
 mod openapi;
 mod outbox;
 mod peer;
+mod preview;
 mod rates;
 mod search;
 mod services;
@@ -231,6 +232,8 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(slack::interactions))
         .routes(routes!(slack::commands))
         .routes(routes!(discord::interactions))
+        .routes(routes!(preview::try_out))
+        .routes(routes!(preview::of_message))
         .routes(routes!(links::list))
         .routes(routes!(links::unlink))
         .routes(routes!(links::ask, links::link))

@@ -15,6 +15,7 @@ mod commands;
 mod cors;
 mod crashes;
 mod dialogs;
+mod discord;
 mod doors;
 mod durability;
 mod files;

@@ -15,7 +15,7 @@ use crate::model::bot::Bot;
 use crate::model::command::Command;
 use crate::model::id::sha256_hex;
 use crate::model::parameter::{Parameter, ParameterType};
-use crate::model::principal::{Principal, PrincipalKind, Role};
+use crate::model::principal::{Principal, PrincipalKind, Rights, Role};
 use crate::render::plain_line;
 
 /// The sub-command that takes any text.
@@ -145,6 +145,7 @@ pub(super) fn tree(snapshot: &Snapshot) -> Value {
         roles: vec![Role::User],
         groups: Vec::new(),
         serves: Vec::new(),
+        rights: Rights::default(),
     };
     let bots = snapshot.visible_bots(&anybody).into_iter().filter_map(|(loaded, _)| {
         let commands = snapshot.visible_commands(&anybody, Some(&loaded.bot.name));
