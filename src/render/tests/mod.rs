@@ -3,5 +3,6 @@
 
 mod building;
 mod discord;
+mod peers;
 mod plain;
 mod slack;
