@@ -13,6 +13,7 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::api::{self, Address, Api, Chats, Rooms};
 use crate::bus::Bus;
+use crate::chat::discord::Discord;
 use crate::chat::outside::{ChatAdapter, Outside};
 use crate::chat::slack::Slack;
 use crate::chat::{Cleared, FileLimits, Files, Hub};
@@ -212,7 +213,10 @@ async fn open_chats(
 ) -> anyhow::Result<Chats> {
     let (store, clock) = (hub.store(), hub.clock());
     let slack = Slack::new(&config.slack, public_url)?;
-    let adapters: Vec<Arc<dyn ChatAdapter>> = slack.iter().map(|slack| slack.clone() as Arc<dyn ChatAdapter>).collect();
+    let discord = Discord::new(&config.discord, public_url, store)?;
+    let mut adapters: Vec<Arc<dyn ChatAdapter>> = Vec::new();
+    adapters.extend(slack.clone().map(|slack| slack as Arc<dyn ChatAdapter>));
+    adapters.extend(discord.clone().map(|discord| discord as Arc<dyn ChatAdapter>));
     let transports = adapters.iter().map(|adapter| adapter.clone() as Arc<dyn Transport>).collect();
     let outbox = Outbox::new(
         store.clone(),
@@ -232,7 +236,10 @@ async fn open_chats(
     if let Some(slack) = &slack {
         slack.listen(&outside, tasks);
     }
-    Ok(Chats { outside, outbox, slack })
+    if let Some(discord) = &discord {
+        discord.listen(&outside, tasks);
+    }
+    Ok(Chats { outside, outbox, slack, discord })
 }
 
 /// The folder of the files that are sent along.

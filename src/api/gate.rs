@@ -27,8 +27,15 @@ use crate::store::Store;
 use crate::store::audit::{Action, Deed, Doer};
 
 /// Doors for machines that look after this one, and for a chat whose requests are signed: never counted.
-const UNCOUNTED: [&str; 6] =
-    ["/livez", "/readyz", "/metrics", "/slack/events", "/slack/interactions", "/slack/commands"];
+const UNCOUNTED: [&str; 7] = [
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/slack/events",
+    "/slack/interactions",
+    "/slack/commands",
+    "/discord/interactions",
+];
 
 /// What the gate needs to know.
 pub struct Gate {

@@ -19,6 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::chat::Hub;
+use crate::chat::discord::Discord;
 use crate::chat::outside::Outside;
 use crate::chat::slack::Slack;
 use crate::config::Config;
@@ -45,6 +46,7 @@ mod commands;
 mod connectors;
 mod cors;
 mod credentials;
+mod discord;
 mod error;
 mod events;
 mod extract;
@@ -63,6 +65,7 @@ mod oidc;
 mod openapi;
 mod outbox;
 mod peer;
+mod preview;
 mod rates;
 mod scim;
 mod search;
@@ -93,6 +96,7 @@ pub struct Chats {
     pub outside: Arc<Outside>,
     pub outbox: Arc<Outbox>,
     pub slack: Option<Arc<Slack>>,
+    pub discord: Option<Arc<Discord>>,
 }
 
 /// Everything the doors need; cloned per request.
@@ -269,6 +273,9 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(slack::events))
         .routes(routes!(slack::interactions))
         .routes(routes!(slack::commands))
+        .routes(routes!(discord::interactions))
+        .routes(routes!(preview::try_out))
+        .routes(routes!(preview::of_message))
         .routes(routes!(links::list))
         .routes(routes!(links::unlink))
         .routes(routes!(links::ask, links::link))

@@ -63,6 +63,11 @@ impl Hub {
         self.engine.clock()
     }
 
+    /// The bots and commands there are right now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.engine.registry().snapshot()
+    }
+
     pub fn store(&self) -> &Arc<Store> {
         self.engine.store()
     }

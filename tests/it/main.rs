@@ -16,6 +16,7 @@ mod commands;
 mod cors;
 mod crashes;
 mod dialogs;
+mod discord;
 mod document_001;
 mod doors;
 mod durability;
