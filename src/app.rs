@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::Receiver;
 
 use crate::api::{self, Address, Api};
 use crate::bus::Bus;
-use crate::chat::{Cleared, FileLimits, Files, Hub};
+use crate::chat::{Cleared, FileLimits, Files, Hub, Patience};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::registry::Registry;
@@ -22,7 +23,9 @@ use crate::files::Folder;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
 use crate::manifest::Watcher;
+use crate::model::conversation::Millis;
 use crate::store::audit::{Action, Deed, Doer};
+use crate::store::prune::Pruned;
 use crate::store::{Store, Target};
 use crate::tasks::Tasks;
 
@@ -76,10 +79,12 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let engine = Engine::new(registry, store.clone(), clock.clone());
     remote::keep_deadlines(&engine, &tasks);
     let files = open_files(config, store.epoch())?;
-    let patience = i64::try_from(config.dialogs.expires.as_millis()).unwrap_or(i64::MAX / 2);
+    let millis = |time: SignedDuration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2);
+    let patience = Patience { expires: millis(config.dialogs.expires), reminder: millis(config.dialogs.reminder) };
     let hub = Hub::new(engine.clone(), files, patience);
     hub.watch_expiry(&tasks);
     clear_files(&hub, &tasks);
+    prune(&store, &clock, millis(config.retention.ended), &tasks);
     let reached = Address::new(&config.public_url, address);
     let oidc = Oidc::new(&config.oidc, &reached.public_url, store.clone(), identity.clone(), clock)?;
     let api = Api::new(engine.clone(), hub.clone(), identity.clone(), oidc, tasks.clone(), &reached, config);
@@ -134,6 +139,26 @@ fn clear_files(hub: &Arc<Hub>, tasks: &Tasks) {
                     let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
                     tracing::error!(source, "failed to clear files away: {error}");
                 }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(CLEARING) => {}
+            }
+        }
+    });
+}
+
+/// Takes rows away that nothing reads any more, now and from time to time.
+fn prune(store: &Arc<Store>, clock: &Clock, kept_for: Millis, tasks: &Tasks) {
+    let (store, clock, stop) = (store.clone(), clock.clone(), tasks.stop_token().clone());
+    tasks.spawn("pruning", async move {
+        loop {
+            match store.prune(clock.now() - kept_for, || !stop.is_cancelled()).await {
+                Ok(pruned) if pruned == Pruned::default() => {}
+                Ok(Pruned { actions, deliveries }) => {
+                    tracing::info!(actions, deliveries, "rows that are over were pruned")
+                }
+                Err(error) => tracing::error!(%error, "failed to prune"),
             }
             tokio::select! {
                 () = stop.cancelled() => return,

@@ -1,7 +1,5 @@
 //! Floor 8: the command line. The only place that prints.
 
-#![expect(clippy::print_stdout, reason = "what a person asked for on the command line goes to standard output")]
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -54,6 +52,8 @@ enum Command {
     Doctor(Settings),
     /// Print the OpenAPI document.
     Openapi,
+    /// Print the JSON Schema of the web socket's frames.
+    Frames,
 }
 
 #[derive(Subcommand)]
@@ -140,10 +140,14 @@ pub fn run() -> anyhow::Result<ExitCode> {
                 Format::Json => check::Format::Json,
                 Format::Github => check::Format::Github,
             };
-            return Ok(report(&folders, format));
+            return report(&folders, format);
         }
         Command::Openapi => {
-            println!("{}", crate::api::document().to_pretty_json()?);
+            print(&format!("{}\n", crate::api::document().to_pretty_json()?))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Frames => {
+            print(&format!("{:#}\n", crate::api::frames()))?;
             return Ok(ExitCode::SUCCESS);
         }
         command => command,
@@ -164,7 +168,7 @@ async fn run_async(command: Command) -> anyhow::Result<ExitCode> {
         Command::Key(KeyCommand::List(settings)) => list_keys(&settings.load()?).await?,
         Command::Key(KeyCommand::Revoke { id, settings }) => revoke_key(&settings.load()?, &id).await?,
         Command::Audit(AuditCommand::Verify(settings)) => return verify_audit(&settings.load()?).await,
-        Command::Check { .. } | Command::Openapi => {}
+        Command::Check { .. } | Command::Openapi | Command::Frames => {}
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -182,6 +186,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tracing::info!("stopping");
     running.stop().await;
     Ok(())
+}
+
+/// Prints what was asked for. That nobody reads on, as behind `| head`, is no fault.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::{ErrorKind, Write as _};
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("failed to write to standard output"),
+        _ => Ok(()),
+    }
 }
 
 /// Prints a line for whoever reads; a server goes on when nobody does any more.
@@ -206,7 +220,7 @@ async fn link(config: &Config) -> anyhow::Result<()> {
     let token = identity.make_sign_in_link().await?;
     let url =
         if config.public_url.is_empty() { format!("http://{}", config.listen) } else { config.public_url.clone() };
-    println!("{url}/auth/local?token={token}");
+    print(&format!("{url}/auth/local?token={token}\n"))?;
     store.close();
     tasks.stop(Duration::from_secs(10)).await;
     Ok(())
@@ -222,7 +236,7 @@ async fn create_key(
     let tasks = Tasks::new();
     let (store, identity) = app::open_store(config, Clock::system(), &tasks).await?;
     let (token, _) = identity.create_key(name, role, groups, serves, expires).await?;
-    println!("{token}");
+    print(&format!("{token}\n"))?;
     store.close();
     tasks.stop(Duration::from_secs(10)).await;
     Ok(())
@@ -234,15 +248,15 @@ async fn list_keys(config: &Config) -> anyhow::Result<()> {
     for key in identity.all_keys().await? {
         let roles: Vec<&str> = key.roles.iter().map(|role| role.as_str()).collect();
         let time = |at: Option<Millis>| at.map_or_else(|| "never".to_owned(), rfc3339);
-        println!(
-            "{}  {}  {}  used {}  expires {}  {}",
+        print(&format!(
+            "{}  {}  {}  used {}  expires {}  {}\n",
             key.id,
             roles.join(","),
             key.owner.as_deref().unwrap_or("-"),
             time(key.last_used_at),
             time(key.expires_at),
             key.name,
-        );
+        ))?;
     }
     store.close();
     tasks.stop(Duration::from_secs(10)).await;
@@ -257,7 +271,7 @@ async fn revoke_key(config: &Config, id: &str) -> anyhow::Result<()> {
     store.close();
     tasks.stop(Duration::from_secs(10)).await;
     revoked?;
-    println!("{id} is revoked");
+    print(&format!("{id} is revoked\n"))?;
     Ok(())
 }
 
@@ -269,11 +283,11 @@ async fn verify_audit(config: &Config) -> anyhow::Result<ExitCode> {
     tasks.stop(Duration::from_secs(10)).await;
     Ok(match chain? {
         Chain::Whole { rows } => {
-            println!("{rows} rows, each as it was written");
+            print(&format!("{rows} rows, each as it was written\n"))?;
             ExitCode::SUCCESS
         }
         Chain::Broken { seq, fault } => {
-            println!("row {seq} is the first that is not as it was written: {fault}");
+            print(&format!("row {seq} is the first that is not as it was written: {fault}\n"))?;
             ExitCode::FAILURE
         }
     })
@@ -282,7 +296,7 @@ async fn verify_audit(config: &Config) -> anyhow::Result<ExitCode> {
 async fn migrate(config: &Config) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     let (store, _) = app::open_store(config, Clock::system(), &tasks).await?;
-    println!("{} is up to date", store.version());
+    print(&format!("{} is up to date\n", store.version()))?;
     store.close();
     tasks.stop(Duration::from_secs(10)).await;
     Ok(())
@@ -292,18 +306,18 @@ async fn doctor(config: &Config) -> anyhow::Result<ExitCode> {
     let tasks = Tasks::new();
     let (store, _) = app::open_store(config, Clock::system(), &tasks).await?;
     store.ping().await?;
-    println!("database  {} answers, up to date", store.version());
+    print(&format!("database  {} answers, up to date\n", store.version()))?;
     store.close();
     tasks.stop(Duration::from_secs(10)).await;
     let now = Clock::system().now();
-    println!("clock     {}", rfc3339(now));
-    Ok(report(&config.bots, check::Format::Text))
+    print(&format!("clock     {}\n", rfc3339(now)))?;
+    report(&config.bots, check::Format::Text)
 }
 
-fn report(folders: &[PathBuf], format: check::Format) -> ExitCode {
+fn report(folders: &[PathBuf], format: check::Format) -> anyhow::Result<ExitCode> {
     let report = check::check(folders, &[Arc::new(crate::engine::builtin::bot())]);
-    print!("{}", report.write(format));
-    if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    print(&report.write(format))?;
+    Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// `90d`, `12h`, `2027-01-31` or RFC 3339, as Unix milliseconds.

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::action::Choice;
 use super::asking::Ending;
 use super::command::Order;
-use super::expiry::Expiry;
+use super::expiry::{Expiry, Patience};
 use super::files::Files;
 use super::say::Said;
 use crate::engine::Engine;
@@ -39,7 +39,7 @@ pub struct Hub {
     remembered: Mutex<LruCache<String, Known>>,
     pub(super) expiry: Expiry,
     /// How long an answer is waited for.
-    pub(super) patience: Millis,
+    pub(super) patience: Patience,
 }
 
 #[derive(Clone)]
@@ -49,8 +49,7 @@ struct Known {
 }
 
 impl Hub {
-    /// `patience` is how long a dialog waits for an answer, in milliseconds.
-    pub fn new(engine: Arc<Engine>, files: Files, patience: Millis) -> Arc<Self> {
+    pub fn new(engine: Arc<Engine>, files: Files, patience: Patience) -> Arc<Self> {
         let remembered = Mutex::new(LruCache::new(REMEMBERED));
         Arc::new(Self { engine, files, remembered, expiry: Expiry::default(), patience })
     }
@@ -184,7 +183,7 @@ impl Hub {
                 &conversation,
                 match becomes {
                     Becomes::Open(dialog) => {
-                        self.expiry.note(dialog.expires_at);
+                        self.expiry.note(dialog.due_at());
                         Some(Arc::new(dialog))
                     }
                     Becomes::Closed => None,

@@ -34,6 +34,7 @@ pub mod log;
 pub mod message_key;
 mod postgres;
 pub mod principal;
+pub mod prune;
 mod query;
 pub mod rate;
 pub mod read_mark;
@@ -195,6 +196,7 @@ fn migrator() -> Migrator {
         (7, "directory sign-in", include_str!("../../migrations/0007_directory_sign_in.sql")),
         (8, "audit", include_str!("../../migrations/0008_audit.sql")),
         (9, "keys and rates", include_str!("../../migrations/0009_keys_and_rates.sql")),
+        (24, "reminders", include_str!("../../migrations/0024_reminders.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)

@@ -28,6 +28,7 @@ mod oidc_hostile;
 mod presence;
 mod rates;
 mod remote;
+mod remote_messages;
 mod search;
 mod sessions;
 mod sockets;
