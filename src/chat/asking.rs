@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Hub;
 use super::dialog::{Need, Next, Stage, State, words};
-use super::hub::{Scene, TRIES};
+use super::hub::{Scene, TRIES, outside};
 use super::say::is_for_the_speaker;
 use crate::engine::answer::{Speaker, answer, register};
 use crate::engine::invoke::{Considered, Invoked, Place, Request, Wanting};
@@ -109,7 +109,7 @@ impl Hub {
             let ended = self.dismiss(old, turn.beside(), Ending::Replaced, scene.at)?;
             turn.follows.push(ended);
         }
-        let execution = wanting.execution(scene.principal, scene.at);
+        let execution = wanting.execution(scene.principal, scene.at)?;
         let id = execution.id.clone();
         turn.execution = Some(execution);
         self.ask_for(scene, &mut turn, &id, wanting, whole)?;
@@ -339,7 +339,7 @@ impl Hub {
         for _ in 0..TRIES {
             let dialog = self.store().open_dialog(&conversation.id).await?;
             let Some(dialog) = dialog.filter(|dialog| dialog.execution == execution) else { return Ok(false) };
-            match self.settle(&dialog, &conversation.owner, Ending::Withdrawn).await {
+            match self.settle(&dialog, conversation, Ending::Withdrawn).await {
                 Err(error) if error.code == DIALOG_CHANGED => {}
                 outcome => return outcome.map(|()| true),
             }
@@ -348,13 +348,13 @@ impl Hub {
     }
 
     /// Ends a dialog with nothing said.
-    pub(super) async fn settle(&self, dialog: &Dialog, owner: &str, ending: Ending) -> Result<()> {
+    pub(super) async fn settle(&self, dialog: &Dialog, of: &Conversation, ending: Ending) -> Result<()> {
         let at = self.engine.clock().now();
         let mut beside = Beside::default();
         let ended = self.dismiss(dialog, &mut beside, ending, at)?;
         let turn = Turn {
             conversation: dialog.conversation.clone(),
-            owner: owner.to_owned(),
+            owner: of.owner.clone(),
             said: None,
             body_hash: String::new(),
             files: Vec::new(),
@@ -362,6 +362,7 @@ impl Hub {
             dialog: Some(dialog.token.clone()),
             execution: None,
             follows: vec![ended],
+            outside: outside(of, None),
             beside: Some(Box::new(beside)),
         };
         self.commit(turn).await.map(|_| ())
@@ -381,6 +382,7 @@ fn end(dialog: &Dialog, beside: &mut Beside, status: ExecutionStatus, why: &str,
         started_at: None,
         finished_at: Some(at),
         delivery: None,
+        approval: None,
     });
     execution_update(&dialog.execution, status, None, at)
 }

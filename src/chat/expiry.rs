@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::Hub;
 use super::asking::{Ending, state};
 use super::dialog::{Stage, words};
+use super::hub::outside;
 use crate::engine::answer::{Speaker, answer};
 use crate::model::conversation::Millis;
 use crate::model::id::new_id;
@@ -65,7 +66,7 @@ impl Hub {
     /// Ends a dialog whose time is over. That somebody was faster is well.
     pub(super) async fn expire(&self, dialog: &Dialog) -> Result<()> {
         let Some(conversation) = self.store().conversation(&dialog.conversation).await? else { return Ok(()) };
-        match self.settle(dialog, &conversation.owner, Ending::Expired).await {
+        match self.settle(dialog, &conversation, Ending::Expired).await {
             Err(error) if error.kind == Kind::Conflict => {}
             outcome => return outcome,
         }
@@ -75,7 +76,7 @@ impl Hub {
         else {
             return Ok(());
         };
-        match self.settle(&now, &conversation.owner, Ending::Expired).await {
+        match self.settle(&now, &conversation, Ending::Expired).await {
             Err(error) if error.kind == Kind::Conflict => Ok(()),
             outcome => outcome,
         }
@@ -124,6 +125,7 @@ impl Hub {
             dialog: Some(dialog.token.clone()),
             execution: None,
             follows: Vec::new(),
+            outside: outside(&conversation, None),
             beside: None,
         };
         let name = bot.map_or(&*state.bot, |bot| &*bot.bot.display_name);

@@ -4,11 +4,15 @@
 //! rehearsal, for people and for CI. [`Watcher`] says when to load again.
 
 mod access;
+mod approval;
 mod bot;
 pub mod check;
 mod command;
+pub mod connector;
 mod cursor;
+mod document;
 mod fault;
+pub mod flow;
 mod folder;
 mod load;
 mod parameter;
@@ -22,6 +26,7 @@ mod yaml;
 
 pub use bot::{API_VERSION, FILE, KEYS as BOT_KEYS};
 pub use command::{DATA_SOURCES, KEYS as COMMAND_KEYS, MAPPED_SOURCES};
+pub use document::Document;
 pub use fault::{Fault, Level};
 pub use folder::FILE_BYTES;
 pub use load::{Loaded, LoadedBot, Outcome, load, load_dir};

@@ -62,6 +62,21 @@ impl Transaction<'_> {
         }
     }
 
+    pub(super) async fn insert_conversation(&mut self, new: &Conversation) -> Result<()> {
+        let insert = query(
+            "INSERT INTO conversations (id, bot, owner, channel, status, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $6)",
+        )
+        .bind(&new.id)
+        .bind(&new.bot)
+        .bind(&new.owner)
+        .bind(&new.channel)
+        .bind(new.status.as_str())
+        .bind(new.created_at);
+        self.write(insert).await?;
+        Ok(())
+    }
+
     async fn is_open(&mut self, id: &str) -> Result<bool> {
         let find = query("SELECT id FROM conversations WHERE id = $1 AND status = 'active'");
         Ok(self.optional(find.bind(id)).await?.is_some())
@@ -82,18 +97,7 @@ impl Work for Open {
     type Output = ();
 
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<()> {
-        let c = &self.conversation;
-        let insert = query(
-            "INSERT INTO conversations (id, bot, owner, channel, status, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $6)",
-        )
-        .bind(&c.id)
-        .bind(&c.bot)
-        .bind(&c.owner)
-        .bind(&c.channel)
-        .bind(c.status.as_str())
-        .bind(c.created_at);
-        transaction.write(insert).await?;
+        transaction.insert_conversation(&self.conversation).await?;
         transaction.append(std::slice::from_ref(&self.announcement), None).await?;
         Ok(())
     }
@@ -124,7 +128,9 @@ impl Work for Closing {
         }
         let mut events = transaction.settle(&self.id, &self.beside, self.at).await?;
         events.extend_from_slice(&self.announcements);
-        transaction.append(&events, None).await?;
+        let places = transaction.append(&events, None).await?;
+        let told: Vec<_> = events.iter().zip(&places).collect();
+        transaction.send_outside(&self.id, &told, None).await?;
         Ok(true)
     }
 }
@@ -138,6 +144,18 @@ impl Store {
     /// Closes a conversation and announces it in the same commit; `false` when it was closed already.
     pub async fn close_conversation(&self, closing: Closing) -> Result<bool> {
         self.write(closing).await
+    }
+
+    /// The owner's open conversation with a bot in the web chat that was used last.
+    pub async fn conversation_with(&self, owner: &str, bot: &str) -> Result<Option<Conversation>> {
+        let mut reader = self.reader().await?;
+        let find = query(
+            "SELECT c.id, c.bot, c.owner, c.channel, c.status, c.created_at, c.closed_at FROM conversations c \
+             WHERE c.owner = $1 AND c.bot = $2 AND c.status = 'active' AND c.channel = 'web' \
+             ORDER BY c.updated_at DESC, c.id DESC LIMIT 1",
+        );
+        let row = find.bind(owner).bind(bot).optional(&mut reader.connection()).await.map_err(failed)?;
+        row.map(|row| conversation(&row).map_err(failed)).transpose()
     }
 
     pub async fn conversation(&self, id: &str) -> Result<Option<Conversation>> {

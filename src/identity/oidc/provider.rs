@@ -3,7 +3,7 @@
 //! The directory may be down. What was known before then goes on counting for a day, and a directory that has just
 //! failed is not asked again at once.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use openidconnect::JsonWebKey as _;
 use openidconnect::core::{CoreJsonWebKeySet, CoreJwsSigningAlgorithm as Algorithm};
@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 
 use super::exchange::{Exchange, Failure};
 use crate::clock::Clock;
+use crate::identity::Health;
 use crate::model::conversation::Millis;
 use crate::model::{Error, Kind, Result};
 
@@ -29,11 +30,27 @@ const PAUSE: Millis = 5 * 1000;
 /// How often an unknown key may be asked for.
 const UNKNOWN_KEY_PAUSE: Millis = MINUTE;
 
+/// Algorithms by which a token may be signed at all: never without a key, never with a shared one.
+pub(super) const SAFE: [Algorithm; 9] = [
+    Algorithm::RsaSsaPkcs1V15Sha256,
+    Algorithm::RsaSsaPkcs1V15Sha384,
+    Algorithm::RsaSsaPkcs1V15Sha512,
+    Algorithm::RsaSsaPssSha256,
+    Algorithm::RsaSsaPssSha384,
+    Algorithm::RsaSsaPssSha512,
+    Algorithm::EcdsaP256Sha256,
+    Algorithm::EcdsaP384Sha384,
+    Algorithm::EdDsa,
+];
+
 /// The parts of the discovery document that are used; a directory may leave out most of it.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Discovery {
     issuer: String,
+    /// Empty at an issuer that signs in programs only.
+    #[serde(default)]
     pub(super) authorization_endpoint: String,
+    #[serde(default)]
     pub(super) token_endpoint: String,
     jwks_uri: String,
     pub(super) userinfo_endpoint: Option<String>,
@@ -50,17 +67,6 @@ pub(super) struct Discovery {
 impl Discovery {
     /// The algorithms its tokens may be signed with: those it names, never without a key or with a shared one.
     pub(super) fn algorithms(&self) -> Vec<Algorithm> {
-        const SAFE: [Algorithm; 9] = [
-            Algorithm::RsaSsaPkcs1V15Sha256,
-            Algorithm::RsaSsaPkcs1V15Sha384,
-            Algorithm::RsaSsaPkcs1V15Sha512,
-            Algorithm::RsaSsaPssSha256,
-            Algorithm::RsaSsaPssSha384,
-            Algorithm::RsaSsaPssSha512,
-            Algorithm::EcdsaP256Sha256,
-            Algorithm::EcdsaP384Sha384,
-            Algorithm::EdDsa,
-        ];
         let named = &self.id_token_signing_alg_values_supported;
         if named.is_empty() {
             return vec![Algorithm::RsaSsaPkcs1V15Sha256];
@@ -105,6 +111,7 @@ pub(super) struct Provider {
     exchange: Exchange,
     clock: Clock,
     state: Mutex<State>,
+    health: std::sync::Mutex<Health>,
 }
 
 fn unavailable(failure: Failure) -> Error {
@@ -113,7 +120,12 @@ fn unavailable(failure: Failure) -> Error {
 
 impl Provider {
     pub(super) fn new(issuer: String, exchange: Exchange, clock: Clock) -> Self {
-        Self { issuer, exchange, clock, state: Mutex::default() }
+        Self { issuer, exchange, clock, state: Mutex::default(), health: std::sync::Mutex::default() }
+    }
+
+    /// How the directory did when it was last asked.
+    pub(super) fn health(&self) -> Health {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What the directory says about itself.
@@ -158,7 +170,7 @@ impl Provider {
                 return Ok(found);
             }
             let (named, own) = (&found.issuer, &self.issuer);
-            Err(Failure::Unusable(format!("it calls itself {named:?}, the setting oidc.issuer says {own:?}")))
+            Err(Failure::Unusable(format!("it calls itself {named:?}, the settings say {own:?}")))
         });
         match asked {
             Ok(found) => {
@@ -188,6 +200,13 @@ impl Provider {
         }
         let asked = self.exchange.get(address, None).await;
         state.failed_at = asked.is_err().then_some(now);
+        {
+            let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+            match &asked {
+                Ok(_) => *health = Health { answered_at: Some(now), failed: None },
+                Err(failure) => health.failed = Some(failure.to_string()),
+            }
+        }
         if let Err(failure) = &asked {
             tracing::warn!(issuer = self.issuer, %failure, "the directory could not be asked");
         }

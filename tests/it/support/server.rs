@@ -7,7 +7,9 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use parlour::app::{self, Running};
 use parlour::clock::Clock;
 use parlour::config::{Config, Overrides};
-use parlour::model::principal::Role;
+use parlour::identity::token::{self, TokenKind};
+use parlour::model::id::new_id;
+use parlour::model::principal::{Principal, PrincipalKind, Rights, Role};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -91,6 +93,7 @@ impl Server {
             data: Some(folder.path().join("data")),
             database: database.as_ref().map(|database| database.url.clone()),
             bots: vec![bots.clone()],
+            ..Overrides::default()
         };
         let mut config = Config::load(None, &overrides).expect("the settings are good");
         change(&mut config);
@@ -108,10 +111,22 @@ impl Server {
         let folder = tempfile::tempdir().expect("a folder for the server");
         let mut config = self.config.clone();
         config.data = folder.path().join("data");
+        // Servers on one database open what the others sealed.
+        config.vault.key_file = self.config.data.join("vault.key");
         let running = app::start(&config, self.clock.clone()).await.expect("the server starts");
         let url = running.public_url.clone();
         let (bots, clock) = (self.bots.clone(), self.clock.clone());
         Self { running, url, bots, clock, config, folder, _database: None }
+    }
+
+    /// Tries to start another server on the same database file.
+    pub(crate) async fn try_beside(&self) -> anyhow::Result<Running> {
+        app::start(&self.config, self.clock.clone()).await
+    }
+
+    /// The address of its database.
+    pub(crate) fn database(&self) -> &str {
+        &self.config.database
     }
 
     /// Stops the server and starts it again with what it kept. It has another address.
@@ -195,9 +210,30 @@ impl Server {
         Client { http, url: self.url.clone(), headers: Vec::new() }
     }
 
+    /// A browser of another user than the administrator.
+    pub(crate) async fn person(&self, name: &str, roles: &[Role], groups: &[&str]) -> Client {
+        let user = Principal {
+            id: new_id(),
+            kind: PrincipalKind::User,
+            name: name.to_owned(),
+            roles: roles.to_vec(),
+            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+            serves: Vec::new(),
+            rights: Rights::default(),
+        };
+        let link = token::make(TokenKind::SignInLink).expect("a token");
+        let now = self.clock.now();
+        self.store().invite_user(user, token::hash(&link), now, now + 60_000).await.expect("a user");
+        self.browser_by(&format!("{}/auth/local?token={link}", self.url)).await
+    }
+
     /// A browser that followed a sign-in link: it sends its cookie and its origin.
     pub(crate) async fn browser(&self) -> Client {
         let link = self.sign_in_link().await;
+        self.browser_by(&link).await
+    }
+
+    async fn browser_by(&self, link: &str) -> Client {
         let answer = self.anybody().http.get(link).send().await.expect("the link answers");
         assert_eq!(answer.status(), StatusCode::SEE_OTHER);
         let cookie = answer.headers()["set-cookie"].to_str().expect("a cookie").split(';').next().unwrap_or_default();
@@ -318,6 +354,10 @@ impl Client {
         Self::send(self.request(Method::PATCH, path).json(body)).await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        Self::send(self.request(Method::PUT, path).json(body)).await
+    }
+
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         Self::send(self.request(Method::POST, path).json(body)).await
     }
@@ -356,6 +396,12 @@ impl Client {
         schema.as_object_mut().expect("a schema").remove("oneOf");
         schema["$ref"] = json!("#/$defs/server");
         jsonschema::validator_for(&schema).expect("the schema is one")
+    }
+
+    /// A program that sends the browser's session as a token.
+    pub(crate) fn as_bearer(&self) -> Self {
+        let bearer = format!("Bearer {}", self.token());
+        self.without("cookie").without("origin").with("authorization", &bearer)
     }
 
     /// The token in the cookie of a browser.
