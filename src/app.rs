@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::Receiver;
@@ -16,7 +17,7 @@ use crate::bus::Bus;
 use crate::chat::discord::Discord;
 use crate::chat::outside::{ChatAdapter, Outside};
 use crate::chat::slack::Slack;
-use crate::chat::{Cleared, FileLimits, Files, Hub};
+use crate::chat::{Cleared, FileLimits, Files, Hub, Patience};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connector::{self, Connectors};
@@ -29,8 +30,10 @@ use crate::identity::oidc::Oidc;
 use crate::identity::people::People;
 use crate::identity::scim::Provisioning;
 use crate::manifest::Watcher;
+use crate::model::conversation::Millis;
 use crate::outbox::{Outbox, Transport};
 use crate::store::audit::{Action, Deed, Doer};
+use crate::store::prune::Pruned;
 use crate::store::{Alone, Store, Target};
 use crate::tasks::Tasks;
 use crate::vault::Vault;
@@ -96,10 +99,12 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     remote::keep_deadlines(&engine, &tasks);
     approval::watch(&engine, &tasks);
     let files = open_files(config, store.epoch())?;
-    let patience = i64::try_from(config.dialogs.expires.as_millis()).unwrap_or(i64::MAX / 2);
+    let millis = |time: SignedDuration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2);
+    let patience = Patience { expires: millis(config.dialogs.expires), reminder: millis(config.dialogs.reminder) };
     let hub = Hub::new(engine.clone(), files, patience);
     hub.watch_expiry(&tasks);
     clear_files(&hub, &tasks);
+    prune(&store, &clock, millis(config.retention.ended), &tasks);
     let reached = Address::new(&config.public_url, address);
     engine.reached_at(&reached.public_url);
     let people = People::new(&config.directory, store.clone(), identity.clone(), clock.clone())?;
@@ -272,6 +277,26 @@ fn clear_files(hub: &Arc<Hub>, tasks: &Tasks) {
                     let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
                     tracing::error!(source, "failed to clear files away: {error}");
                 }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(CLEARING) => {}
+            }
+        }
+    });
+}
+
+/// Takes rows away that nothing reads any more, now and from time to time.
+fn prune(store: &Arc<Store>, clock: &Clock, kept_for: Millis, tasks: &Tasks) {
+    let (store, clock, stop) = (store.clone(), clock.clone(), tasks.stop_token().clone());
+    tasks.spawn("pruning", async move {
+        loop {
+            match store.prune(clock.now() - kept_for, || !stop.is_cancelled()).await {
+                Ok(pruned) if pruned == Pruned::default() => {}
+                Ok(Pruned { actions, deliveries }) => {
+                    tracing::info!(actions, deliveries, "rows that are over were pruned")
+                }
+                Err(error) => tracing::error!(%error, "failed to prune"),
             }
             tokio::select! {
                 () = stop.cancelled() => return,

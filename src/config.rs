@@ -44,6 +44,7 @@ pub struct Config {
     pub ws: Ws,
     pub files: Files,
     pub dialogs: Dialogs,
+    pub retention: Retention,
     pub oidc: Oidc,
     pub outside: Outside,
     pub slack: Slack,
@@ -158,6 +159,15 @@ pub struct Files {
 pub struct Dialogs {
     /// How long a command waits for what it asked for.
     pub expires: SignedDuration,
+    /// How long before that it reminds, once; zero for never.
+    pub reminder: SignedDuration,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// How long what is over is kept: actions that cannot be taken any more, deliveries that have ended.
+    pub ended: SignedDuration,
 }
 
 /// The company's directory that people sign in with; none while `issuer` is empty.
@@ -358,10 +368,15 @@ impl Config {
             ("session.idle", self.session.idle),
             ("session.absolute", self.session.absolute),
             ("dialogs.expires", self.dialogs.expires),
+            ("retention.ended", self.retention.ended),
         ];
         for (name, value) in durations {
             anyhow::ensure!(value > SignedDuration::ZERO, "{name} must be longer than nothing");
         }
+        anyhow::ensure!(
+            self.dialogs.reminder >= SignedDuration::ZERO,
+            "dialogs.reminder must not be less than nothing"
+        );
         self.ws.validate()?;
         self.oidc.validate()?;
         self.slack.validate()?;
@@ -515,6 +530,7 @@ fn is_setting(key: &str) -> bool {
         "ws",
         "files",
         "dialogs",
+        "retention",
         "oidc",
         "outside",
         "slack",

@@ -78,6 +78,7 @@ mod users;
 mod ws;
 
 pub use openapi::document;
+pub use ws::schema::document as frames;
 
 /// The largest body of a request, in bytes.
 const MAX_BODY: usize = 256 * 1024;

@@ -221,7 +221,7 @@ fn check_value<'v>(look: &Action, value: &'v Value) -> Result<Option<&'v str>, (
 /// The values of a form as text.
 fn fields(value: &Value) -> Result<BTreeMap<String, String>> {
     let fault = |name: &str, message: &str| {
-        let fault = Fault { parameter: name.to_owned(), code: "type", message: message.to_owned() };
+        let fault = Fault { parameter: name.to_owned(), code: "type", message: message.to_owned(), value: None };
         let errors = json!([{ "field": format!("parameters.{name}"), "code": fault.code, "message": fault.message }]);
         Error::new(Kind::Invalid, "VALIDATION_FAILED", message).details(json!({ "errors": errors }))
     };

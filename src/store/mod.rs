@@ -48,6 +48,7 @@ pub mod people;
 pub mod place;
 mod postgres;
 pub mod principal;
+pub mod prune;
 mod query;
 pub mod rate;
 pub mod read_mark;
@@ -234,6 +235,7 @@ fn migrator() -> Migrator {
         (16, "linked accounts", include_str!("../../migrations/0016_linked_accounts.sql")),
         (17, "adapter states", include_str!("../../migrations/0017_adapter_states.sql")),
         (22, "vault and connectors", include_str!("../../migrations/0022_vault_and_connectors.sql")),
+        (24, "reminders", include_str!("../../migrations/0024_reminders.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)

@@ -120,21 +120,10 @@ impl Turn {
         for event in &self.follows {
             let mut event = event.clone();
             let named = beside.named.iter().find(|named| named.event == event.id);
-            let fate = match named {
-                Some(named) => transaction.settle_named(&self.conversation, named, &mut event).await?,
-                None => Fate::Said,
-            };
-            match fate {
+            match transaction.settle_said(&self.conversation, named, &mut event, &mut actions).await? {
                 Fate::Said => said.extend(named),
-                Fate::Rewritten { message } => {
-                    transaction.forget_actions(&self.conversation, &message).await?;
-                    let own = actions.iter_mut().filter(|action| action.message == event.id);
-                    own.for_each(|action| action.message.clone_from(&message));
-                }
-                Fate::Dropped => {
-                    actions.retain(|action| action.message != event.id);
-                    continue;
-                }
+                Fate::Rewritten { .. } => {}
+                Fate::Dropped => continue,
             }
             events.push(event);
         }

@@ -34,6 +34,7 @@ mod people;
 mod presence;
 mod rates;
 mod remote;
+mod remote_messages;
 mod scim;
 mod scim_peer;
 mod search;

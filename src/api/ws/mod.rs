@@ -18,6 +18,7 @@ use super::peer::Peer;
 use crate::model::{Error, Kind};
 
 pub(super) mod asyncapi;
+mod bot_message;
 mod ending;
 mod frame;
 mod limits;
