@@ -53,6 +53,12 @@ pub trait ChatAdapter: Transport {
     /// What something that came in means; none when it means nothing here.
     fn read(&self, payload: &Value) -> Result<Option<Inbound>>;
 
+    /// The values of a form that was sent, by the names of its fields.
+    fn submitted(&self, form: &Form, state: &Value) -> Value;
+
+    /// What people call an account.
+    fn name_of<'a>(&'a self, account: &'a Account) -> BoxFuture<'a, String>;
+
     /// Shows a form to whoever has just done something that the chat gave a trigger for.
     fn show_form<'a>(&'a self, asked: &'a AskedForm) -> BoxFuture<'a, Result<()>>;
 }
@@ -85,6 +91,8 @@ pub enum Deed {
         /// What a form can be shown with, when the chat gave something.
         trigger: Option<String>,
     },
+    /// Sent a form: the id of its action, and what the chat calls its values.
+    Submit { action: String, state: Value },
 }
 
 /// Whence something is done, when that is outside.
