@@ -147,6 +147,7 @@ impl Transaction<'_> {
              origin, conversation, request, responses, error, idempotency_key, body_hash, created_at, started_at, \
              finished_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
         )
+        .room_for(18)
         .bind(&e.id)
         .bind(&e.request_id)
         .bind(&e.bot)
@@ -156,12 +157,12 @@ impl Transaction<'_> {
         .bind(&e.principal)
         .bind(&e.principal_name)
         .bind(e.origin)
-        .bind(e.conversation.clone())
+        .bind(&e.conversation)
         .bind(&e.request)
         .bind(&e.responses)
-        .bind(e.error.clone())
-        .bind(e.idempotency_key.clone())
-        .bind(e.body_hash.clone())
+        .bind(&e.error)
+        .bind(&e.idempotency_key)
+        .bind(&e.body_hash)
         .bind(e.created_at)
         .bind(e.started_at)
         .bind(e.finished_at);
