@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::Receiver;
 
-use crate::api::{self, Address, Api};
+use crate::api::{self, Address, Api, Directories};
 use crate::bus::Bus;
 use crate::chat::{Cleared, FileLimits, Files, Hub};
 use crate::clock::Clock;
@@ -92,20 +92,8 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     hub.watch_expiry(&tasks);
     clear_files(&hub, &tasks);
     let reached = Address::new(&config.public_url, address);
-    let people = People::new(&config.directory, store.clone(), identity.clone(), clock.clone())?;
-    let provisioning = Provisioning::new(&config.scim, &config.oidc, store.clone(), identity.clone(), clock.clone());
-    let oidc = Oidc::new(&config.oidc, &config.scim, &reached.public_url, store.clone(), identity.clone(), clock)?;
-    let api = Api::new(
-        engine.clone(),
-        hub.clone(),
-        identity.clone(),
-        people,
-        provisioning,
-        oidc,
-        tasks.clone(),
-        &reached,
-        config,
-    );
+    let directories = directories(config, &reached.public_url, &store, &identity, &clock)?;
+    let api = Api::new(engine.clone(), hub.clone(), directories, tasks.clone(), &reached, config);
     tasks.spawn("watch", api::watch(api.clone()));
     tasks.spawn("people", api::watch_people(api.clone()));
     // Every door may ask who is at the other end.
@@ -126,6 +114,23 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
         axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
     });
     Ok(Running { address, public_url: reached.public_url, identity, store, engine, hub, tasks, server, _alone: alone })
+}
+
+/// Who is asking, and where what is known about people comes from.
+fn directories(
+    config: &Config,
+    public_url: &str,
+    store: &Arc<Store>,
+    identity: &Arc<Identity>,
+    clock: &Clock,
+) -> anyhow::Result<Directories> {
+    let (store, identity, clock) = (|| store.clone(), || identity.clone(), || clock.clone());
+    Ok(Directories {
+        people: People::new(&config.directory, store(), identity(), clock())?,
+        provisioning: Provisioning::new(&config.scim, &config.oidc, store(), identity(), clock()),
+        oidc: Oidc::new(&config.oidc, &config.scim, public_url, store(), identity(), clock())?,
+        identity: identity(),
+    })
 }
 
 /// The folder of the files that are sent along.

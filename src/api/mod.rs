@@ -98,18 +98,24 @@ pub struct Api {
     parts: Arc<system::Parts>,
 }
 
+/// Who is asking, and where what is known about people comes from.
+pub struct Directories {
+    pub identity: Arc<Identity>,
+    pub people: Arc<People>,
+    pub provisioning: Arc<Provisioning>,
+    pub oidc: Option<Arc<Oidc>>,
+}
+
 impl Api {
     pub fn new(
         engine: Arc<Engine>,
         hub: Arc<Hub>,
-        identity: Arc<Identity>,
-        people: Arc<People>,
-        provisioning: Arc<Provisioning>,
-        oidc: Option<Arc<Oidc>>,
+        directories: Directories,
         tasks: Tasks,
         address: &Address,
         config: &Config,
     ) -> Self {
+        let Directories { identity, people, provisioning, oidc } = directories;
         let mut origins = address.origins.clone();
         if config.cors.credentials {
             origins.extend(config.cors.allowed_origins.iter().cloned());
