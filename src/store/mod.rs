@@ -26,9 +26,11 @@ pub mod account;
 pub mod action;
 mod alone;
 pub mod api_key;
+pub mod approval;
 pub mod audit;
 pub mod change;
 pub mod conversation;
+pub mod credential;
 pub mod delivery;
 pub mod dialog;
 pub mod directory;
@@ -48,6 +50,7 @@ pub mod principal;
 mod query;
 pub mod rate;
 pub mod read_mark;
+pub mod replay;
 pub mod rewrite;
 pub mod scim;
 pub mod search;
@@ -57,6 +60,7 @@ mod sqlite;
 pub mod stats;
 mod transaction;
 pub mod turn;
+pub mod vault;
 
 pub use alone::Alone;
 
@@ -93,6 +97,7 @@ pub struct Store {
     pool: Pool,
     queue: std::sync::Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
     bus: Arc<Bus>,
+    replays: replay::Replays,
     epoch: String,
     version: String,
     /// Handed to every principal that is read.
@@ -149,7 +154,8 @@ impl Store {
         };
         let queue = std::sync::Mutex::new(Some(sender));
         let (grants, loading) = (Grants::default(), Mutex::default());
-        let store = Arc::new(Self { pool, queue, bus, epoch, version, grants, loading });
+        let replays = replay::Replays::default();
+        let store = Arc::new(Self { pool, queue, bus, replays, epoch, version, grants, loading });
         store.load_grants().await.context("failed to read the grants")?;
         Ok(store)
     }
@@ -222,8 +228,10 @@ fn migrator() -> Migrator {
         (11, "people", include_str!("../../migrations/0011_people.sql")),
         (12, "scim", include_str!("../../migrations/0012_scim.sql")),
         (13, "authorisation", include_str!("../../migrations/0013_authorisation.sql")),
+        (14, "approvals", include_str!("../../migrations/0014_approvals.sql")),
         (15, "outside chats", include_str!("../../migrations/0015_outside_chats.sql")),
         (16, "linked accounts", include_str!("../../migrations/0016_linked_accounts.sql")),
+        (22, "vault and connectors", include_str!("../../migrations/0022_vault_and_connectors.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)

@@ -7,6 +7,7 @@
 
 mod actions;
 mod admin;
+mod approvals;
 mod attention;
 mod audit;
 mod bots;
@@ -21,6 +22,7 @@ mod durability;
 mod files;
 mod floors;
 mod gallery;
+mod grants;
 mod keys;
 mod limits;
 mod messages;
@@ -34,8 +36,10 @@ mod remote;
 mod scim;
 mod scim_peer;
 mod search;
+mod services;
 mod sessions;
 mod sockets;
 mod support;
 mod tickets;
+mod two_users;
 mod zitadel;
