@@ -246,7 +246,7 @@ impl Transaction<'_> {
             .bind(&row.hash);
         self.write(insert).await?;
         self.write(query("UPDATE audit_head SET hash = $1 WHERE name = 'audit'").bind(&row.hash)).await?;
-        if deed.action.ends_credential() {
+        if deed.action.ends_credential() || deed.action.changes_groups() {
             self.announce(Frame::Look(Matter::Credentials));
         }
         Ok(())
