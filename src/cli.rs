@@ -197,6 +197,9 @@ struct Settings {
     /// A folder with bots; may be given several times.
     #[arg(long)]
     bots: Vec<PathBuf>,
+    /// A folder with connectors; may be given several times.
+    #[arg(long)]
+    connectors: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -212,8 +215,8 @@ fn role(text: &str) -> Result<Role, String> {
 
 impl Settings {
     fn load(self) -> anyhow::Result<Config> {
-        let Self { config, listen, data, database, bots } = self;
-        Config::load(config.as_deref(), &Overrides { listen, data, database, bots })
+        let Self { config, listen, data, database, bots, connectors: connector_dirs } = self;
+        Config::load(config.as_deref(), &Overrides { listen, data, database, bots, connector_dirs })
     }
 }
 

@@ -166,6 +166,7 @@ fn request(api: &Api, body: CommandRequest) -> ApiResult<Request> {
             mapped: mapped.into_iter().collect(),
             conversation: None,
             channel,
+            outside: None,
         },
     })
 }

@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
+use crate::identity::people::People;
 use crate::tasks::Tasks;
 
 mod actions;
@@ -43,6 +44,7 @@ mod extract;
 mod files;
 mod gate;
 mod grants;
+mod groups;
 mod health;
 mod invocations;
 mod key_offers;
@@ -58,6 +60,7 @@ mod services;
 mod session;
 mod site;
 mod system;
+mod users;
 mod ws;
 
 pub use openapi::document;
@@ -76,6 +79,7 @@ pub struct Api {
     pub engine: Arc<Engine>,
     pub hub: Arc<Hub>,
     pub identity: Arc<Identity>,
+    pub people: Arc<People>,
     /// The directory people sign in with, if there is one.
     pub oidc: Option<Arc<Oidc>>,
     pub tasks: Tasks,
@@ -94,6 +98,7 @@ impl Api {
         engine: Arc<Engine>,
         hub: Arc<Hub>,
         identity: Arc<Identity>,
+        people: Arc<People>,
         oidc: Option<Arc<Oidc>>,
         tasks: Tasks,
         address: &Address,
@@ -108,6 +113,7 @@ impl Api {
             engine,
             hub,
             identity,
+            people,
             oidc,
             tasks,
             counts: Arc::default(),
@@ -180,6 +186,11 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(actions::take))
         .routes(routes!(attention::mark))
         .routes(routes!(events::read))
+        .routes(routes!(users::me, users::update))
+        .routes(routes!(groups::create))
+        .routes(routes!(groups::list))
+        .routes(routes!(groups::members, groups::add))
+        .routes(routes!(groups::remove))
         .routes(routes!(bots::list))
         .routes(routes!(bots::get))
         .routes(routes!(bots::complete))

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::Api;
 use super::error::ApiResult;
+use crate::bus::Matter;
 use crate::clock::rfc3339;
 use crate::identity::Caller;
 use crate::identity::permission::{Object, Verb, authorize};
@@ -18,7 +19,8 @@ use crate::model::Result;
 use crate::model::conversation::Millis;
 use crate::store::QUEUE;
 
-/// How often a server looks after itself: so soon it hears what other servers and the command line have ended.
+/// How often a server looks after itself: so soon it hears at the latest what other servers and the command line have
+/// ended.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// How a part does.
@@ -136,6 +138,7 @@ async fn reload_grants(api: &Api) -> bool {
 /// is noted.
 pub(super) async fn watch(api: Api) {
     let stop = api.tasks.stop_token().clone();
+    let mut elsewhere = api.engine.bus().elsewhere(Matter::Credentials);
     // What was ended before has no sockets here.
     let mut known: Option<i64> = None;
     loop {
@@ -148,6 +151,8 @@ pub(super) async fn watch(api: Api) {
         }
         tokio::select! {
             () = stop.cancelled() => return,
+            // The bus lives as long as this server.
+            _ = elsewhere.changed() => {}
             () = tokio::time::sleep(LOOK) => {}
         }
     }

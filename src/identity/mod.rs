@@ -16,10 +16,14 @@ use crate::model::{Error, Result};
 use crate::store::Store;
 use crate::store::session::{LoginSession, NewLoginSession};
 
+pub mod directory;
 pub mod grants;
 pub mod keys;
 pub mod oidc;
+mod outside;
+pub mod people;
 pub mod permission;
+pub mod scim;
 pub mod services;
 pub mod token;
 
@@ -96,7 +100,9 @@ impl Identity {
         match token::kind(token) {
             Some(TokenKind::Session) => self.login(token).await,
             Some(TokenKind::ApiKey) => self.api_key(token).await,
-            Some(TokenKind::SignInLink | TokenKind::SocketTicket | TokenKind::KeyOffer) => Err(refused()),
+            Some(TokenKind::SignInLink | TokenKind::SocketTicket | TokenKind::AccountLink | TokenKind::KeyOffer) => {
+                Err(refused())
+            }
             // Last, so that no token of ours can pass for somebody else's.
             None if token.bytes().filter(|byte| *byte == b'.').count() == 2 => Box::pin(self.service(token)).await,
             None => Err(refused()),
@@ -109,7 +115,8 @@ impl Identity {
     }
 
     async fn accept_login(&self, session: LoginSession, now: Millis, used: bool) -> Result<Caller> {
-        if session.revoked_at.is_some() || session.expires_at <= now || session.idle_expires_at <= now {
+        let has_ended = session.expires_at <= now || session.idle_expires_at <= now;
+        if session.revoked_at.is_some() || session.is_disabled || has_ended {
             return Err(refused());
         }
         if used && now - session.last_seen_at >= SEEN_STEP {
@@ -164,6 +171,11 @@ impl Identity {
     pub fn forget_key(&self, id: &str) {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         keys.retain(|_, (_, caller)| caller.credential_id != id);
+    }
+
+    /// Forgets all keys: somebody's rights have changed, and which keys that concerns only the database knows.
+    pub fn forget_keys(&self) {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// A key that was looked up a moment ago and has not expired since.

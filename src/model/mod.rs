@@ -8,6 +8,7 @@ pub mod approval;
 pub mod bot;
 pub mod command;
 pub mod conversation;
+pub mod effect;
 pub mod error;
 pub mod event;
 pub mod execution;
@@ -18,6 +19,8 @@ pub mod message;
 pub mod name;
 pub mod offer;
 pub mod parameter;
+pub mod person;
+pub mod place;
 pub mod principal;
 pub mod secret;
 

@@ -43,6 +43,8 @@ pub enum PrincipalKind {
     User,
     Service,
     Key,
+    /// Somebody of a chat outside who is nobody here yet.
+    Guest,
 }
 
 /// A user, a service principal or an API key. It is only ever made from a verified credential (`identity`), never from

@@ -78,7 +78,8 @@ fn api_key(row: &Row) -> Result<OwnedKey, Failure> {
 }
 
 const KEY: &str = "SELECT k.id, k.name, k.roles, k.groups, k.created_at, k.expires_at, k.last_used_at, k.revoked_at, k.owner, \
-                   k.rates, k.serves, u.roles, u.groups, k.scopes FROM api_keys k LEFT JOIN users u ON u.id = k.owner";
+                   k.rates, k.serves, u.roles, u.groups, k.scopes FROM api_keys k LEFT JOIN users u ON u.id = k.owner \
+                   AND u.disabled_at IS NULL";
 
 struct Insert {
     key: ApiKey,

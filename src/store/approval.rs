@@ -286,6 +286,12 @@ impl Work for Step {
         events.extend(self.events.iter().cloned());
         let hash = self.said.as_ref().map(|(_, hash)| hash.as_str());
         let mut places = transaction.append(&events, hash).await?;
+        // Where a conversation is also held outside, its cards are drawn anew there, too.
+        for card in self.shown.iter().map(|shown| &shown.card).chain(self.cards.iter().map(|new| &new.card)) {
+            let stream = Stream::conversation(&card.conversation);
+            let told: Vec<_> = events.iter().zip(&places).filter(|(event, _)| event.stream == stream).collect();
+            transaction.send_outside(&card.conversation, &told, None).await?;
+        }
         let at = rfc3339(self.at);
         for new in &self.cards {
             let place = events.iter().zip(&places).find(|(event, _)| event.id == new.event.id);

@@ -8,66 +8,61 @@ use serde_json::{Value, json};
 use super::Store;
 use super::query::{Failure, Row, composed, query};
 use super::transaction::{Transaction, Work, failed};
+use crate::bus::{Frame, Matter};
 use crate::model::conversation::Millis;
 use crate::model::id::sha256_hex;
 use crate::model::{Error, Result};
 
-/// What was done. The words are those of the log itself and never change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    SignIn,
-    SignOut,
-    KeyCreate,
-    KeyRevoke,
-    GrantCreate,
-    GrantDelete,
-    ServiceCreate,
-    ServiceRevoke,
-    ApprovalConfirm,
-    ApprovalCancel,
-    ApprovalGrant,
-    ApprovalDeny,
-    BotsReload,
-    AccessRefused,
+macro_rules! actions {
+    ($($name:ident = $word:literal,)+) => {
+        /// What was done. The words are those of the log itself and never change.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Action {
+            $($name,)+
+        }
+
+        impl Action {
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)+
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    SignIn = "sign_in",
+    SignOut = "sign_out",
+    KeyCreate = "key.create",
+    KeyRevoke = "key.revoke",
+    GrantCreate = "grant.create",
+    GrantDelete = "grant.delete",
+    ServiceCreate = "service.create",
+    ServiceRevoke = "service.revoke",
+    ApprovalConfirm = "approval.confirm",
+    ApprovalCancel = "approval.cancel",
+    ApprovalGrant = "approval.grant",
+    ApprovalDeny = "approval.deny",
+    BotsReload = "bots.reload",
+    AccessRefused = "access.refused",
+    AccountLink = "account.link",
+    AccountUnlink = "account.unlink",
+    ProfileChange = "profile.change",
+    GroupCreate = "group.create",
+    GroupChange = "group.change",
+    GroupDelete = "group.delete",
+    MemberAdd = "group.member_add",
+    MemberRemove = "group.member_remove",
+    UserProvision = "user.provision",
+    UserChange = "user.change",
+    UserDeactivate = "user.deactivate",
+    UserDelete = "user.delete",
 }
 
 impl Action {
-    pub const ALL: [Self; 14] = [
-        Self::SignIn,
-        Self::SignOut,
-        Self::KeyCreate,
-        Self::KeyRevoke,
-        Self::GrantCreate,
-        Self::GrantDelete,
-        Self::ServiceCreate,
-        Self::ServiceRevoke,
-        Self::ApprovalConfirm,
-        Self::ApprovalCancel,
-        Self::ApprovalGrant,
-        Self::ApprovalDeny,
-        Self::BotsReload,
-        Self::AccessRefused,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SignIn => "sign_in",
-            Self::SignOut => "sign_out",
-            Self::KeyCreate => "key.create",
-            Self::KeyRevoke => "key.revoke",
-            Self::GrantCreate => "grant.create",
-            Self::GrantDelete => "grant.delete",
-            Self::ServiceCreate => "service.create",
-            Self::ServiceRevoke => "service.revoke",
-            Self::ApprovalConfirm => "approval.confirm",
-            Self::ApprovalCancel => "approval.cancel",
-            Self::ApprovalGrant => "approval.grant",
-            Self::ApprovalDeny => "approval.deny",
-            Self::BotsReload => "bots.reload",
-            Self::AccessRefused => "access.refused",
-        }
-    }
-
     /// Whether the target is a credential that counts no more.
     fn ends_credential(self) -> bool {
         matches!(self, Self::SignOut | Self::KeyRevoke | Self::ServiceRevoke)
@@ -231,6 +226,9 @@ impl Transaction<'_> {
             .bind(&row.hash);
         self.write(insert).await?;
         self.write(query("UPDATE audit_head SET hash = $1 WHERE name = 'audit'").bind(&row.hash)).await?;
+        if deed.action.ends_credential() {
+            self.announce(Frame::Look(Matter::Credentials));
+        }
         Ok(())
     }
 }
@@ -290,7 +288,7 @@ impl Store {
         let mut news = News { newest: after, ended: Vec::new(), grants: false };
         for row in self.audit_from(after, STRIDE).await? {
             news.newest = row.seq;
-            let action = Action::ALL.into_iter().find(|action| action.as_str() == row.action);
+            let action = Action::ALL.iter().copied().find(|action| action.as_str() == row.action);
             news.grants |= action.is_some_and(Action::changes_grants);
             if action.is_some_and(Action::ends_credential) {
                 news.ended.extend(row.target);

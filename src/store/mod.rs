@@ -15,13 +15,16 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection as _, Postgres, SqlSafeStr as _, Sqlite};
 use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::bus::Bus;
 use crate::model::grant::Grants;
 use crate::model::{Error, Result};
 use crate::tasks::Tasks;
 
+pub mod account;
 pub mod action;
+mod alone;
 pub mod api_key;
 pub mod approval;
 pub mod audit;
@@ -33,14 +36,21 @@ pub mod directory;
 pub mod execution;
 pub mod file;
 pub mod grant;
+pub mod group;
+pub mod inbox;
 pub mod log;
 pub mod message_key;
+mod neighbours;
+pub mod outbox;
+pub mod people;
+pub mod place;
 mod postgres;
 pub mod principal;
 mod query;
 pub mod rate;
 pub mod read_mark;
 pub mod rewrite;
+pub mod scim;
 pub mod search;
 pub mod service;
 pub mod session;
@@ -48,6 +58,8 @@ mod sqlite;
 pub mod stats;
 mod transaction;
 pub mod turn;
+
+pub use alone::Alone;
 
 use query::{Connection, query};
 use transaction::{Job, Waiting, Work, failed};
@@ -126,11 +138,13 @@ impl Store {
                 migrator().run(&mut *connection).await.context(OUTDATED)?;
                 let epoch = epoch(&mut Connection::Postgres(&mut connection)).await?;
                 drop(connection);
-                let queue = Arc::new(Mutex::new(receiver));
+                let written = CancellationToken::new();
+                let (queue, writing) = (Arc::new(Mutex::new(receiver)), Arc::new(written.clone().drop_guard()));
                 for _ in 0..postgres::WRITERS {
-                    let writer = postgres::write_one_by_one(pool.clone(), queue.clone(), bus.clone());
+                    let writer = postgres::write_one_by_one(pool.clone(), queue.clone(), bus.clone(), writing.clone());
                     tasks.spawn("postgres writer", writer);
                 }
+                neighbours::stay_in_touch(&pool, &bus, written, tasks);
                 (Pool::Postgres(pool), epoch, format!("PostgreSQL {version}"))
             }
         };
@@ -206,8 +220,12 @@ fn migrator() -> Migrator {
         (7, "directory sign-in", include_str!("../../migrations/0007_directory_sign_in.sql")),
         (8, "audit", include_str!("../../migrations/0008_audit.sql")),
         (9, "keys and rates", include_str!("../../migrations/0009_keys_and_rates.sql")),
+        (11, "people", include_str!("../../migrations/0011_people.sql")),
+        (12, "scim", include_str!("../../migrations/0012_scim.sql")),
         (13, "authorisation", include_str!("../../migrations/0013_authorisation.sql")),
         (14, "approvals", include_str!("../../migrations/0014_approvals.sql")),
+        (15, "outside chats", include_str!("../../migrations/0015_outside_chats.sql")),
+        (16, "linked accounts", include_str!("../../migrations/0016_linked_accounts.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)

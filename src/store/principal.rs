@@ -1,4 +1,4 @@
-//! Users by their id, as the directory knows them.
+//! Users by their id, as far as they may come in.
 
 use super::Store;
 use super::query::{Row, query};
@@ -10,15 +10,15 @@ use crate::model::principal::{Principal, PrincipalKind, Rights};
 impl Store {
     pub async fn user(&self, id: &str) -> Result<Option<Principal>> {
         let mut reader = self.reader().await?;
-        let find = query("SELECT id, name, roles, groups FROM users WHERE id = $1");
+        let find = query("SELECT id, name, roles, groups FROM users WHERE id = $1 AND disabled_at IS NULL");
         let row = find.bind(id).optional(&mut reader.connection()).await.map_err(failed)?;
         row.map(|row| self.read_user(&row)).transpose()
     }
 
-    /// Every user.
+    /// Every user who may come in.
     pub async fn users(&self) -> Result<Vec<Principal>> {
         let mut reader = self.reader().await?;
-        let find = query("SELECT id, name, roles, groups FROM users ORDER BY id");
+        let find = query("SELECT id, name, roles, groups FROM users WHERE disabled_at IS NULL ORDER BY id");
         let rows = find.all(&mut reader.connection()).await.map_err(failed)?;
         rows.iter().map(|row| self.read_user(row)).collect()
     }

@@ -20,6 +20,8 @@ pub struct LoginSession {
     pub revoked_at: Option<Millis>,
     /// The directory that vouched for the user; none after a sign-in link.
     pub issuer: Option<String>,
+    /// Whether the directory has taken the user away.
+    pub is_disabled: bool,
 }
 
 /// A login session about to begin.
@@ -70,11 +72,12 @@ fn session(row: &Row, grants: &Grants) -> Result<LoginSession, Failure> {
         expires_at: row.get(8)?,
         revoked_at: row.get(9)?,
         issuer: row.get(10)?,
+        is_disabled: row.get::<Option<i64>>(11)?.is_some(),
     })
 }
 
 const SESSION: &str = "SELECT s.id, u.id, u.name, u.roles, u.groups, s.created_at, s.last_seen_at, s.idle_expires_at, \
-                       s.expires_at, s.revoked_at, s.issuer FROM login_sessions s JOIN users u ON u.id = s.user_id";
+                       s.expires_at, s.revoked_at, s.issuer, u.disabled_at FROM login_sessions s JOIN users u ON u.id = s.user_id";
 
 struct InviteUser {
     user: Principal,

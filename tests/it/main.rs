@@ -25,6 +25,7 @@ mod grants;
 mod keys;
 mod limits;
 mod messages;
+mod neighbours;
 mod oidc;
 mod oidc_hostile;
 mod presence;

@@ -89,7 +89,11 @@ fn door(method: &str, path: &str) -> Option<Option<Vec<Probe>>> {
         ("POST", "/command/{request_id}/invocation/{id}/cancel") => one("/command/{request}/invocation/{poll}/cancel"),
         ("GET", "/keys/take") => one("/keys/take?offer={offer}"),
         ("POST", "/keys/take") => with("/keys/take", json!("offer={offer}")),
-        ("GET", "/api/approvals") => own,
+        ("GET", "/api/approvals" | "/api/users/me" | "/api/groups/list") => own,
+        ("PUT", "/api/users/me") | ("POST", "/api/groups/create") => own,
+        ("GET", "/api/groups/{id}/members") => one("/api/groups/{group}/members"),
+        ("POST", "/api/groups/{id}/members") => with("/api/groups/{group}/members", json!({ "user_id": "{person}" })),
+        ("DELETE", "/api/groups/{id}/members/{user_id}") => one("/api/groups/{group}/members/{person}"),
         ("POST", "/invocations/{id}/approve") => with("/invocations/{waits}/approve", json!({})),
         ("POST", "/invocations/{id}/deny") => with("/invocations/{waits}/deny", json!({})),
         ("POST", "/command/{request_id}/invocation/{id}/approve") => {
@@ -141,6 +145,9 @@ async fn world(server: &Server) -> (Client, Client, Ids, Ids) {
     let admin = server.browser().await;
     let grant = json!({ "effect": "allow", "subject": "user:nobody", "kind": "bot", "name": "hello" });
     let grant = text(&admin.post("/api/grants", &grant).await.expect(201)["id"]);
+    let group = admin.post("/api/groups/create", &json!({ "name": "secret" })).await.expect(201);
+    let group = text(&group["id"]);
+    let person = text(&admin.get("/api/session").await.expect(200)["user_id"]);
     let me = text(&ann.get("/api/session").await.expect(200)["user_id"]);
     let login = text(&admin.get("/api/session").await.expect(200)["session_id"]);
     let own = bob.open("desk").await;
@@ -160,6 +167,8 @@ async fn world(server: &Server) -> (Client, Client, Ids, Ids) {
         ("key", me.clone()),
         ("ann", me),
         ("grant", grant),
+        ("group", group),
+        ("person", person),
         ("waits", text(&waits["invocation"]["id"])),
         ("waits_request", waits_request),
         ("offer", offer),

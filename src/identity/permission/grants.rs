@@ -50,7 +50,11 @@ pub(super) fn thing(object: Object<'_>) -> Option<Thing<'_>> {
         Object::Key { id, .. } => named(ResourceKind::Key, id),
         Object::NewKey { .. } => named(ResourceKind::Key, "new"),
         Object::Installation => named(ResourceKind::Installation, "parlour"),
-        Object::Conversation(_) | Object::Message { .. } | Object::File { .. } | Object::Action { .. } => None,
+        Object::Conversation(_)
+        | Object::Message { .. }
+        | Object::File { .. }
+        | Object::Action { .. }
+        | Object::Group { .. } => None,
     }
 }
 
@@ -66,7 +70,7 @@ fn own<'r>(rules: &'r Rules, principal: &'r Principal) -> impl Iterator<Item = &
     let personal = match principal.kind {
         PrincipalKind::User => rules.user(&principal.id),
         PrincipalKind::Service => rules.service(&principal.id),
-        PrincipalKind::Key => &[],
+        PrincipalKind::Key | PrincipalKind::Guest => &[],
     };
     personal.iter().chain(shared(rules, &principal.roles, &principal.groups))
 }

@@ -81,6 +81,11 @@ pub enum Object<'a> {
         /// Whether it is to have limits of its own, or to serve bots.
         special: bool,
     },
+    /// A group of the directory.
+    Group {
+        id: &'a str,
+        name: &'a str,
+    },
     /// Settings, health details, manifests, grants.
     Installation,
 }
@@ -239,7 +244,10 @@ fn by_role(
         }
         Object::Key { .. } => note.deny(|| "a key belongs to who made it"),
         Object::NewKey { kind, role, groups, special } => new_key(principal, (kind, role, groups, special), note),
-        Object::Installation => note.deny(|| "needs role admin"),
+        Object::Group { name, .. } if verb == Verb::View && principal.groups.iter().any(|own| own == name) => {
+            note.allow(|| "you are in it")
+        }
+        Object::Group { .. } | Object::Installation => note.deny(|| "needs role admin"),
     }
 }
 
@@ -346,11 +354,13 @@ pub fn authorize(principal: &Principal, verb: Verb, object: Object<'_>) -> Resul
             Error::forbidden(format!("you may not use command '{}': {rule}", command.name))
         }
         Object::Key { id, .. } => super::keys::unknown(id),
+        Object::Group { id, .. } if !decide(principal, Verb::View, object).allowed => crate::store::group::unknown(id),
         Object::Conversation(_)
         | Object::Message { .. }
         | Object::File { .. }
         | Object::Action { .. }
         | Object::NewKey { .. }
+        | Object::Group { .. }
         | Object::Installation => Error::forbidden(format!("Access denied: {rule}")),
     })
 }

@@ -50,6 +50,7 @@ pub(super) fn admit(scopes: &[Reach], principal: &Principal, verb: Verb, object:
         Object::Key { id, .. } if id == principal.id && verb == Verb::View => true,
         // What it makes would not be narrowed.
         Object::NewKey { .. } => false,
+        Object::Group { .. } => false,
         Object::Execution { .. }
         | Object::Approval { .. }
         | Object::Key { .. }
