@@ -22,6 +22,7 @@ use crate::files::Folder;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
 use crate::identity::people::People;
+use crate::identity::scim::Provisioning;
 use crate::manifest::Watcher;
 use crate::store::audit::{Action, Deed, Doer};
 use crate::store::{Alone, Store, Target};
@@ -94,9 +95,21 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let reached = Address::new(&config.public_url, address);
     engine.reached_at(&reached.public_url);
     let people = People::new(&config.directory, store.clone(), identity.clone(), clock.clone())?;
+    let provisioning = Provisioning::new(&config.scim, &config.oidc, store.clone(), identity.clone(), clock.clone());
     let oidc = Oidc::new(&config.oidc, &config.scim, &reached.public_url, store.clone(), identity.clone(), clock)?;
-    let api = Api::new(engine.clone(), hub.clone(), identity.clone(), people, oidc, tasks.clone(), &reached, config);
+    let api = Api::new(
+        engine.clone(),
+        hub.clone(),
+        identity.clone(),
+        people,
+        provisioning,
+        oidc,
+        tasks.clone(),
+        &reached,
+        config,
+    );
     tasks.spawn("watch", api::watch(api.clone()));
+    tasks.spawn("people", api::watch_people(api.clone()));
     // Every door may ask who is at the other end.
     let router = api::router(api).into_make_service_with_connect_info::<SocketAddr>();
     // An acknowledgement and the reply are two small writes; the second would wait up to 40 ms for the client's system to

@@ -160,7 +160,7 @@ fn request(api: &Api, body: CommandRequest) -> ApiResult<Request> {
         arguments,
         matches: Vec::new(),
         source: Source {
-            record: Value::Object(record),
+            record: Value::Object(record).into(),
             team_id: body.team.as_ref().and_then(|team| team.id.clone()),
             team_name: body.team.and_then(|team| team.name),
             mapped: mapped.into_iter().collect(),

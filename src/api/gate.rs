@@ -15,11 +15,13 @@ use super::error::{ApiError, code};
 use super::extract::{Carrier, Known, key_in_address, token};
 use super::peer::{Peer, is_in};
 use super::rates::{Bucket, Rates, Who, network};
+use super::scim;
 use super::ws::ticket;
 use crate::config::{Config, Cors, Rate, RateLimits};
 use crate::identity::{Caller, CredentialKind};
 use crate::model::Kind;
 use crate::model::conversation::Millis;
+use crate::model::secret::Secret;
 use crate::store::Store;
 use crate::store::audit::{Action, Deed, Doer};
 
@@ -34,6 +36,8 @@ pub struct Gate {
     pub(super) cors: Cors,
     /// What opens `/metrics`; empty: nothing but a credential does.
     pub(super) metrics_token: String,
+    /// What opens the doors of SCIM; empty: nothing but a credential does.
+    pub(super) scim_token: Secret,
 }
 
 impl Gate {
@@ -44,6 +48,7 @@ impl Gate {
             rates: Rates::new(store),
             cors: config.cors.clone(),
             metrics_token: config.metrics.token.clone(),
+            scim_token: config.scim.token.clone(),
         }
     }
 
@@ -52,7 +57,9 @@ impl Gate {
         let Self { limits, .. } = self;
         let Peer(address) = asked.peer;
         let is_probe = asked.path == "/health" && (address.is_loopback() || is_in(&limits.trusted_probes, address));
-        if !limits.enabled || is_probe || UNCOUNTED.contains(&asked.path) {
+        // A directory pushes all it has at first.
+        let is_push = asked.is_pusher && asked.path.starts_with("/scim/v2/");
+        if !limits.enabled || is_probe || is_push || UNCOUNTED.contains(&asked.path) {
             return None;
         }
         let (tier, rates): (&'static str, &[Rate]) = match caller {
@@ -79,6 +86,8 @@ struct Asked<'a> {
     peer: Peer,
     /// A page reads with its cookie; opening a socket is more than that.
     is_page_reading: bool,
+    /// Whether it carries the token of the directory that pushes.
+    is_pusher: bool,
 }
 
 fn is_page_reading(method: &Method, path: &str, headers: &HeaderMap) -> bool {
@@ -104,6 +113,7 @@ async fn admit(api: &Api, matched: &MatchedPath, mut request: Request, next: Nex
         path: matched.as_str(),
         peer,
         is_page_reading: is_page_reading(request.method(), matched.as_str(), request.headers()),
+        is_pusher: scim::is_pusher(api, request.headers()),
     };
     let standing = match api.gate.limit(&asked, caller.as_ref()) {
         None => None,

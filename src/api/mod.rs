@@ -24,6 +24,7 @@ use crate::engine::Engine;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
 use crate::identity::people::People;
+use crate::identity::scim::Provisioning;
 use crate::tasks::Tasks;
 
 mod actions;
@@ -55,6 +56,7 @@ mod oidc;
 mod openapi;
 mod peer;
 mod rates;
+mod scim;
 mod search;
 mod services;
 mod session;
@@ -68,6 +70,9 @@ pub use openapi::document;
 /// The largest body of a request, in bytes.
 const MAX_BODY: usize = 256 * 1024;
 
+/// The largest body of a directory's, in bytes: a group of some ten thousand people.
+const MAX_PUSH: usize = 2 * 1024 * 1024;
+
 /// The session cookie: with https the browser pins it to this host, plain http is for this machine only.
 const COOKIE_SECURE: &str = "__Host-parlour";
 const COOKIE_PLAIN: &str = "parlour";
@@ -80,6 +85,8 @@ pub struct Api {
     pub hub: Arc<Hub>,
     pub identity: Arc<Identity>,
     pub people: Arc<People>,
+    /// What a directory pushes here.
+    pub provisioning: Arc<Provisioning>,
     /// The directory people sign in with, if there is one.
     pub oidc: Option<Arc<Oidc>>,
     pub tasks: Tasks,
@@ -99,6 +106,7 @@ impl Api {
         hub: Arc<Hub>,
         identity: Arc<Identity>,
         people: Arc<People>,
+        provisioning: Arc<Provisioning>,
         oidc: Option<Arc<Oidc>>,
         tasks: Tasks,
         address: &Address,
@@ -114,6 +122,7 @@ impl Api {
             hub,
             identity,
             people,
+            provisioning,
             oidc,
             tasks,
             counts: Arc::default(),
@@ -121,6 +130,14 @@ impl Api {
             public_url: address.public_url.as_str().into(),
             origins: origins.into(),
             sockets: Arc::new(ws::Sockets::new(config.ws.clone())),
+        }
+    }
+
+    /// Closes the sockets of credentials that have ended.
+    fn send_away(&self, credentials: &[String]) {
+        for credential in credentials {
+            self.identity.forget_key(credential);
+            self.sockets.revoke(credential);
         }
     }
 
@@ -191,6 +208,7 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(groups::list))
         .routes(routes!(groups::members, groups::add))
         .routes(routes!(groups::remove))
+        .merge(scim_doors())
         .routes(routes!(bots::list))
         .routes(routes!(bots::get))
         .routes(routes!(bots::complete))
@@ -222,9 +240,29 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(openapi::serve))
 }
 
+/// The doors for a directory that pushes its users and groups. Groups may be large.
+fn scim_doors() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(scim::about::configuration))
+        .routes(routes!(scim::about::resource_types))
+        .routes(routes!(scim::about::resource_type))
+        .routes(routes!(scim::about::all_schemas))
+        .routes(routes!(scim::about::schema))
+        .routes(routes!(scim::users::list, scim::users::create))
+        .routes(routes!(scim::users::get, scim::users::replace, scim::users::patch, scim::users::delete))
+        .routes(routes!(scim::groups::list, scim::groups::create))
+        .routes(routes!(scim::groups::get, scim::groups::replace, scim::groups::patch, scim::groups::delete))
+        .layer(DefaultBodyLimit::max(MAX_PUSH))
+}
+
 /// What a server looks after beside its requests, until it stops.
 pub async fn watch(api: Api) {
     system::watch(api).await;
+}
+
+/// Asks a remote directory about people, until the server stops.
+pub async fn watch_people(api: Api) {
+    system::watch_people(api).await;
 }
 
 /// The whole server as one service.

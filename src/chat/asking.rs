@@ -108,7 +108,7 @@ impl Hub {
             let ended = self.dismiss(old, turn.beside(), Ending::Replaced, scene.at)?;
             turn.follows.push(ended);
         }
-        let execution = wanting.execution(scene.principal, scene.at);
+        let execution = wanting.execution(scene.principal, scene.at)?;
         let id = execution.id.clone();
         turn.execution = Some(execution);
         self.ask_for(scene, &mut turn, &id, wanting, whole)?;

@@ -15,6 +15,7 @@ use super::say::Said;
 use crate::engine::Engine;
 use crate::engine::answer::session_update;
 use crate::engine::invoke::Source;
+use crate::engine::record::Record;
 use crate::engine::registry::Snapshot;
 use crate::identity::permission::{Object, Verb, authorize, unknown_bot};
 use crate::model::Result;
@@ -277,11 +278,11 @@ impl Scene<'_> {
     pub(super) fn source(&self, raw_message: &str) -> Source {
         let conversation = self.conversation;
         let mut source = Source {
-            record: json!({
-                "api_version": "1",
-                "source": { "user_agent": conversation.channel, "conversation": conversation.id },
-                "raw_message": raw_message,
-            }),
+            record: Record::Said {
+                channel: conversation.channel.clone(),
+                conversation: conversation.id.clone(),
+                raw_message: raw_message.to_owned(),
+            },
             conversation: Some(conversation.id.clone()),
             channel: conversation.channel.clone(),
             ..Source::default()

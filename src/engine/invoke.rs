@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::arguments::{Checked, Fault, check, refusal};
+use super::record::Record;
 use super::registry::{LoadedBot, Snapshot};
 use super::{Engine, approval, runner};
 use crate::identity::permission::{Object, Verb, authorize, unknown_bot};
@@ -36,8 +37,8 @@ pub struct Request {
 /// Whence a request comes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Source {
-    /// The request as the record keeps it: the body of the door, or what was said. Secrets are taken out.
-    pub record: Value,
+    /// The request as it is kept: the body of the door, or what was said.
+    pub record: Record,
     pub team_id: Option<String>,
     pub team_name: Option<String>,
     /// Values for mapped parameters that the caller brings along.

@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-
 use super::answer::{Speaker, answer};
 use super::invoke::{Invoked, Place, Prepared, Source, Wanting};
+use super::record::written;
 use super::registry::LoadedBot;
 use super::{Engine, builtin, data, remote};
 use crate::model::command::{Body, Command};
@@ -53,7 +52,7 @@ pub(super) async fn run(engine: &Engine, principal: &Principal, prepared: Prepar
         error: fault,
         started_at: Some(started),
         finished_at: Some(finished),
-        ..new_execution(principal, &prepared, &place, started)
+        ..new_execution(principal, &prepared, &place, started)?
     };
     match place {
         Place::Poll { idempotency_key, body_hash } => {
@@ -97,25 +96,30 @@ pub(super) fn record_run(turn: &mut Turn, run: NewExecution, has_waited: bool) -
 }
 
 /// The record of a run that has yet to begin; of one that has waited, under its id.
-pub(super) fn new_execution(principal: &Principal, prepared: &Prepared, place: &Place, at: Millis) -> NewExecution {
+pub(super) fn new_execution(
+    principal: &Principal,
+    prepared: &Prepared,
+    place: &Place,
+    at: Millis,
+) -> Result<NewExecution> {
     let Prepared { bot, command, source, arguments, mapped, .. } = prepared;
-    let execution = planned(principal, (bot, command), source, (arguments, mapped), at);
-    match place {
+    let execution = planned(principal, (bot, command), source, (arguments, mapped), at)?;
+    Ok(match place {
         Place::Poll { .. } => execution,
         Place::Approved { execution: id } => NewExecution { id: id.clone(), ..execution },
         Place::Conversation { waiting, .. } => {
             let id = waiting.clone().unwrap_or(execution.id);
             NewExecution { id, origin: "chat", ..execution }
         }
-    }
+    })
 }
 
 impl Wanting {
     /// The execution that waits for what is asked.
-    pub fn execution(&self, principal: &Principal, at: Millis) -> NewExecution {
+    pub fn execution(&self, principal: &Principal, at: Millis) -> Result<NewExecution> {
         let Self { bot, command, source, arguments, .. } = self;
-        let execution = planned(principal, (bot, command), source, (arguments, &BTreeMap::new()), at);
-        NewExecution { status: ExecutionStatus::AwaitingInput, origin: "chat", ..execution }
+        let execution = planned(principal, (bot, command), source, (arguments, &BTreeMap::new()), at)?;
+        Ok(NewExecution { status: ExecutionStatus::AwaitingInput, origin: "chat", ..execution })
     }
 }
 
@@ -125,8 +129,8 @@ fn planned(
     source: &Source,
     (arguments, mapped): (&BTreeMap<String, String>, &BTreeMap<String, String>),
     at: Millis,
-) -> NewExecution {
-    NewExecution {
+) -> Result<NewExecution> {
+    Ok(NewExecution {
         id: new_id(),
         request_id: new_id(),
         bot: bot.bot.name.clone(),
@@ -137,7 +141,7 @@ fn planned(
         principal_name: principal.name.clone(),
         origin: "command",
         conversation: source.conversation.clone(),
-        request: record(command, source, arguments, mapped).to_string(),
+        request: written(command, source, arguments, mapped)?,
         responses: "[]".to_owned(),
         error: None,
         idempotency_key: None,
@@ -147,25 +151,5 @@ fn planned(
         finished_at: None,
         delivery: None,
         approval: None,
-    }
-}
-
-/// The request as the automation API echoes it: resolved names and values, no secrets.
-fn record(
-    command: &Command,
-    source: &Source,
-    arguments: &BTreeMap<String, String>,
-    mapped: &BTreeMap<String, String>,
-) -> Value {
-    let pair = |(name, value): (&String, &String)| json!({ "name": name, "value": command.shown(name, value) });
-    let mut record = match &source.record {
-        Value::Object(members) => members.clone(),
-        _ => serde_json::Map::new(),
-    };
-    record.insert("command".into(), json!(command.name));
-    record.insert("parameters".into(), arguments.iter().map(pair).collect());
-    if !mapped.is_empty() {
-        record.insert("mapped_parameters".into(), mapped.iter().map(pair).collect());
-    }
-    Value::Object(record)
+    })
 }

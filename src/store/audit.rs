@@ -63,6 +63,11 @@ actions! {
 }
 
 impl Action {
+    /// Whether others are in a group than before.
+    fn changes_groups(self) -> bool {
+        matches!(self, Self::GroupCreate | Self::GroupChange | Self::GroupDelete | Self::MemberAdd | Self::MemberRemove)
+    }
+
     /// Whether the target is a credential that counts no more.
     fn ends_credential(self) -> bool {
         matches!(self, Self::SignOut | Self::KeyRevoke | Self::ServiceRevoke)
@@ -134,6 +139,8 @@ pub struct News {
     pub ended: Vec<String>,
     /// Whether grants were made or taken away.
     pub grants: bool,
+    /// Whether others are in a group than before.
+    pub groups: bool,
 }
 
 /// What a walk along the chain found.
@@ -285,7 +292,7 @@ impl Store {
 
     /// What rows after `after` tell a server that did not write them.
     pub async fn news(&self, after: i64) -> Result<News> {
-        let mut news = News { newest: after, ended: Vec::new(), grants: false };
+        let mut news = News { newest: after, ended: Vec::new(), grants: false, groups: false };
         for row in self.audit_from(after, STRIDE).await? {
             news.newest = row.seq;
             let action = Action::ALL.iter().copied().find(|action| action.as_str() == row.action);
@@ -293,6 +300,7 @@ impl Store {
             if action.is_some_and(Action::ends_credential) {
                 news.ended.extend(row.target);
             }
+            news.groups |= action.is_some_and(Action::changes_groups);
         }
         Ok(news)
     }

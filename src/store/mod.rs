@@ -49,6 +49,7 @@ pub mod principal;
 mod query;
 pub mod rate;
 pub mod read_mark;
+pub mod replay;
 pub mod rewrite;
 pub mod scim;
 pub mod search;
@@ -94,6 +95,7 @@ pub struct Store {
     pool: Pool,
     queue: std::sync::Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
     bus: Arc<Bus>,
+    replays: replay::Replays,
     epoch: String,
     version: String,
     /// Handed to every principal that is read.
@@ -150,7 +152,8 @@ impl Store {
         };
         let queue = std::sync::Mutex::new(Some(sender));
         let (grants, loading) = (Grants::default(), Mutex::default());
-        let store = Arc::new(Self { pool, queue, bus, epoch, version, grants, loading });
+        let replays = replay::Replays::default();
+        let store = Arc::new(Self { pool, queue, bus, replays, epoch, version, grants, loading });
         store.load_grants().await.context("failed to read the grants")?;
         Ok(store)
     }

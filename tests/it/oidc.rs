@@ -173,6 +173,7 @@ async fn roles_come_in_every_shape_and_from_userinfo() {
         ("/urn:example:roles", "bea", true, "admin"),
         ("/realm/roles", "cid", true, "user"),
         ("/urn:example:roles", "bea", false, "admin"),
+        ("/roles", "ann", false, "user"),
     ] {
         let (server, _peer) =
             started(Kind::Sqlite, in_token, |config| pointer.clone_into(&mut config.oidc.roles_claim)).await;
@@ -180,6 +181,8 @@ async fn roles_come_in_every_shape_and_from_userinfo() {
         sign_in(&mut visitor, &server, "/", login).await;
         let session = client(&visitor, &server).get("/api/session").await.expect(200);
         assert_eq!(session["user"]["roles"], json!([role]), "{pointer}, in the token: {in_token}");
+        let groups = people()[login]["groups"].clone();
+        assert_eq!(session["user"]["groups"], if groups.is_null() { json!([]) } else { groups }, "{login}");
         server.finish().await;
     }
 }

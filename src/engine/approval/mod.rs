@@ -163,7 +163,7 @@ pub(super) async fn ask(
 ) -> Result<Invoked> {
     let at = engine.clock().now();
     let status = state.status().unwrap_or(crate::model::execution::ExecutionStatus::AwaitingApproval);
-    let run = NewExecution { status, ..new_execution(principal, prepared, &place, at) };
+    let run = NewExecution { status, ..new_execution(principal, prepared, &place, at)? };
     let id = run.id.clone();
     let invoked = match place {
         Place::Poll { idempotency_key, body_hash } => {

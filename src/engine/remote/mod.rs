@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::Engine;
@@ -74,7 +74,7 @@ pub(super) async fn start(
     body: Body,
 ) -> Result<Invoked> {
     let now = engine.clock().now();
-    let run = new_execution(principal, prepared, &place, now);
+    let run = new_execution(principal, prepared, &place, now)?;
     let answer_place = match &place {
         Place::Poll { .. } | Place::Approved { .. } => None,
         Place::Conversation { turn, .. } => Some(AnswerPlace {
@@ -114,8 +114,9 @@ pub(super) async fn start(
 }
 
 /// What a process is told about a run.
-fn event(principal: &Principal, prepared: &Prepared, run: &NewExecution) -> serde_json::Value {
+fn event(principal: &Principal, prepared: &Prepared, run: &NewExecution) -> Value {
     let source = &prepared.source;
+    let record = Value::from(source.record.clone());
     json!({
         "execution_id": run.id,
         "bot_id": run.bot,
@@ -123,11 +124,11 @@ fn event(principal: &Principal, prepared: &Prepared, run: &NewExecution) -> serd
         "parameters": data::parameters(prepared),
         "mapped_parameters": prepared.mapped,
         "matches": prepared.matches,
-        "raw_message": source.record.get("raw_message"),
+        "raw_message": record.get("raw_message"),
         "user": { "id": principal.id, "name": principal.name, "roles": principal.roles, "groups": principal.groups },
         "conversation": source.conversation,
         "channel": source.channel,
-        "source": source.record.get("source"),
+        "source": record.get("source"),
         "created_at": rfc3339(run.created_at),
     })
 }

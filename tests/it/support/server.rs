@@ -351,6 +351,10 @@ impl Client {
         Self::send(self.request(Method::PATCH, path).json(body)).await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        Self::send(self.request(Method::PUT, path).json(body)).await
+    }
+
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         Self::send(self.request(Method::POST, path).json(body)).await
     }
@@ -389,6 +393,12 @@ impl Client {
         schema.as_object_mut().expect("a schema").remove("oneOf");
         schema["$ref"] = json!("#/$defs/server");
         jsonschema::validator_for(&schema).expect("the schema is one")
+    }
+
+    /// A program that sends the browser's session as a token.
+    pub(crate) fn as_bearer(&self) -> Self {
+        let bearer = format!("Bearer {}", self.token());
+        self.without("cookie").without("origin").with("authorization", &bearer)
     }
 
     /// The token in the cookie of a browser.
