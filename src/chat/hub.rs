@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hashlink::LruCache;
-use serde_json::json;
 
 use super::action::Choice;
 use super::asking::Ending;

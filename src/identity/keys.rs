@@ -288,7 +288,7 @@ const OFFER_LIFE: Millis = 15 * 60 * 1000;
 pub async fn offer(store: &Store, principal: &Principal, wish: KeyWish, now: Millis) -> Result<String> {
     let kind = match principal.kind {
         PrincipalKind::User => CredentialKind::Login,
-        PrincipalKind::Key | PrincipalKind::Service => CredentialKind::ApiKey,
+        PrincipalKind::Key | PrincipalKind::Service | PrincipalKind::Guest => CredentialKind::ApiKey,
     };
     let object = Object::NewKey { kind, role: wish.role, groups: &wish.groups, special: false };
     authorize(principal, Verb::Manage, object)?;

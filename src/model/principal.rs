@@ -98,7 +98,7 @@ impl Principal {
         match self.kind {
             PrincipalKind::User => Some(&self.id),
             PrincipalKind::Key => self.rights.owner.as_ref().map(|owner| owner.id.as_str()),
-            PrincipalKind::Service => None,
+            PrincipalKind::Service | PrincipalKind::Guest => None,
         }
     }
 

@@ -352,7 +352,10 @@ async fn a_frame_tells_nothing_of_others(server: Arc<Server>) {
             let (heard, expected) =
                 (exchange(&mut to_hers, &probe, &hers).await, exchange(&mut to_nobodys, &probe, &nobodys).await);
             assert_eq!(heard, expected, "{probe}");
-            assert!(is_silent(&probe) || heard.contains("\"error\"") || heard.contains("CloseFrame"), "{probe}: {heard}");
+            assert!(
+                is_silent(&probe) || heard.contains("\"error\"") || heard.contains("CloseFrame"),
+                "{probe}: {heard}"
+            );
         }
     }
     assert!(kinds >= 20, "{kinds}");
