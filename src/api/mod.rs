@@ -20,6 +20,7 @@ use utoipa_axum::routes;
 
 use crate::chat::Hub;
 use crate::config::Config;
+use crate::connector::Connectors;
 use crate::engine::Engine;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
@@ -38,7 +39,9 @@ mod authz;
 mod bots;
 mod by;
 mod commands;
+mod connectors;
 mod cors;
+mod credentials;
 mod error;
 mod events;
 mod extract;
@@ -87,6 +90,7 @@ pub struct Api {
     pub people: Arc<People>,
     /// What a directory pushes here.
     pub provisioning: Arc<Provisioning>,
+    pub connectors: Arc<Connectors>,
     /// The directory people sign in with, if there is one.
     pub oidc: Option<Arc<Oidc>>,
     pub tasks: Tasks,
@@ -100,18 +104,21 @@ pub struct Api {
     parts: Arc<system::Parts>,
 }
 
+/// What the doors open onto.
+pub struct Rooms {
+    pub engine: Arc<Engine>,
+    pub hub: Arc<Hub>,
+    pub identity: Arc<Identity>,
+    pub people: Arc<People>,
+    pub provisioning: Arc<Provisioning>,
+    pub connectors: Arc<Connectors>,
+    pub oidc: Option<Arc<Oidc>>,
+    pub tasks: Tasks,
+}
+
 impl Api {
-    pub fn new(
-        engine: Arc<Engine>,
-        hub: Arc<Hub>,
-        identity: Arc<Identity>,
-        people: Arc<People>,
-        provisioning: Arc<Provisioning>,
-        oidc: Option<Arc<Oidc>>,
-        tasks: Tasks,
-        address: &Address,
-        config: &Config,
-    ) -> Self {
+    pub fn new(rooms: Rooms, address: &Address, config: &Config) -> Self {
+        let Rooms { engine, hub, identity, people, provisioning, connectors, oidc, tasks } = rooms;
         let mut origins = address.origins.clone();
         if config.cors.credentials {
             origins.extend(config.cors.allowed_origins.iter().cloned());
@@ -123,6 +130,7 @@ impl Api {
             identity,
             people,
             provisioning,
+            connectors,
             oidc,
             tasks,
             counts: Arc::default(),
@@ -227,6 +235,14 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(grants::remove))
         .routes(routes!(services::list, services::enrol))
         .routes(routes!(services::dismiss))
+        .routes(routes!(credentials::list, credentials::create))
+        .routes(routes!(credentials::get, credentials::update, credentials::delete))
+        .routes(routes!(credentials::test))
+        .routes(routes!(credentials::list_named, credentials::create_named))
+        .routes(routes!(credentials::update_named, credentials::delete_named))
+        .routes(routes!(connectors::list, connectors::create))
+        .routes(routes!(connectors::get, connectors::update, connectors::delete))
+        .routes(routes!(connectors::schema))
         .routes(routes!(admin::bots))
         .routes(routes!(audit::read))
         .routes(routes!(system::status))

@@ -21,7 +21,7 @@ use crate::model::Result;
 use crate::model::conversation::{ANY_BOT, Conversation, ConversationStatus, Millis};
 use crate::model::event::{NewEvent, Stream};
 use crate::model::id::new_id;
-use crate::model::place::{PLATFORMS, Place};
+use crate::model::place::Place;
 use crate::model::principal::Principal;
 use crate::store::Store;
 use crate::store::conversation::Closing;
@@ -295,5 +295,5 @@ impl Scene<'_> {
 
 /// Of a conversation that is also held outside: that, and where its turn comes from.
 pub(super) fn outside(conversation: &Conversation, via: Option<&Via>) -> Option<Box<Outside>> {
-    PLATFORMS.contains(&conversation.channel.as_str()).then(|| Box::new(Outside { said: via.map(Via::said_at) }))
+    Outside::of(&conversation.channel, via.map(Via::said_at))
 }

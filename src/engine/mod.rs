@@ -2,8 +2,8 @@
 //!
 //! [`Engine::invoke`] is the one way in, whichever door a request came through. `registry` holds what can be run as one
 //! consistent version, `arguments` checks its values, `runner` runs it, `record` is what is kept of it, `answer` what it says, `remote`
-//! leaves it to a process elsewhere, `approval` lets it wait for a word, `data` says what a template may see, `builtin` holds the
-//! commands that every installation has, `keys` those of them that are about API keys.
+//! leaves it to a process elsewhere, `approval` lets it wait for a word, `data` says what a template may see, `builtin` holds the commands
+//! that every installation has, `keys` those of them that are about API keys.
 
 use std::sync::{Arc, OnceLock};
 

@@ -30,6 +30,7 @@ pub mod approval;
 pub mod audit;
 pub mod change;
 pub mod conversation;
+pub mod credential;
 pub mod delivery;
 pub mod dialog;
 pub mod directory;
@@ -59,6 +60,7 @@ mod sqlite;
 pub mod stats;
 mod transaction;
 pub mod turn;
+pub mod vault;
 
 pub use alone::Alone;
 
@@ -229,6 +231,7 @@ fn migrator() -> Migrator {
         (14, "approvals", include_str!("../../migrations/0014_approvals.sql")),
         (15, "outside chats", include_str!("../../migrations/0015_outside_chats.sql")),
         (16, "linked accounts", include_str!("../../migrations/0016_linked_accounts.sql")),
+        (22, "vault and connectors", include_str!("../../migrations/0022_vault_and_connectors.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)

@@ -8,6 +8,7 @@ use crate::model::conversation::ConversationStatus;
 use crate::model::place::PLATFORMS;
 use crate::model::{Error, Kind, Result};
 use crate::store::approval::{APPROVAL_CHANGED, Approval};
+use crate::store::outbox::Outside;
 use crate::store::turn::{Beside, DIALOG_CHANGED, Turn};
 
 /// How often the turn is planned again because the dialog of the conversation was another one.
@@ -65,6 +66,7 @@ impl Engine {
                 let beside = Beside { started, answers: approval.reply_to.clone(), ..Beside::default() };
                 let is_outside = PLATFORMS.contains(&conversation.channel.as_str());
                 let turn = Turn {
+                    outside: Outside::of(&conversation.channel, None),
                     conversation: conversation.id,
                     owner: conversation.owner,
                     said: None,
