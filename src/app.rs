@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::Receiver;
 
-use crate::api::{self, Address, Api};
+use crate::api::{self, Address, Api, Rooms};
 use crate::bus::Bus;
 use crate::chat::{Cleared, FileLimits, Files, Hub};
 use crate::clock::Clock;
