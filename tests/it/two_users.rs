@@ -96,6 +96,18 @@ fn door(method: &str, path: &str) -> Option<Option<Vec<Probe>>> {
         ("GET" | "PUT" | "PATCH" | "DELETE", "/scim/v2/Groups/{id}") => with("/scim/v2/Groups/{group}", json!({})),
         ("GET", "/scim/v2/ResourceTypes/{id}" | "/scim/v2/Schemas/{id}") => one("/scim/v2/ResourceTypes/{group}"),
         ("GET" | "POST", path) if path.starts_with("/scim/v2/") => own,
+        ("GET" | "POST", "/api/credentials" | "/api/v1/credentials" | "/api/v1/connectors") => own,
+        ("GET", "/schemas/connector-v1.json") => own,
+        ("DELETE", "/api/credentials/{name}") => one("/api/credentials/{credential_name}"),
+        ("PUT", "/api/credentials/{name}") => {
+            let body = json!({ "name": "{credential_name}", "username": "x", "password": "y" });
+            with("/api/credentials/{credential_name}", body)
+        }
+        ("GET" | "DELETE", "/api/v1/credentials/{id}") => one("/api/v1/credentials/{credential}"),
+        ("PUT", "/api/v1/credentials/{id}") => with("/api/v1/credentials/{credential}", json!({ "description": "x" })),
+        ("POST", "/api/v1/credentials/{id}/test") => with("/api/v1/credentials/{credential}/test", json!({})),
+        ("GET" | "DELETE", "/api/v1/connectors/{id}") => one("/api/v1/connectors/{connector}"),
+        ("PUT", "/api/v1/connectors/{id}") => with("/api/v1/connectors/{connector}", json!({ "name": "x" })),
         ("GET", "/api/groups/{id}/members") => one("/api/groups/{group}/members"),
         ("POST", "/api/groups/{id}/members") => with("/api/groups/{group}/members", json!({ "user_id": "{person}" })),
         ("DELETE", "/api/groups/{id}/members/{user_id}") => one("/api/groups/{group}/members/{person}"),
@@ -150,6 +162,12 @@ async fn world(server: &Server) -> (Client, Client, Ids, Ids) {
     let admin = server.browser().await;
     let grant = json!({ "effect": "allow", "subject": "user:nobody", "kind": "bot", "name": "hello" });
     let grant = text(&admin.post("/api/grants", &grant).await.expect(201)["id"]);
+    let secret = json!({ "name": "hers-alone", "username": "ann", "password": "s3cret",
+        "gateway_url": "https://gateway.example.com" });
+    ann.post("/api/credentials", &secret).await.expect(201);
+    let credential = text(&ann.get("/api/v1/credentials/hers-alone").await.expect(200)["id"]);
+    let connector = json!({ "name": "hers", "type": "slack", "config": {} });
+    let connector = ann.post("/api/v1/connectors", &connector).await.expect(201);
     let group = admin.post("/api/groups/create", &json!({ "name": "secret" })).await.expect(201);
     let group = text(&group["id"]);
     let person = text(&admin.get("/api/session").await.expect(200)["user_id"]);
@@ -173,6 +191,9 @@ async fn world(server: &Server) -> (Client, Client, Ids, Ids) {
         ("ann", me),
         ("grant", grant),
         ("group", group),
+        ("credential", credential),
+        ("credential_name", "hers-alone".to_owned()),
+        ("connector", text(&connector["id"])),
         ("person", person),
         ("waits", text(&waits["invocation"]["id"])),
         ("waits_request", waits_request),
@@ -209,6 +230,9 @@ async fn ask(client: &Client, method: &Method, probe: &Probe, ids: &Ids) -> (u16
     let mut body: Value = serde_json::from_str(&text).unwrap_or(Value::String(text));
     if let Some(error) = body["error"].as_object_mut() {
         error.remove("request_id");
+    }
+    if let Some(whole) = body.as_object_mut() {
+        whole.remove("request_id");
     }
     if let Some(detail) = body["detail"].as_object_mut() {
         detail.remove("request_id");
