@@ -11,8 +11,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::Receiver;
 
-use crate::api::{self, Address, Api, Rooms};
+use crate::api::{self, Address, Api, Chats, Rooms};
 use crate::bus::Bus;
+use crate::chat::discord::Discord;
+use crate::chat::outside::{ChatAdapter, Outside};
+use crate::chat::slack::Slack;
 use crate::chat::{Cleared, FileLimits, Files, Hub};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -26,6 +29,7 @@ use crate::identity::oidc::Oidc;
 use crate::identity::people::People;
 use crate::identity::scim::Provisioning;
 use crate::manifest::Watcher;
+use crate::outbox::{Outbox, Transport};
 use crate::store::audit::{Action, Deed, Doer};
 use crate::store::{Alone, Store, Target};
 use crate::tasks::Tasks;
@@ -103,6 +107,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let oidc =
         Oidc::new(&config.oidc, &config.scim, &reached.public_url, store.clone(), identity.clone(), clock.clone())?;
     let connectors = open_connectors(config, &store, &clock, &tasks).await?;
+    let chats = open_chats(config, &reached.public_url, &hub, &identity, &tasks).await?;
     let rooms = Rooms {
         engine: engine.clone(),
         hub: hub.clone(),
@@ -111,6 +116,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
         provisioning,
         connectors: connectors.clone(),
         oidc,
+        chats,
         tasks: tasks.clone(),
     };
     let api = Api::new(rooms, &reached, config);
@@ -195,6 +201,45 @@ async fn open_connectors(
         }
     });
     Ok(connectors)
+}
+
+/// Sets the chats outside up, and starts what carries to and fro.
+async fn open_chats(
+    config: &Config,
+    public_url: &str,
+    hub: &Arc<Hub>,
+    identity: &Arc<Identity>,
+    tasks: &Tasks,
+) -> anyhow::Result<Chats> {
+    let (store, clock) = (hub.store(), hub.clock());
+    let slack = Slack::new(&config.slack, public_url)?;
+    let discord = Discord::new(&config.discord, public_url, store)?;
+    let mut adapters: Vec<Arc<dyn ChatAdapter>> = Vec::new();
+    adapters.extend(slack.clone().map(|slack| slack as Arc<dyn ChatAdapter>));
+    adapters.extend(discord.clone().map(|discord| discord as Arc<dyn ChatAdapter>));
+    let transports = adapters.iter().map(|adapter| adapter.clone() as Arc<dyn Transport>).collect();
+    let outbox = Outbox::new(
+        store.clone(),
+        identity.clone(),
+        clock.clone(),
+        public_url,
+        transports,
+        config.outside.groups.clone(),
+    );
+    let is_any = !adapters.is_empty();
+    let outside = Outside::new(hub.clone(), identity.clone(), clock.clone(), config.outside.guest_role, adapters);
+    if is_any {
+        store.take_up_outside(clock.now()).await?;
+        outside.start(tasks);
+        outbox.start(tasks);
+    }
+    if let Some(slack) = &slack {
+        slack.listen(&outside, tasks);
+    }
+    if let Some(discord) = &discord {
+        discord.listen(&outside, tasks);
+    }
+    Ok(Chats { outside, outbox, slack, discord })
 }
 
 /// The folder of the files that are sent along.

@@ -16,6 +16,7 @@ use super::extract::{Carrier, Known, key_in_address, token};
 use super::peer::{Peer, is_in};
 use super::rates::{Bucket, Rates, Who, network};
 use super::scim;
+use super::shown_path;
 use super::ws::ticket;
 use crate::config::{Config, Cors, Rate, RateLimits};
 use crate::identity::{Caller, CredentialKind};
@@ -25,8 +26,16 @@ use crate::model::secret::Secret;
 use crate::store::Store;
 use crate::store::audit::{Action, Deed, Doer};
 
-/// Doors for machines that look after this one: never counted.
-const UNCOUNTED: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+/// Doors for machines that look after this one, and for a chat whose requests are signed: never counted.
+const UNCOUNTED: [&str; 7] = [
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/slack/events",
+    "/slack/interactions",
+    "/slack/commands",
+    "/discord/interactions",
+];
 
 /// What the gate needs to know.
 pub struct Gate {
@@ -63,7 +72,12 @@ impl Gate {
             return None;
         }
         let (tier, rates): (&'static str, &[Rate]) = match caller {
-            None if asked.path.starts_with("/auth/") || asked.path == "/api/session" => ("sign_in", &limits.sign_in),
+            None if asked.path.starts_with("/auth/")
+                || asked.path.starts_with("/link/")
+                || asked.path == "/api/session" =>
+            {
+                ("sign_in", &limits.sign_in)
+            }
             None => ("anonymous", &limits.anonymous),
             Some(caller) if !caller.rates.is_empty() => ("key", &caller.rates),
             Some(Caller { kind: CredentialKind::ApiKey | CredentialKind::Service, .. }) => ("key", &limits.key),
@@ -127,7 +141,7 @@ async fn admit(api: &Api, matched: &MatchedPath, mut request: Request, next: Nex
         },
     };
     let By(doer) = By::of(caller.as_ref(), Some(peer), request.headers());
-    let what = json!({ "method": request.method().as_str(), "path": request.uri().path() });
+    let what = json!({ "method": request.method().as_str(), "path": shown_path(request.uri().path()) });
     request.extensions_mut().insert(peer);
     request.extensions_mut().insert(Known(caller));
     let mut response = next.run(request).await;

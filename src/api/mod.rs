@@ -19,6 +19,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::chat::Hub;
+use crate::chat::discord::Discord;
+use crate::chat::outside::Outside;
+use crate::chat::slack::Slack;
 use crate::config::Config;
 use crate::connector::Connectors;
 use crate::engine::Engine;
@@ -26,6 +29,7 @@ use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
 use crate::identity::people::People;
 use crate::identity::scim::Provisioning;
+use crate::outbox::Outbox;
 use crate::tasks::Tasks;
 
 mod actions;
@@ -42,6 +46,7 @@ mod commands;
 mod connectors;
 mod cors;
 mod credentials;
+mod discord;
 mod error;
 mod events;
 mod extract;
@@ -53,17 +58,21 @@ mod health;
 mod invocations;
 mod key_offers;
 mod keys;
+mod links;
 mod messages;
 mod metrics;
 mod oidc;
 mod openapi;
+mod outbox;
 mod peer;
+mod preview;
 mod rates;
 mod scim;
 mod search;
 mod services;
 mod session;
 mod site;
+mod slack;
 mod system;
 mod users;
 mod ws;
@@ -80,6 +89,15 @@ const MAX_PUSH: usize = 2 * 1024 * 1024;
 const COOKIE_SECURE: &str = "__Host-parlour";
 const COOKIE_PLAIN: &str = "parlour";
 const COOKIES: [&str; 2] = [COOKIE_SECURE, COOKIE_PLAIN];
+
+/// Chats outside.
+#[derive(Clone)]
+pub struct Chats {
+    pub outside: Arc<Outside>,
+    pub outbox: Arc<Outbox>,
+    pub slack: Option<Arc<Slack>>,
+    pub discord: Option<Arc<Discord>>,
+}
 
 /// Everything the doors need; cloned per request.
 #[derive(Clone)]
@@ -100,6 +118,7 @@ pub struct Api {
     pub origins: Arc<[String]>,
     pub sockets: Arc<ws::Sockets>,
     pub gate: Arc<gate::Gate>,
+    pub chats: Chats,
     counts: Arc<metrics::Counts>,
     parts: Arc<system::Parts>,
 }
@@ -113,12 +132,13 @@ pub struct Rooms {
     pub provisioning: Arc<Provisioning>,
     pub connectors: Arc<Connectors>,
     pub oidc: Option<Arc<Oidc>>,
+    pub chats: Chats,
     pub tasks: Tasks,
 }
 
 impl Api {
     pub fn new(rooms: Rooms, address: &Address, config: &Config) -> Self {
-        let Rooms { engine, hub, identity, people, provisioning, connectors, oidc, tasks } = rooms;
+        let Rooms { engine, hub, identity, people, provisioning, connectors, oidc, chats, tasks } = rooms;
         let mut origins = address.origins.clone();
         if config.cors.credentials {
             origins.extend(config.cors.allowed_origins.iter().cloned());
@@ -132,6 +152,7 @@ impl Api {
             provisioning,
             connectors,
             oidc,
+            chats,
             tasks,
             counts: Arc::default(),
             parts: Arc::default(),
@@ -249,6 +270,17 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(metrics::read))
         .routes(routes!(metrics::scrape))
         .routes(routes!(authz::explain))
+        .routes(routes!(slack::events))
+        .routes(routes!(slack::interactions))
+        .routes(routes!(slack::commands))
+        .routes(routes!(discord::interactions))
+        .routes(routes!(preview::try_out))
+        .routes(routes!(preview::of_message))
+        .routes(routes!(links::list))
+        .routes(routes!(links::unlink))
+        .routes(routes!(links::ask, links::link))
+        .routes(routes!(outbox::dead_letters))
+        .routes(routes!(outbox::retry))
         .routes(routes!(ws::connect))
         .routes(routes!(ws::schema::serve))
         .routes(routes!(ws::asyncapi::serve))
@@ -390,7 +422,12 @@ fn request_id(headers: &HeaderMap) -> Option<&str> {
 /// A request in the log: its path without the query, which may carry a token.
 fn span<B>(request: &Request<B>) -> tracing::Span {
     let id = request_id(request.headers()).unwrap_or_default();
-    tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id)
+    tracing::info_span!("request", method = %request.method(), path = shown_path(request.uri().path()), id)
+}
+
+/// A path as it may be read again: without the token of a link.
+fn shown_path(path: &str) -> &str {
+    if path.starts_with("/link/") { "/link/…" } else { path }
 }
 
 /// The caller's user agent, for lists of sessions.

@@ -11,6 +11,7 @@ use super::expiry::Expiry;
 use super::files::Files;
 use super::outside::Via;
 use super::say::Said;
+use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::engine::answer::session_update;
 use crate::engine::invoke::Source;
@@ -18,7 +19,7 @@ use crate::engine::record::Record;
 use crate::engine::registry::Snapshot;
 use crate::identity::permission::{Object, Verb, authorize, unknown_bot};
 use crate::model::Result;
-use crate::model::conversation::{ANY_BOT, Conversation, ConversationStatus, Millis};
+use crate::model::conversation::{Conversation, ConversationStatus, HOUSE_BOT, Millis};
 use crate::model::event::{NewEvent, Stream};
 use crate::model::id::new_id;
 use crate::model::place::Place;
@@ -58,7 +59,16 @@ impl Hub {
         Arc::new(Self { engine, files, remembered, expiry: Expiry::default(), patience })
     }
 
-    pub(super) fn store(&self) -> &Arc<Store> {
+    pub fn clock(&self) -> &Clock {
+        self.engine.clock()
+    }
+
+    /// The bots and commands there are right now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.engine.registry().snapshot()
+    }
+
+    pub fn store(&self) -> &Arc<Store> {
         self.engine.store()
     }
 
@@ -109,12 +119,12 @@ impl Hub {
     }
 
     /// The conversation that somebody has at a place outside, opened when there is none. `bot` is the one it is with,
-    /// or [`ANY_BOT`].
+    /// or [`HOUSE_BOT`].
     pub async fn open_at(&self, principal: &Principal, bot: &str, place: &Place) -> Result<String> {
         if let Some(open) = self.store().conversation_at(place, &principal.id).await? {
             return Ok(open);
         }
-        if bot != ANY_BOT {
+        if bot != HOUSE_BOT {
             let snapshot = self.engine.registry().snapshot();
             let loaded = snapshot.bot(bot).ok_or_else(|| unknown_bot(bot))?;
             authorize(principal, Verb::View, Object::Bot(&loaded.bot))?;

@@ -145,8 +145,12 @@ impl Hub {
     }
 
     /// Commits what was said with an answer that no command gave.
-    async fn reply(&self, scene: &Scene<'_>, mut turn: Turn, message: Message) -> Result<Receipt> {
+    async fn reply(&self, scene: &Scene<'_>, mut turn: Turn, mut message: Message) -> Result<Receipt> {
         let bot = &scene.conversation.bot;
+        if scene.via.is_some() {
+            // Elsewhere nothing is said by choosing it.
+            message = meaning::with_buttons(scene.snapshot, scene.principal, bot, message);
+        }
         let name = scene.snapshot.bot(bot).map(|loaded| loaded.bot.display_name.clone());
         let bot = Speaker { id: bot, name: name.as_deref().unwrap_or(bot) };
         answer(&mut turn, message, (bot, &scene.principal.id), None, scene.at)?;

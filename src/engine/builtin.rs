@@ -105,7 +105,9 @@ pub(super) async fn run(engine: &Engine, principal: &Principal, prepared: &Prepa
 
 async fn conversation_bot(engine: &Engine, prepared: &Prepared) -> Result<Option<String>> {
     let Some(id) = &prepared.source.conversation else { return Ok(None) };
-    Ok(engine.store().conversation(id).await?.map(|conversation| conversation.bot))
+    let bot = engine.store().conversation(id).await?.map(|conversation| conversation.bot);
+    // A conversation with the house is one with all bots.
+    Ok(bot.filter(|bot| bot != BOT))
 }
 
 /// `` `deploy {service}`  what it does ``

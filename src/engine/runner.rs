@@ -17,7 +17,7 @@ use crate::model::message::{Message, Tone, escape_markdown};
 use crate::model::principal::Principal;
 use crate::model::{Error, Result};
 use crate::store::delivery::execution_update;
-use crate::store::execution::{Invocation, NewExecution, RunChange};
+use crate::store::execution::{Elsewhere, Invocation, NewExecution, RunChange};
 use crate::store::turn::Turn;
 
 /// Runs a prepared command and commits the run, its answer, its events and, in a conversation, what was said.
@@ -52,6 +52,10 @@ pub(super) async fn run(engine: &Engine, principal: &Principal, prepared: Prepar
         error: fault,
         started_at: Some(started),
         finished_at: Some(finished),
+        elsewhere: (!message.to.is_empty()).then(|| {
+            let (bot, command) = (prepared.bot.bot.name.clone(), prepared.command.name.clone());
+            Box::new(Elsewhere { bot, command, message: message.clone() })
+        }),
         ..new_execution(principal, &prepared, &place, started)?
     };
     match place {
@@ -68,7 +72,9 @@ pub(super) async fn run(engine: &Engine, principal: &Principal, prepared: Prepar
             let id = execution.id.clone();
             record_run(&mut turn, execution, waiting.is_some())?;
             let bot = Speaker { id: &prepared.bot.bot.name, name: &prepared.bot.bot.display_name };
-            answer(&mut turn, message, (bot, &principal.id), Some((&id, &prepared.command.name)), finished)?;
+            if message.is_for_here() {
+                answer(&mut turn, message, (bot, &principal.id), Some((&id, &prepared.command.name)), finished)?;
+            }
             engine.store().commit_turn(*turn).await.map(Invoked::Said)
         }
     }
@@ -151,5 +157,6 @@ fn planned(
         finished_at: None,
         delivery: None,
         approval: None,
+        elsewhere: None,
     })
 }

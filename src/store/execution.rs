@@ -3,11 +3,13 @@
 use super::Store;
 use super::approval::NewApproval;
 use super::delivery::NewDelivery;
+use super::outbox::Run;
 use super::query::{Failure, Row, query};
 use super::transaction::{Transaction, Work, failed};
 use crate::model::conversation::Millis;
 use crate::model::event::NewEvent;
 use crate::model::execution::ExecutionStatus;
+use crate::model::message::Message;
 use crate::model::{Error, Result};
 
 /// A run as it is stored for the first time; a pure reply is finished then.
@@ -40,6 +42,16 @@ pub struct NewExecution {
     pub delivery: Option<NewDelivery>,
     /// What it waits for before it runs.
     pub approval: Option<Box<NewApproval>>,
+    /// What it says to other places than its own.
+    pub elsewhere: Option<Box<Elsewhere>>,
+}
+
+/// A message that goes to other places than its run's own.
+#[derive(Clone, Debug)]
+pub struct Elsewhere {
+    pub bot: String,
+    pub command: String,
+    pub message: Message,
 }
 
 /// A run that comes further.
@@ -60,6 +72,8 @@ pub struct RunChange {
     pub delivery: Option<NewDelivery>,
     /// What it waits for from now on.
     pub approval: Option<Box<NewApproval>>,
+    /// What it says to other places than its own.
+    pub elsewhere: Option<Box<Elsewhere>>,
 }
 
 impl From<NewExecution> for RunChange {
@@ -76,6 +90,7 @@ impl From<NewExecution> for RunChange {
             finished_at: run.finished_at,
             delivery: run.delivery,
             approval: run.approval,
+            elsewhere: run.elsewhere,
         }
     }
 }
@@ -157,7 +172,15 @@ impl Transaction<'_> {
         if let Some(approval) = &e.approval {
             self.insert_approval(approval).await?;
         }
-        Ok(())
+        match &e.elsewhere {
+            Some(elsewhere) => self.say_elsewhere(&e.id, elsewhere, e.created_at).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn say_elsewhere(&mut self, id: &str, elsewhere: &Elsewhere, at: Millis) -> Result<()> {
+        let Elsewhere { bot, command, message } = elsewhere;
+        self.send_elsewhere(message, &Run { id, bot, command }, at).await
     }
 
     /// Brings a run further. One that has ended stays as it is: that is a conflict.
@@ -183,8 +206,14 @@ impl Transaction<'_> {
         if let Some(delivery) = &change.delivery {
             self.insert_delivery(&change.id, delivery).await?;
         }
-        match &change.approval {
-            Some(approval) => self.insert_approval(approval).await,
+        if let Some(approval) = &change.approval {
+            self.insert_approval(approval).await?;
+        }
+        match &change.elsewhere {
+            Some(elsewhere) => {
+                let at = change.finished_at.or(change.started_at).unwrap_or_default();
+                self.say_elsewhere(&change.id, elsewhere, at).await
+            }
             None => Ok(()),
         }
     }

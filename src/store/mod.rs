@@ -24,6 +24,7 @@ use crate::tasks::Tasks;
 
 pub mod account;
 pub mod action;
+pub mod adapter_state;
 mod alone;
 pub mod api_key;
 pub mod approval;
@@ -231,6 +232,7 @@ fn migrator() -> Migrator {
         (14, "approvals", include_str!("../../migrations/0014_approvals.sql")),
         (15, "outside chats", include_str!("../../migrations/0015_outside_chats.sql")),
         (16, "linked accounts", include_str!("../../migrations/0016_linked_accounts.sql")),
+        (17, "adapter states", include_str!("../../migrations/0017_adapter_states.sql")),
         (22, "vault and connectors", include_str!("../../migrations/0022_vault_and_connectors.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {

@@ -237,6 +237,7 @@ impl Engine {
                 finished_at: is_over.then_some(at),
                 delivery: None,
                 approval: None,
+                elsewhere: None,
             }
         });
         if let Some(status) = status {

@@ -136,7 +136,7 @@ fn event(principal: &Principal, prepared: &Prepared, run: &NewExecution) -> Valu
 impl Engine {
     /// Something a run says in its conversation, if it has one.
     fn posting(&self, delivery: &Delivery, id: String, message: &Message, at: Millis) -> Result<Option<Posting>> {
-        let Some(place) = &delivery.place else { return Ok(None) };
+        let Some(place) = delivery.place.as_ref().filter(|_| message.is_for_here()) else { return Ok(None) };
         let name = self.display_name(&delivery.bot);
         let speaker = Speaker { id: &delivery.bot, name: &name };
         let answer =

@@ -80,6 +80,11 @@ impl Server {
 
     /// The same with other settings; the limits are the shipped ones.
     pub(crate) async fn start_with(kind: Kind, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_by(Clock::fixed(1_790_000_000_000), kind, change).await
+    }
+
+    /// The same by another clock, such as that of the wall.
+    pub(crate) async fn start_by(clock: Clock, kind: Kind, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the server");
         let bots = folder.path().join("bots");
         copy(Path::new("bots"), &bots);
@@ -100,7 +105,6 @@ impl Server {
         // Small enough for a test to reach them.
         config.files.max_size = 1024 * 1024;
         config.files.quota = 3 * 1024 * 1024;
-        let clock = Clock::fixed(1_790_000_000_000);
         let running = app::start(&config, clock.clone()).await.expect("the server starts");
         let url = running.public_url.clone();
         Self { running, url, bots, clock, config, folder, _database: database }
