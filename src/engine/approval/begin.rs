@@ -5,7 +5,6 @@ use crate::engine::invoke::Place;
 use crate::identity::keys::principal_now;
 use crate::model::approval::State;
 use crate::model::conversation::ConversationStatus;
-use crate::model::place::PLATFORMS;
 use crate::model::{Error, Kind, Result};
 use crate::store::approval::{APPROVAL_CHANGED, Approval};
 use crate::store::outbox::Outside;
@@ -64,7 +63,6 @@ impl Engine {
                 let dialog = self.store().open_dialog(id).await?;
                 let started = Some(approval.execution.clone());
                 let beside = Beside { started, answers: approval.reply_to.clone(), ..Beside::default() };
-                let is_outside = PLATFORMS.contains(&conversation.channel.as_str());
                 let turn = Turn {
                     outside: Outside::of(&conversation.channel, None),
                     conversation: conversation.id,
@@ -77,7 +75,6 @@ impl Engine {
                     execution: None,
                     follows: Vec::new(),
                     beside: Some(Box::new(beside)),
-                    outside: is_outside.then(Box::default),
                 };
                 let waiting = Some(approval.execution.clone());
                 Place::Conversation { turn: Box::new(turn), waiting, agreed: true }
