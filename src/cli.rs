@@ -120,26 +120,7 @@ enum KeyCommand {
 #[derive(Subcommand)]
 enum GrantCommand {
     /// Give a right, or take it away; it counts within a second.
-    #[command(group(clap::ArgGroup::new("what").required(true).args(["allow", "deny"])))]
-    Add {
-        /// user:ID, group:NAME, role:NAME or service:ID.
-        #[arg(long)]
-        to: Subject,
-        /// What is allowed, verbs:kind:name, such as invoke:command:shop/deploy or view,chat:bot:*.
-        #[arg(long)]
-        allow: Option<Reach>,
-        /// What is denied, whatever else allows it.
-        #[arg(long)]
-        deny: Option<Reach>,
-        /// An argument of a command and the values this is about, such as environment=staging|dev; may be given several times.
-        #[arg(long = "when")]
-        when: Vec<String>,
-        /// Why.
-        #[arg(long, default_value = "")]
-        note: String,
-        #[command(flatten)]
-        settings: Settings,
-    },
+    Add(Box<NewGrant>),
     /// Print all grants.
     List(Settings),
     /// Remove a grant; it counts no more within a second.
@@ -149,6 +130,28 @@ enum GrantCommand {
         #[command(flatten)]
         settings: Settings,
     },
+}
+
+#[derive(Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["allow", "deny"])))]
+struct NewGrant {
+    /// user:ID, group:NAME, role:NAME or service:ID.
+    #[arg(long)]
+    to: Subject,
+    /// What is allowed, verbs:kind:name, such as invoke:command:shop/deploy or view,chat:bot:*.
+    #[arg(long)]
+    allow: Option<Reach>,
+    /// What is denied, whatever else allows it.
+    #[arg(long)]
+    deny: Option<Reach>,
+    /// An argument of a command and the values this is about, such as environment=staging|dev; may be given several times.
+    #[arg(long = "when")]
+    when: Vec<String>,
+    /// Why.
+    #[arg(long, default_value = "")]
+    note: String,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 #[derive(Subcommand)]
@@ -390,7 +393,8 @@ async fn with_identity<T>(
 
 async fn grant(command: GrantCommand) -> anyhow::Result<()> {
     match command {
-        GrantCommand::Add { to, allow, deny, when, note, settings } => {
+        GrantCommand::Add(new) => {
+            let NewGrant { to, allow, deny, when, note, settings } = *new;
             let effect = if allow.is_some() { Effect::Allow } else { Effect::Deny };
             let mut reach = allow.or(deny).context("--allow or --deny says what")?;
             for condition in when {

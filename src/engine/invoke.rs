@@ -68,8 +68,6 @@ pub struct Prepared {
     pub arguments: BTreeMap<String, String>,
     /// Those of them that the caller gave.
     pub given: BTreeMap<String, String>,
-    /// Whether a value was taken otherwise than it was given.
-    pub corrected: bool,
     pub mapped: BTreeMap<String, String>,
     pub matches: Vec<String>,
     pub source: Source,
@@ -142,11 +140,6 @@ impl Engine {
         // Before the parameters, so that nobody learns the rules of a command that is not for them.
         authorize(principal, Verb::Invoke, Object::Command { bot: &bot.bot, command: &command, arguments: None })?;
         let Checked { arguments, given, faults } = check(&command, &request.arguments);
-        let is_kept = |(name, value): &(String, String)| {
-            let kept = command.parameter(name).and_then(|parameter| given.get(&parameter.name));
-            kept.is_none_or(|kept| kept == value)
-        };
-        let corrected = !request.arguments.iter().all(is_kept);
         if faults.iter().any(|fault| !fault.can_be_asked()) {
             return Err(refusal(&command, &faults));
         }
@@ -158,7 +151,7 @@ impl Engine {
         }
         let object = Object::Command { bot: &bot.bot, command: &command, arguments: Some(&arguments) };
         authorize(principal, Verb::Invoke, object)?;
-        let prepared = Prepared { bot, command, arguments, given, corrected, mapped, matches, source, snapshot };
+        let prepared = Prepared { bot, command, arguments, given, mapped, matches, source, snapshot };
         Ok(Considered::Ready(Box::new(prepared)))
     }
 

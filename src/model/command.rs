@@ -30,7 +30,7 @@ pub struct Example {
 }
 
 /// A command of a bot.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Command {
     /// The bot it belongs to.
     pub bot: String,
@@ -85,6 +85,12 @@ pub enum Body {
     Remote(Remote),
     /// One of the commands every installation has.
     Builtin(Builtin),
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::Reply(Reply::default())
+    }
 }
 
 /// How a command is left to a process elsewhere.
