@@ -15,7 +15,7 @@ use super::extract::Json;
 use crate::identity::Caller;
 use crate::identity::permission::Verb;
 use crate::manifest::pasted;
-use crate::model::message::Message;
+use crate::model::message::{Message, escape_markdown};
 use crate::model::{Error, Kind};
 use crate::render::{self, Rendering};
 
@@ -79,7 +79,11 @@ fn preview(api: &Api, message: Message, full_url: Option<&str>) -> Preview {
 /// Shows what a reply or a message becomes in each chat. Nothing is said or kept.
 #[utoipa::path(post, path = "/api/preview", tag = "bots", request_body = PreviewBody,
     responses((status = 200, body = Preview), (status = 400, description = "`details.errors`: what is wrong with the reply"), (status = 401), (status = 413)))]
-pub(super) async fn try_out(State(api): State<Api>, _caller: Caller, body: Json<PreviewBody>) -> ApiResult<Answer<Preview>> {
+pub(super) async fn try_out(
+    State(api): State<Api>,
+    _caller: Caller,
+    body: Json<PreviewBody>,
+) -> ApiResult<Answer<Preview>> {
     let PreviewBody { reply, parameters, message } = body.value;
     let mut message = match (reply, message) {
         (Some(reply), None) => {
@@ -120,5 +124,10 @@ pub(super) async fn of_message(
     let post = post.filter(|post| post.deleted_at.is_none());
     let post = post.ok_or_else(|| Error::not_found("there is no such message in this session"))?;
     let full_url = format!("{}/c/{}", api.public_url, conversation.id);
-    Ok(Answer(preview(&api, post.message(), Some(&full_url))))
+    let mut message = post.message();
+    if post.format == "text" {
+        // A person's words are no Markdown.
+        message.text = escape_markdown(&message.text);
+    }
+    Ok(Answer(preview(&api, message, Some(&full_url))))
 }

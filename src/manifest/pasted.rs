@@ -23,8 +23,8 @@ pub fn pasted(source: &str, parameters: &BTreeMap<String, String>) -> Result<Mes
     };
     let reply = Reply { message, partials: BTreeMap::new() };
     let names = Names { parameters: parameters.keys().cloned().collect(), ..Names::default() };
-    let compiled = Compiled::new(&reply, names)
-        .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let compiled =
+        Compiled::new(&reply, names).map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     compiled.render(&json!({ "parameters": parameters })).map_err(|fault| vec![fault.to_string()])
 }
 
