@@ -23,15 +23,18 @@ use crate::chat::discord::Discord;
 use crate::chat::outside::Outside;
 use crate::chat::slack::Slack;
 use crate::config::Config;
+use crate::connector::Connectors;
 use crate::engine::Engine;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
 use crate::identity::people::People;
+use crate::identity::scim::Provisioning;
 use crate::outbox::Outbox;
 use crate::tasks::Tasks;
 
 mod actions;
 mod admin;
+mod approvals;
 mod attachments;
 mod attention;
 mod audit;
@@ -40,7 +43,9 @@ mod authz;
 mod bots;
 mod by;
 mod commands;
+mod connectors;
 mod cors;
+mod credentials;
 mod discord;
 mod error;
 mod events;
@@ -51,6 +56,7 @@ mod grants;
 mod groups;
 mod health;
 mod invocations;
+mod key_offers;
 mod keys;
 mod links;
 mod messages;
@@ -61,6 +67,7 @@ mod outbox;
 mod peer;
 mod preview;
 mod rates;
+mod scim;
 mod search;
 mod services;
 mod session;
@@ -74,6 +81,9 @@ pub use openapi::document;
 
 /// The largest body of a request, in bytes.
 const MAX_BODY: usize = 256 * 1024;
+
+/// The largest body of a directory's, in bytes: a group of some ten thousand people.
+const MAX_PUSH: usize = 2 * 1024 * 1024;
 
 /// The session cookie: with https the browser pins it to this host, plain http is for this machine only.
 const COOKIE_SECURE: &str = "__Host-parlour";
@@ -96,6 +106,9 @@ pub struct Api {
     pub hub: Arc<Hub>,
     pub identity: Arc<Identity>,
     pub people: Arc<People>,
+    /// What a directory pushes here.
+    pub provisioning: Arc<Provisioning>,
+    pub connectors: Arc<Connectors>,
     /// The directory people sign in with, if there is one.
     pub oidc: Option<Arc<Oidc>>,
     pub tasks: Tasks,
@@ -110,18 +123,22 @@ pub struct Api {
     parts: Arc<system::Parts>,
 }
 
+/// What the doors open onto.
+pub struct Rooms {
+    pub engine: Arc<Engine>,
+    pub hub: Arc<Hub>,
+    pub identity: Arc<Identity>,
+    pub people: Arc<People>,
+    pub provisioning: Arc<Provisioning>,
+    pub connectors: Arc<Connectors>,
+    pub oidc: Option<Arc<Oidc>>,
+    pub chats: Chats,
+    pub tasks: Tasks,
+}
+
 impl Api {
-    pub fn new(
-        engine: Arc<Engine>,
-        hub: Arc<Hub>,
-        identity: Arc<Identity>,
-        people: Arc<People>,
-        oidc: Option<Arc<Oidc>>,
-        chats: Chats,
-        tasks: Tasks,
-        address: &Address,
-        config: &Config,
-    ) -> Self {
+    pub fn new(rooms: Rooms, address: &Address, config: &Config) -> Self {
+        let Rooms { engine, hub, identity, people, provisioning, connectors, oidc, chats, tasks } = rooms;
         let mut origins = address.origins.clone();
         if config.cors.credentials {
             origins.extend(config.cors.allowed_origins.iter().cloned());
@@ -132,6 +149,8 @@ impl Api {
             hub,
             identity,
             people,
+            provisioning,
+            connectors,
             oidc,
             chats,
             tasks,
@@ -140,6 +159,14 @@ impl Api {
             public_url: address.public_url.as_str().into(),
             origins: origins.into(),
             sockets: Arc::new(ws::Sockets::new(config.ws.clone())),
+        }
+    }
+
+    /// Closes the sockets of credentials that have ended.
+    fn send_away(&self, credentials: &[String]) {
+        for credential in credentials {
+            self.identity.forget_key(credential);
+            self.sockets.revoke(credential);
         }
     }
 
@@ -210,18 +237,33 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(groups::list))
         .routes(routes!(groups::members, groups::add))
         .routes(routes!(groups::remove))
+        .merge(scim_doors())
         .routes(routes!(bots::list))
         .routes(routes!(bots::get))
         .routes(routes!(bots::complete))
         .routes(routes!(commands::invoke))
         .routes(routes!(commands::poll))
         .routes(routes!(commands::cancel))
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::approve))
+        .routes(routes!(approvals::deny))
+        .routes(routes!(approvals::approve_polled))
+        .routes(routes!(approvals::deny_polled))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(key_offers::ask, key_offers::take))
         .routes(routes!(grants::list, grants::create))
         .routes(routes!(grants::remove))
         .routes(routes!(services::list, services::enrol))
         .routes(routes!(services::dismiss))
+        .routes(routes!(credentials::list, credentials::create))
+        .routes(routes!(credentials::get, credentials::update, credentials::delete))
+        .routes(routes!(credentials::test))
+        .routes(routes!(credentials::list_named, credentials::create_named))
+        .routes(routes!(credentials::update_named, credentials::delete_named))
+        .routes(routes!(connectors::list, connectors::create))
+        .routes(routes!(connectors::get, connectors::update, connectors::delete))
+        .routes(routes!(connectors::schema))
         .routes(routes!(admin::bots))
         .routes(routes!(audit::read))
         .routes(routes!(system::status))
@@ -246,9 +288,29 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(openapi::serve))
 }
 
+/// The doors for a directory that pushes its users and groups. Groups may be large.
+fn scim_doors() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(scim::about::configuration))
+        .routes(routes!(scim::about::resource_types))
+        .routes(routes!(scim::about::resource_type))
+        .routes(routes!(scim::about::all_schemas))
+        .routes(routes!(scim::about::schema))
+        .routes(routes!(scim::users::list, scim::users::create))
+        .routes(routes!(scim::users::get, scim::users::replace, scim::users::patch, scim::users::delete))
+        .routes(routes!(scim::groups::list, scim::groups::create))
+        .routes(routes!(scim::groups::get, scim::groups::replace, scim::groups::patch, scim::groups::delete))
+        .layer(DefaultBodyLimit::max(MAX_PUSH))
+}
+
 /// What a server looks after beside its requests, until it stops.
 pub async fn watch(api: Api) {
     system::watch(api).await;
+}
+
+/// Asks a remote directory about people, until the server stops.
+pub async fn watch_people(api: Api) {
+    system::watch_people(api).await;
 }
 
 /// The whole server as one service.

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hashlink::LruCache;
-use serde_json::json;
 
 use super::action::Choice;
 use super::asking::Ending;
@@ -14,15 +13,16 @@ use super::outside::Via;
 use super::say::Said;
 use crate::clock::Clock;
 use crate::engine::Engine;
-use crate::engine::answer::raw;
+use crate::engine::answer::session_update;
 use crate::engine::invoke::Source;
+use crate::engine::record::Record;
 use crate::engine::registry::Snapshot;
 use crate::identity::permission::{Object, Verb, authorize, unknown_bot};
 use crate::model::Result;
 use crate::model::conversation::{Conversation, ConversationStatus, HOUSE_BOT, Millis};
 use crate::model::event::{NewEvent, Stream};
 use crate::model::id::new_id;
-use crate::model::place::{PLATFORMS, Place};
+use crate::model::place::Place;
 use crate::model::principal::Principal;
 use crate::store::Store;
 use crate::store::conversation::Closing;
@@ -287,11 +287,11 @@ impl Scene<'_> {
     pub(super) fn source(&self, raw_message: &str) -> Source {
         let conversation = self.conversation;
         let mut source = Source {
-            record: json!({
-                "api_version": "1",
-                "source": { "user_agent": conversation.channel, "conversation": conversation.id },
-                "raw_message": raw_message,
-            }),
+            record: Record::Said {
+                channel: conversation.channel.clone(),
+                conversation: conversation.id.clone(),
+                raw_message: raw_message.to_owned(),
+            },
             conversation: Some(conversation.id.clone()),
             channel: conversation.channel.clone(),
             ..Source::default()
@@ -305,21 +305,5 @@ impl Scene<'_> {
 
 /// Of a conversation that is also held outside: that, and where its turn comes from.
 pub(super) fn outside(conversation: &Conversation, via: Option<&Via>) -> Option<Box<Outside>> {
-    PLATFORMS.contains(&conversation.channel.as_str()).then(|| Box::new(Outside { said: via.map(Via::said_at) }))
-}
-
-fn session_update(stream: Stream, conversation: &Conversation, status: &str, at: Millis) -> Result<NewEvent> {
-    let payload = json!({
-        "session_id": conversation.id,
-        "data": { "status": status, "bot_id": conversation.bot },
-    });
-    Ok(NewEvent {
-        stream,
-        id: new_id(),
-        kind: "session_update",
-        principal: None,
-        client_id: None,
-        payload: raw(&payload)?,
-        created_at: at,
-    })
+    Outside::of(&conversation.channel, via.map(Via::said_at))
 }

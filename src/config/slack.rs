@@ -19,15 +19,14 @@ pub struct Slack {
     pub signing_secret: Secret,
     /// Begins a message in a channel that is for the bots without a mention; empty: none does.
     pub prefix: String,
-    /// Channels, by id or name, and the bot that answers there.
+    /// Channels, by their ids, and the bot that answers there.
     pub bots: BTreeMap<String, String>,
 }
 
 impl Slack {
     /// The bot that a channel is bound to.
-    pub fn bot_of(&self, id: &str, name: &str) -> Option<String> {
-        let named = self.bots.get(name).or_else(|| self.bots.get(&format!("#{name}")));
-        self.bots.get(id).or(named).cloned()
+    pub fn bot_of(&self, id: &str) -> Option<String> {
+        self.bots.get(id).cloned()
     }
 
     pub(super) fn validate(&self) -> anyhow::Result<()> {

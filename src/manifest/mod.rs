@@ -4,6 +4,7 @@
 //! rehearsal, for people and for CI. [`Watcher`] says when to load again.
 
 mod access;
+mod approval;
 mod bot;
 pub mod check;
 mod command;

@@ -30,7 +30,7 @@ use crate::tasks::Tasks;
 const AT_ONCE: usize = 16;
 
 /// How long one attempt may take before another server may make the next.
-const LEASE: Millis = 60_000;
+const LEASE: Millis = 30_000;
 
 /// How long something is tried before it is given up.
 const GIVE_UP: Millis = 24 * 60 * 60 * 1000;
@@ -70,7 +70,8 @@ pub struct Parcel {
     pub content: Content,
     /// What the chat knows the message by, when it stands there already.
     pub known: Option<String>,
-    /// Whether an earlier attempt may have arrived without our knowing: look before saying it again.
+    /// Whether an earlier attempt may have arrived without our knowing: look before saying it again, and bring what stands
+    /// there up to date, since the message may have changed after that attempt.
     pub uncertain: bool,
 }
 

@@ -27,9 +27,11 @@ pub mod action;
 pub mod adapter_state;
 mod alone;
 pub mod api_key;
+pub mod approval;
 pub mod audit;
 pub mod change;
 pub mod conversation;
+pub mod credential;
 pub mod delivery;
 pub mod dialog;
 pub mod directory;
@@ -49,6 +51,7 @@ pub mod principal;
 mod query;
 pub mod rate;
 pub mod read_mark;
+pub mod replay;
 pub mod rewrite;
 pub mod scim;
 pub mod search;
@@ -58,6 +61,7 @@ mod sqlite;
 pub mod stats;
 mod transaction;
 pub mod turn;
+pub mod vault;
 
 pub use alone::Alone;
 
@@ -94,6 +98,7 @@ pub struct Store {
     pool: Pool,
     queue: std::sync::Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
     bus: Arc<Bus>,
+    replays: replay::Replays,
     epoch: String,
     version: String,
     /// Handed to every principal that is read.
@@ -150,7 +155,8 @@ impl Store {
         };
         let queue = std::sync::Mutex::new(Some(sender));
         let (grants, loading) = (Grants::default(), Mutex::default());
-        let store = Arc::new(Self { pool, queue, bus, epoch, version, grants, loading });
+        let replays = replay::Replays::default();
+        let store = Arc::new(Self { pool, queue, bus, replays, epoch, version, grants, loading });
         store.load_grants().await.context("failed to read the grants")?;
         Ok(store)
     }
@@ -223,9 +229,11 @@ fn migrator() -> Migrator {
         (11, "people", include_str!("../../migrations/0011_people.sql")),
         (12, "scim", include_str!("../../migrations/0012_scim.sql")),
         (13, "authorisation", include_str!("../../migrations/0013_authorisation.sql")),
+        (14, "approvals", include_str!("../../migrations/0014_approvals.sql")),
         (15, "outside chats", include_str!("../../migrations/0015_outside_chats.sql")),
         (16, "linked accounts", include_str!("../../migrations/0016_linked_accounts.sql")),
         (17, "adapter states", include_str!("../../migrations/0017_adapter_states.sql")),
+        (22, "vault and connectors", include_str!("../../migrations/0022_vault_and_connectors.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)

@@ -120,9 +120,7 @@ impl Via {
         source.team_id = Some(self.place.team.clone());
         source.team_name.clone_from(&self.team_name);
         source.outside = Some(self.channel.clone());
-        if let Some(record) = source.record.get_mut("source") {
-            record[&self.place.platform] = self.detail.clone();
-        }
+        source.record.describe(&self.place.platform, self.detail.clone());
     }
 }
 

@@ -103,6 +103,9 @@ impl Slack {
         for (number, mut body) in bodies.into_iter().enumerate() {
             let mark = mark(&parcel.id, number);
             if let Some((_, ts)) = there.iter().find(|(marked, _)| *marked == mark) {
+                // It may have changed since it left.
+                body["ts"] = json!(ts);
+                self.call(&place.team, "chat.update", &body).await?;
                 refs.push(ts.clone());
                 continue;
             }

@@ -73,7 +73,7 @@ impl Scene<'_> {
             id: user.to_owned(),
             name: name(self.user_name, user),
         };
-        let bot = settings.and_then(|settings| settings.bot_of(&channel.id, &channel.name));
+        let bot = settings.and_then(|settings| settings.bot_of(&channel.id));
         let reference = ts.map(str::to_owned);
         Inbound { via: Via { account, place, reference, channel, team_name: None, detail }, bot, deed }
     }

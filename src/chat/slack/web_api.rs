@@ -12,7 +12,7 @@ use crate::model::conversation::Millis;
 use crate::model::secret::Secret;
 
 /// How long a call may take.
-const LIMIT: Duration = Duration::from_secs(15);
+const LIMIT: Duration = Duration::from_secs(8);
 
 /// Why a call came to nothing.
 #[derive(Debug, thiserror::Error)]

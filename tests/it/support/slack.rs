@@ -1,14 +1,20 @@
 //! A workspace of Slack's on this machine: a program of others that speaks its Web API, Socket Mode and signed requests, and
 //! through which a test acts as the people there.
 
+use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
@@ -181,6 +187,123 @@ impl Screen {
 
     pub(crate) async fn delete(&mut self, user: &str, channel: &str, ts: &str) {
         self.send(&json!({ "t": "delete_message", "user": user, "channel": channel, "ts": ts })).await;
+    }
+}
+
+/// What stands between us and the workspace, and goes wrong as told.
+#[derive(Default)]
+struct Troubles {
+    /// Each call arrives, and its answer gets lost, once.
+    lose_each: bool,
+    lost: HashSet<String>,
+    /// How many calls of a method are refused since there were too many, and for how many seconds.
+    limit: Option<(&'static str, u32, u64)>,
+    /// What is answered to a method instead of passing it on.
+    refuse: Option<(&'static str, Value)>,
+    /// A method whose calls wait until they are let go.
+    hold: Option<(&'static str, Arc<Notify>)>,
+    calls: Vec<(String, Value)>,
+}
+
+/// A network in front of the workspace's Web API.
+pub(crate) struct Network {
+    pub(crate) url: String,
+    troubles: Arc<Mutex<Troubles>>,
+    called: Arc<Notify>,
+    _server: tokio::task::JoinSet<()>,
+}
+
+type Wire = (Arc<Mutex<Troubles>>, Arc<Notify>, String, reqwest::Client);
+
+async fn pass(State((troubles, called, to, http)): State<Wire>, request: Request) -> Response {
+    let method = request.uri().path().trim_start_matches("/api/").to_owned();
+    let authorization = request.headers().get("authorization").cloned();
+    let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.expect("a body");
+    let hold = {
+        let mut troubles = troubles.lock().expect("nobody panicked");
+        troubles.calls.push((method.clone(), serde_json::from_slice(&body).unwrap_or_default()));
+        called.notify_one();
+        if let Some((_, left, seconds)) = troubles.limit.as_mut().filter(|(name, left, _)| *name == method && *left > 0)
+        {
+            *left -= 1;
+            let after = [("retry-after", seconds.to_string())];
+            let told = axum::Json(json!({ "ok": false, "error": "ratelimited" }));
+            return (StatusCode::TOO_MANY_REQUESTS, after, told).into_response();
+        }
+        if let Some((_, told)) = troubles.refuse.as_ref().filter(|(name, _)| *name == method) {
+            return axum::Json(told.clone()).into_response();
+        }
+        troubles.hold.as_ref().filter(|(name, _)| *name == method).map(|(_, go)| go.clone())
+    };
+    if let Some(go) = hold {
+        go.notified().await;
+    }
+    let mut call = http.post(format!("{to}/api/{method}")).header("content-type", "application/json");
+    if let Some(authorization) = authorization {
+        call = call.header("authorization", authorization);
+    }
+    let answer: Value =
+        call.body(body.clone()).send().await.expect("the workspace answers").json().await.expect("JSON");
+    let is_lost = {
+        let mut troubles = troubles.lock().expect("nobody panicked");
+        troubles.lose_each && troubles.lost.insert(format!("{method} {}", String::from_utf8_lossy(&body)))
+    };
+    if is_lost {
+        let broken = futures_util::stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("the connection is cut"))]);
+        return axum::body::Body::from_stream(broken).into_response();
+    }
+    axum::Json(answer).into_response()
+}
+
+impl Network {
+    pub(crate) async fn before(workspace: &Workspace) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let (troubles, called) = (Arc::<Mutex<Troubles>>::default(), Arc::<Notify>::default());
+        let wire: Wire = (troubles.clone(), called.clone(), workspace.url.clone(), reqwest::Client::new());
+        let router = axum::Router::new().fallback(pass).with_state(wire);
+        let mut server = tokio::task::JoinSet::new();
+        server.spawn(async move { axum::serve(listener, router).await.expect("it serves") });
+        Self { url, troubles, called, _server: server }
+    }
+
+    fn troubles(&self) -> std::sync::MutexGuard<'_, Troubles> {
+        self.troubles.lock().expect("nobody panicked")
+    }
+
+    pub(crate) fn lose_each_answer_once(&self) {
+        self.troubles().lose_each = true;
+    }
+
+    pub(crate) fn limit(&self, method: &'static str, times: u32, seconds: u64) {
+        self.troubles().limit = Some((method, times, seconds));
+    }
+
+    pub(crate) fn refuse(&self, method: &'static str, code: Option<&str>) {
+        self.troubles().refuse = code.map(|code| (method, json!({ "ok": false, "error": code })));
+    }
+
+    /// Calls of that method wait until what is answered is told to let them go.
+    pub(crate) fn hold(&self, method: &'static str) -> Arc<Notify> {
+        let go = Arc::<Notify>::default();
+        self.troubles().hold = Some((method, go.clone()));
+        go
+    }
+
+    /// How often a method was called with a body that holds `part`.
+    pub(crate) fn calls(&self, method: &str, part: &str) -> usize {
+        let troubles = self.troubles();
+        troubles.calls.iter().filter(|(name, body)| name == method && body.to_string().contains(part)).count()
+    }
+
+    /// Waits until a method was called that often with such a body.
+    pub(crate) async fn until_called(&self, method: &str, part: &str, times: usize) {
+        let waiting = async {
+            while self.calls(method, part) < times {
+                self.called.notified().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(40), waiting).await.expect("it is called in time");
     }
 }
 
