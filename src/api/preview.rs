@@ -15,7 +15,7 @@ use super::extract::Json;
 use crate::identity::Caller;
 use crate::identity::permission::Verb;
 use crate::manifest::pasted;
-use crate::model::message::Message;
+use crate::model::message::{Message, escape_markdown};
 use crate::model::{Error, Kind};
 use crate::render::{self, Rendering};
 
@@ -124,5 +124,10 @@ pub(super) async fn of_message(
     let post = post.filter(|post| post.deleted_at.is_none());
     let post = post.ok_or_else(|| Error::not_found("there is no such message in this session"))?;
     let full_url = format!("{}/c/{}", api.public_url, conversation.id);
-    Ok(Answer(preview(&api, post.message(), Some(&full_url))))
+    let mut message = post.message();
+    if post.format == "text" {
+        // A person's words are no Markdown.
+        message.text = escape_markdown(&message.text);
+    }
+    Ok(Answer(preview(&api, message, Some(&full_url))))
 }

@@ -1,13 +1,17 @@
 //! Discord, with one of our own that the tests start: what people do there, and what they see.
 
+use std::path::Path;
+
 use ed25519_dalek::{Signer as _, SigningKey};
 use parlour::config::Config;
+use parlour::crash_point::OUTSIDE;
 use parlour::model::principal::Role;
 use parlour::model::secret::Secret;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::discord::{ANN, APPLICATION, BEA, BOT, Discord, GENERAL, THREAD, TOKEN, Trouble};
+use crate::support::process::Process;
 use crate::support::server::{Client, Kind, Server};
 
 /// Where Ann's direct messages are.
@@ -42,10 +46,10 @@ async fn people_talk_with_bots(kind: Kind) {
     let (server, discord) = connected(kind).await;
     // What people say to each other is nobody's business, nor is it kept.
     discord.say(BEA, GENERAL, "greet nobody");
-    let asked = discord.say(ANN, GENERAL, &format!("<@{BOT}> greet *Bea* <@1002> @everyone"));
+    let asked = discord.say(ANN, GENERAL, &format!("<@{BOT}> greet \"*Bea* <@1002> @everyone\""));
     let answer = discord.told(GENERAL, "Hello").await;
     let shown = answer.to_string();
-    assert!(shown.contains(r"\\*Bea\\* @1002 @​everyone"), "no markup, no mention: {shown}");
+    assert!(shown.contains("\\\\*Bea\\\\* @1002 @\u{200b}everyone"), "no markup, no mention: {shown}");
     assert_eq!(answer["message_reference"]["message_id"], json!(asked), "it answers what was asked");
     // What comes twice is done once; the prefix and a reply to the bot address it too.
     discord.repeat(GENERAL, &asked);
@@ -69,9 +73,6 @@ async fn people_talk_with_bots(kind: Kind) {
     discord.edit(DIRECT, &said, "greet Gunther");
     discord.say(ANN, DIRECT, "greet Hal");
     discord.told(DIRECT, "Hal").await;
-    let admin = server.program(Role::Admin).await;
-    let kept = admin.get("/api/admin/executions?limit=50").await;
-    assert!(!kept.text.contains("somebody else"), "{}", kept.text);
     discord.assert_honest();
     server.finish().await;
 }
@@ -91,9 +92,10 @@ async fn buttons_forms_and_changes(kind: Kind) {
     assert_eq!(discord.press(ANN, &asked, "Cancel", None).await["data"]["content"], "Cancelled.");
     // Of those that count once, the message says so where it stands.
     assert_eq!(discord.press(ANN, &shown, "Once: yes", None).await["type"], 6);
+    server.clock.advance(2_000);
     discord.told(DIRECT, "✓ Once: yes").await;
     discord.press(ANN, &shown, "Once: yes", None).await;
-    discord.whispered("taken").await;
+    discord.whispered("chosen already").await;
 
     // A form is filled in.
     discord.say(ANN, DIRECT, "book a room");
@@ -104,9 +106,11 @@ async fn buttons_forms_and_changes(kind: Kind) {
     let good = [("room", "garden"), ("people", "4"), ("day", "2026-12-01"), ("contact", "ann@example.com")];
     let taken = discord.fill(ANN, DIRECT, &modal, &good).await;
     assert_eq!(taken["type"], 6, "{taken}");
+    server.clock.advance(2_000);
     discord.told(DIRECT, "The **garden** is yours").await;
 
     // A message that is said again is changed where it stands.
+    server.clock.advance(2_000);
     discord.say(ANN, DIRECT, "tone info");
     let card = discord.told(DIRECT, "sounds like").await;
     server.clock.advance(2_000);
@@ -143,8 +147,8 @@ async fn slash_commands_come_from_the_bots(kind: Kind) {
     discord.slash(ANN, GENERAL, "hello", "run", &json!([{ "name": "text", "value": "greet Joe" }])).await;
     discord.told(GENERAL, "Joe").await;
     // What cannot be done is said to who asked, and nothing is left thinking.
-    let wrong = json!([{ "name": "who", "value": "x".repeat(100) }]);
-    discord.slash(BEA, GENERAL, "hello", "greet", &wrong).await;
+    discord.slash(BEA, GENERAL, "hello", "nonesuch", &json!([])).await;
+    discord.whispered("nonesuch").await;
     discord
         .until("an end of thinking", |discord| {
             let thinks = |message: &Value| message["flags"].as_u64().unwrap_or(0) & 128 != 0;
@@ -246,6 +250,76 @@ async fn requests_count_with_a_signature(kind: Kind) {
     .await;
     assert_eq!(send(&server.anybody(), &ping, &time, &sign(&ping)).await.0, 401);
     server.finish().await;
+}
+
+/// Our Discord is one that other clients take for it too.
+#[tokio::test]
+async fn discord_js_takes_it_for_discord() {
+    let discord = Discord::start().await;
+    let script = Path::new("tests/peers/discord.mjs");
+    assert!(script.with_file_name("node_modules").exists(), "`make test` installs what the tests speak to");
+    let mut node = tokio::process::Command::new("node");
+    node.arg(script).args([&discord.url, TOKEN, GENERAL]).stdout(std::process::Stdio::piped()).kill_on_drop(true);
+    let node = node.spawn().expect("node starts");
+    discord.told(GENERAL, "from discord.js").await;
+    let options = json!([{ "name": "who", "type": 3, "value": "Nia" }]);
+    let put_off = discord.slash(ANN, GENERAL, "hello", "greet", &options).await;
+    assert_eq!(put_off["type"], 5);
+    let output = node.wait_with_output().await.expect("it ends");
+    let told = String::from_utf8_lossy(&output.stdout);
+    for part in [&format!("ready {BOT} {APPLICATION}"), "asked hello greet Nia"] {
+        assert!(told.contains(part), "{told}");
+    }
+    discord.told(GENERAL, "\"hello\"").await;
+    discord.assert_honest();
+}
+
+/// A process of its own, whose Discord is that one and which may die at a named place.
+fn process(data: &Path, database: Option<&str>, discord: &Discord, point: &str) -> Process {
+    let api = format!("{}/api/v10", discord.url);
+    let environment = [
+        ("PARLOUR_DISCORD__API_URL", api.as_str()),
+        ("PARLOUR_DISCORD__BOT_TOKEN", TOKEN),
+        ("PARLOUR_DISCORD__SLASH_COMMANDS", "false"),
+        ("PARLOUR_OUTSIDE__GUEST_ROLE", "user"),
+        ("PARLOUR_CRASH_POINT", point),
+    ];
+    Process::start_with(data, database, &environment).expect("the program says its address")
+}
+
+async fn dies_everywhere(data: &Path, database: Option<&str>) {
+    let discord = Discord::start().await;
+    for (number, point) in OUTSIDE.iter().enumerate() {
+        // Each round has two connections: one that dies and one that lives.
+        let mut dying = process(data, database, &discord, &format!("{point}:1"));
+        discord
+            .until("a connection", |discord| (discord.counts().0 + discord.counts().1 > number * 2).then_some(()))
+            .await;
+        discord.say(ANN, DIRECT, &format!("greet first{number}"));
+        assert!(!dying.ended().success(), "{point} ends the process");
+        // Said while nobody is there.
+        discord.say(ANN, DIRECT, &format!("greet second{number}"));
+        let mut living = process(data, database, &discord, "");
+        discord.told(DIRECT, &format!("first{number}")).await;
+        discord.told(DIRECT, &format!("second{number}")).await;
+        living.kill();
+    }
+    let answers = discord.answers(DIRECT);
+    assert_eq!(answers.len(), OUTSIDE.len() * 2, "each is answered, and once: {answers:#?}");
+    discord.assert_honest();
+}
+
+#[tokio::test]
+async fn sqlite_survives_every_crash_point() {
+    let folder = tempfile::tempdir().unwrap();
+    dies_everywhere(folder.path(), None).await;
+}
+
+#[tokio::test]
+async fn postgres_survives_every_crash_point() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = crate::support::postgres::Database::create().await;
+    dies_everywhere(folder.path(), Some(&database.url)).await;
 }
 
 /// Runs each on SQLite and on PostgreSQL.

@@ -18,6 +18,7 @@ use super::{Discord, PLATFORM};
 use crate::chat::outside::Outside;
 use crate::config::is_confidential_socket;
 use crate::crash_point;
+use crate::model::Kind;
 use crate::tasks::Tasks;
 
 /// The first and the longest pause before another connection.
@@ -34,6 +35,9 @@ const LOOK: Duration = Duration::from_secs(10);
 const INTENTS: u64 = 1 | 1 << 9 | 1 << 12;
 /// The texts of messages that do not mention us.
 const MESSAGE_CONTENT: u64 = 1 << 15;
+
+/// How often a session is gone on with where nobody answers, before another is begun.
+const MOST_UNREACHED: u32 = 5;
 
 /// What the session is remembered under.
 const SESSION: &str = "session";
@@ -59,6 +63,8 @@ enum Over {
     Resume(String),
     /// It begins anew.
     Anew(String),
+    /// Nobody answered.
+    Unreached(String),
     /// No other will do better until somebody changes a setting.
     Never(String),
 }
@@ -93,6 +99,7 @@ impl Discord {
         tasks.spawn("discord gateway", async move {
             let mut pause = FIRST_PAUSE;
             let mut session = discord.remembered(&outside).await;
+            let mut unreached = 0;
             while !stop.is_cancelled() {
                 let began = tokio::time::Instant::now();
                 let over = tokio::select! {
@@ -112,7 +119,17 @@ impl Discord {
                         session = None;
                         why
                     }
-                    Over::Resume(why) => why,
+                    Over::Unreached(why) => {
+                        unreached += 1;
+                        if unreached > MOST_UNREACHED {
+                            (session, unreached) = (None, 0);
+                        }
+                        why
+                    }
+                    Over::Resume(why) => {
+                        unreached = 0;
+                        why
+                    }
                 };
                 if began.elapsed() > Duration::from_secs(30) {
                     pause = FIRST_PAUSE;
@@ -199,7 +216,7 @@ impl Discord {
     async fn hold(&self, outside: &Outside, session: &mut Option<Session>) -> Over {
         let mut socket = match self.open(session.as_ref()).await {
             Ok(socket) => socket,
-            Err(why) => return if session.is_some() { Over::Anew(why) } else { Over::Resume(why) },
+            Err(why) => return Over::Unreached(why),
         };
         let hello = match tokio::time::timeout(PATIENCE, read(&mut socket)).await {
             Ok(Ok(frame)) if frame["op"] == 10 => frame,
@@ -296,8 +313,20 @@ impl Discord {
             tracing::info!("went on with the session with Discord");
         }
         let own = session.as_ref().map(|session| session.own.clone()).unwrap_or_default();
-        let kept = Box::pin(self.event(outside, kind, body, &own)).await.map_err(|error| error.to_string())?;
-        crash_point::reached("inbox.acknowledged");
+        let kept = match Box::pin(self.event(outside, kind, body, &own)).await {
+            Ok(kept) => kept,
+            Err(error) if matches!(error.kind, Kind::Unavailable | Kind::Internal | Kind::RateLimited) => {
+                return Err(error.to_string());
+            }
+            // It would be the same each time.
+            Err(error) => {
+                tracing::warn!(kind, %error, "something from Discord is passed over");
+                false
+            }
+        };
+        if kept {
+            crash_point::reached("inbox.acknowledged");
+        }
         if let (Some(session), Some(seq)) = (session.as_mut(), seq) {
             session.seq = seq;
         }

@@ -102,7 +102,8 @@ impl Discord {
                 if let Some(found) = look(self) {
                     return found;
                 }
-                changed.await;
+                // Some of it is told by nobody.
+                let _ = tokio::time::timeout(Duration::from_millis(50), changed).await;
             }
         };
         match tokio::time::timeout(Duration::from_secs(30), waiting).await {
