@@ -25,6 +25,7 @@ use crate::engine::Engine;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
 use crate::identity::people::People;
+use crate::outbox::Hooks;
 use crate::tasks::Tasks;
 
 mod actions;
@@ -62,6 +63,7 @@ mod session;
 mod site;
 mod system;
 mod users;
+mod webhooks;
 mod ws;
 
 pub use openapi::document;
@@ -82,6 +84,7 @@ pub struct Api {
     pub identity: Arc<Identity>,
     pub people: Arc<People>,
     pub connectors: Arc<Connectors>,
+    pub hooks: Arc<Hooks>,
     /// The directory people sign in with, if there is one.
     pub oidc: Option<Arc<Oidc>>,
     pub tasks: Tasks,
@@ -100,7 +103,7 @@ impl Api {
         engine: Arc<Engine>,
         hub: Arc<Hub>,
         identity: Arc<Identity>,
-        (people, connectors): (Arc<People>, Arc<Connectors>),
+        (people, connectors, hooks): (Arc<People>, Arc<Connectors>, Arc<Hooks>),
         oidc: Option<Arc<Oidc>>,
         tasks: Tasks,
         address: &Address,
@@ -117,6 +120,7 @@ impl Api {
             identity,
             people,
             connectors,
+            hooks,
             oidc,
             tasks,
             counts: Arc::default(),
@@ -214,6 +218,13 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(connectors::list, connectors::create))
         .routes(routes!(connectors::get, connectors::update, connectors::delete))
         .routes(routes!(connectors::schema))
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::get, webhooks::update, webhooks::delete))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::rotate))
+        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(webhooks::replay))
+        .routes(routes!(webhooks::replay_failed))
         .routes(routes!(admin::bots))
         .routes(routes!(audit::read))
         .routes(routes!(system::status))

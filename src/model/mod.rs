@@ -22,5 +22,6 @@ pub mod person;
 pub mod place;
 pub mod principal;
 pub mod secret;
+pub mod webhook;
 
 pub use error::{Error, Kind, Result};

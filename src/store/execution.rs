@@ -148,6 +148,10 @@ impl Transaction<'_> {
         if let Some(delivery) = &e.delivery {
             self.insert_delivery(&e.id, delivery).await?;
         }
+        self.tell_hooks(&e.id, ExecutionStatus::Pending, e.created_at).await?;
+        if e.status != ExecutionStatus::Pending {
+            self.tell_hooks(&e.id, e.status, e.finished_at.unwrap_or(e.created_at)).await?;
+        }
         Ok(())
     }
 
@@ -169,6 +173,9 @@ impl Transaction<'_> {
         .bind(change.finished_at);
         if self.write(update).await? == 0 {
             return Err(Error::conflict("RUN_ENDED", "this run has ended already"));
+        }
+        if let Some(at) = change.finished_at {
+            self.tell_hooks(&change.id, change.status, at).await?;
         }
         match &change.delivery {
             Some(delivery) => self.insert_delivery(&change.id, delivery).await,

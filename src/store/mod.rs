@@ -59,6 +59,7 @@ pub mod stats;
 mod transaction;
 pub mod turn;
 pub mod vault;
+pub mod webhook;
 
 pub use alone::Alone;
 
@@ -227,6 +228,7 @@ fn migrator() -> Migrator {
         (15, "outside chats", include_str!("../../migrations/0015_outside_chats.sql")),
         (16, "linked accounts", include_str!("../../migrations/0016_linked_accounts.sql")),
         (22, "vault and connectors", include_str!("../../migrations/0022_vault_and_connectors.sql")),
+        (23, "webhooks", include_str!("../../migrations/0023_webhooks.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)

@@ -12,6 +12,7 @@ mod audit;
 mod bots;
 mod changes;
 mod commands;
+mod connectors;
 mod cors;
 mod crashes;
 mod dialogs;
