@@ -203,7 +203,8 @@ impl Hooks {
 
     /// The webhooks that somebody may know of, by name.
     pub async fn all(&self, principal: &Principal) -> Result<Vec<Webhook>> {
-        let all = self.store.webhooks().await?;
+        let mut all = self.store.webhooks().await?;
+        all.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
         Ok(all.into_iter().filter(|one| decide(principal, Verb::View, object(one)).allowed).collect())
     }
 

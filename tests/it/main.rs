@@ -35,3 +35,4 @@ mod sessions;
 mod sockets;
 mod support;
 mod tickets;
+mod webhooks;

@@ -2,6 +2,7 @@
 
 pub(crate) mod directory;
 pub(crate) mod log;
+pub(crate) mod mail;
 pub(crate) mod peer;
 pub(crate) mod postgres;
 pub(crate) mod process;
