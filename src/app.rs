@@ -31,7 +31,7 @@ use crate::identity::people::People;
 use crate::identity::scim::Provisioning;
 use crate::manifest::Watcher;
 use crate::model::conversation::Millis;
-use crate::outbox::{Outbox, Transport};
+use crate::outbox::{Hooks, Outbox, Teller, Transport};
 use crate::store::audit::{Action, Deed, Doer};
 use crate::store::prune::Pruned;
 use crate::store::{Alone, Store, Target};
@@ -111,7 +111,9 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let provisioning = Provisioning::new(&config.scim, &config.oidc, store.clone(), identity.clone(), clock.clone());
     let oidc =
         Oidc::new(&config.oidc, &config.scim, &reached.public_url, store.clone(), identity.clone(), clock.clone())?;
-    let connectors = open_connectors(config, &store, &clock, &tasks).await?;
+    let outbound = Outbound::open(config, &store, &clock).await?;
+    let connectors = open_connectors(config, &outbound, &tasks).await?;
+    let hooks = open_hooks(config, &outbound, &tasks).await?;
     let chats = open_chats(config, &reached.public_url, &hub, &identity, &tasks).await?;
     let rooms = Rooms {
         engine: engine.clone(),
@@ -120,6 +122,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
         people,
         provisioning,
         connectors: connectors.clone(),
+        hooks,
         oidc,
         chats,
         tasks: tasks.clone(),
@@ -165,22 +168,43 @@ pub async fn open_vault(config: &Config, store: &Arc<Store>, clock: &Clock) -> a
     vault.map(Arc::new).context("failed to open the vault")
 }
 
-/// The connectors of an open store, without a watch over their folders.
-pub async fn read_connectors(config: &Config, store: &Arc<Store>, clock: &Clock) -> anyhow::Result<Arc<Connectors>> {
-    let vault = open_vault(config, store, clock).await?;
-    let base_urls =
-        config.connectors.iter().map(|(kind, settings)| (kind.clone(), settings.base_url.clone())).collect();
-    let settings = connector::Settings { folders: config.connector_dirs.clone(), base_urls };
-    let (fetch, store, clock) = (Fetch::new(&config.fetch)?, store.clone(), clock.clone());
-    Ok(tokio::task::spawn_blocking(move || Connectors::open(settings, fetch, store, vault, clock)).await?)
+/// What connectors and webhooks share.
+pub struct Outbound {
+    fetch: Fetch,
+    vault: Arc<Vault>,
+    store: Arc<Store>,
+    clock: Clock,
 }
 
-async fn open_connectors(
-    config: &Config,
-    store: &Arc<Store>,
-    clock: &Clock,
-    tasks: &Tasks,
-) -> anyhow::Result<Arc<Connectors>> {
+impl Outbound {
+    pub async fn open(config: &Config, store: &Arc<Store>, clock: &Clock) -> anyhow::Result<Self> {
+        let vault = open_vault(config, store, clock).await?;
+        Ok(Self { fetch: Fetch::new(&config.fetch)?, vault, store: store.clone(), clock: clock.clone() })
+    }
+
+    /// The connectors, without a watch over their folders.
+    pub async fn connectors(&self, config: &Config) -> anyhow::Result<Arc<Connectors>> {
+        let overrides = config.connectors.iter();
+        let base_urls = overrides.map(|(kind, settings)| (kind.clone(), settings.base_url.clone())).collect();
+        let settings = connector::Settings { folders: config.connector_dirs.clone(), base_urls };
+        let Self { fetch, vault, store, clock } = self;
+        let (fetch, vault, store, clock) = (fetch.clone(), vault.clone(), store.clone(), clock.clone());
+        Ok(tokio::task::spawn_blocking(move || Connectors::open(settings, fetch, store, vault, clock)).await?)
+    }
+}
+
+/// Webhooks, and the task that tells them.
+async fn open_hooks(config: &Config, outbound: &Outbound, tasks: &Tasks) -> anyhow::Result<Arc<Hooks>> {
+    let Outbound { fetch, vault, store, clock } = outbound;
+    store.look_for_webhooks().await?;
+    let shared = || (store.clone(), vault.clone(), fetch.clone(), clock.clone());
+    let (store, vault, fetch, clock) = shared();
+    Teller::new(store, vault, fetch, clock, &config.webhooks).start(tasks);
+    let (store, vault, fetch, clock) = shared();
+    Ok(Arc::new(Hooks::new(store, vault, fetch, clock)))
+}
+
+async fn open_connectors(config: &Config, outbound: &Outbound, tasks: &Tasks) -> anyhow::Result<Arc<Connectors>> {
     for folder in &config.connector_dirs {
         let place = folder.display();
         anyhow::ensure!(
@@ -190,7 +214,7 @@ async fn open_connectors(
     }
     let (watcher, mut changes) =
         Watcher::of_files(&config.connector_dirs).context("failed to watch the folders of connectors")?;
-    let connectors = read_connectors(config, store, clock).await?;
+    let connectors = outbound.connectors(config).await?;
     let (watched, stop) = (connectors.clone(), tasks.stop_token().clone());
     tasks.spawn("connector watcher", async move {
         let _watcher = watcher;

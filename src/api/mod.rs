@@ -29,7 +29,7 @@ use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
 use crate::identity::people::People;
 use crate::identity::scim::Provisioning;
-use crate::outbox::Outbox;
+use crate::outbox::{Hooks, Outbox};
 use crate::tasks::Tasks;
 
 mod actions;
@@ -75,6 +75,7 @@ mod site;
 mod slack;
 mod system;
 mod users;
+mod webhooks;
 mod ws;
 
 pub use openapi::document;
@@ -110,6 +111,7 @@ pub struct Api {
     /// What a directory pushes here.
     pub provisioning: Arc<Provisioning>,
     pub connectors: Arc<Connectors>,
+    pub hooks: Arc<Hooks>,
     /// The directory people sign in with, if there is one.
     pub oidc: Option<Arc<Oidc>>,
     pub tasks: Tasks,
@@ -132,6 +134,7 @@ pub struct Rooms {
     pub people: Arc<People>,
     pub provisioning: Arc<Provisioning>,
     pub connectors: Arc<Connectors>,
+    pub hooks: Arc<Hooks>,
     pub oidc: Option<Arc<Oidc>>,
     pub chats: Chats,
     pub tasks: Tasks,
@@ -139,7 +142,7 @@ pub struct Rooms {
 
 impl Api {
     pub fn new(rooms: Rooms, address: &Address, config: &Config) -> Self {
-        let Rooms { engine, hub, identity, people, provisioning, connectors, oidc, chats, tasks } = rooms;
+        let Rooms { engine, hub, identity, people, provisioning, connectors, hooks, oidc, chats, tasks } = rooms;
         let mut origins = address.origins.clone();
         if config.cors.credentials {
             origins.extend(config.cors.allowed_origins.iter().cloned());
@@ -152,6 +155,7 @@ impl Api {
             people,
             provisioning,
             connectors,
+            hooks,
             oidc,
             chats,
             tasks,
@@ -265,6 +269,13 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(connectors::list, connectors::create))
         .routes(routes!(connectors::get, connectors::update, connectors::delete))
         .routes(routes!(connectors::schema))
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::get, webhooks::update, webhooks::delete))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::rotate))
+        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(webhooks::replay))
+        .routes(routes!(webhooks::replay_failed))
         .routes(routes!(admin::bots))
         .routes(routes!(audit::read))
         .routes(routes!(system::status))

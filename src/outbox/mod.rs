@@ -5,6 +5,9 @@
 //! again later, or given up. Changes of a message leave at most once a second for each channel, as the message stands
 //! then.
 
+mod hooks;
+mod webhook;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +28,9 @@ use crate::model::place::{Account, Address, Place};
 use crate::store::Store;
 use crate::store::outbox::{Leaving, Load, Notice, Outcome};
 use crate::tasks::Tasks;
+
+pub use hooks::{Hooks, WebhookWish};
+pub use webhook::{Teller, plain_signature, standard_signature};
 
 /// How many channels are served at the same time.
 const AT_ONCE: usize = 16;

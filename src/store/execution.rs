@@ -173,6 +173,10 @@ impl Transaction<'_> {
         if let Some(approval) = &e.approval {
             self.insert_approval(approval).await?;
         }
+        self.tell_hooks(&e.id, ExecutionStatus::Pending, e.created_at).await?;
+        if e.status != ExecutionStatus::Pending {
+            self.tell_hooks(&e.id, e.status, e.finished_at.unwrap_or(e.created_at)).await?;
+        }
         match &e.elsewhere {
             Some(elsewhere) => self.say_elsewhere(&e.id, elsewhere, e.created_at).await,
             None => Ok(()),
@@ -209,6 +213,9 @@ impl Transaction<'_> {
         }
         if let Some(approval) = &change.approval {
             self.insert_approval(approval).await?;
+        }
+        if let Some(at) = change.finished_at {
+            self.tell_hooks(&change.id, change.status, at).await?;
         }
         match &change.elsewhere {
             Some(elsewhere) => {

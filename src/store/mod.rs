@@ -63,6 +63,7 @@ pub mod stats;
 mod transaction;
 pub mod turn;
 pub mod vault;
+pub mod webhook;
 
 pub use alone::Alone;
 
@@ -235,6 +236,7 @@ fn migrator() -> Migrator {
         (16, "linked accounts", include_str!("../../migrations/0016_linked_accounts.sql")),
         (17, "adapter states", include_str!("../../migrations/0017_adapter_states.sql")),
         (22, "vault and connectors", include_str!("../../migrations/0022_vault_and_connectors.sql")),
+        (23, "webhooks", include_str!("../../migrations/0023_webhooks.sql")),
         (24, "reminders", include_str!("../../migrations/0024_reminders.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {

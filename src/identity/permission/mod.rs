@@ -380,6 +380,7 @@ pub fn unknown_resource(kind: ResourceKind, name: &str) -> Error {
         ResourceKind::Workflow => "WORKFLOW_NOT_FOUND",
         ResourceKind::Connector => "CONNECTOR_NOT_FOUND",
         ResourceKind::Credential => "CREDENTIAL_NOT_FOUND",
+        ResourceKind::Webhook => "WEBHOOK_NOT_FOUND",
         _ => "NOT_FOUND",
     };
     let details = serde_json::json!({ kind.as_str(): name });

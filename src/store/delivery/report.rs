@@ -115,6 +115,7 @@ impl Transaction<'_> {
             return Ok(false);
         }
         self.add_response(&ending.execution, &ending.message, ending.at).await?;
+        self.tell_hooks(&ending.execution, ending.status, ending.at).await?;
         if let Some(posting) = &ending.posting {
             // First, so that no reader sees the message and then what was written of it.
             let (stream, message_id) = (posting.event.stream.clone(), posting.event.id.clone());

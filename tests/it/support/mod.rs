@@ -3,6 +3,8 @@
 pub(crate) mod directory;
 pub(crate) mod discord;
 pub(crate) mod log;
+pub(crate) mod mail;
+pub(crate) mod peer;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod rust_source;

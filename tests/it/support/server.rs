@@ -123,6 +123,13 @@ impl Server {
         Self { running, url, bots, clock, config, folder, _database: None }
     }
 
+    /// Stops the server and tries to start it again.
+    pub(crate) async fn try_restart(self) -> anyhow::Result<Running> {
+        let Self { running, config, clock, folder: _folder, .. } = self;
+        running.stop().await;
+        app::start(&config, clock).await
+    }
+
     /// Tries to start another server on the same database file.
     pub(crate) async fn try_beside(&self) -> anyhow::Result<Running> {
         app::start(&self.config, self.clock.clone()).await
@@ -157,6 +164,18 @@ impl Server {
         let open: Vec<_> = runs.iter().filter(|run| !run.status.is_final()).map(|run| &run.command).collect();
         assert!(open.is_empty(), "runs were left behind: {open:?}");
         self.running.stop().await;
+    }
+
+    pub(crate) fn connectors(&self) -> &std::sync::Arc<parlour::connector::Connectors> {
+        &self.running.connectors
+    }
+
+    /// Who a client is.
+    pub(crate) async fn principal(&self, client: &Client) -> parlour::model::principal::Principal {
+        let header = client.headers.iter().find(|(name, _)| *name == "authorization").expect("a program");
+        let token = header.1.strip_prefix("Bearer ").expect("a token");
+        let caller = self.running.identity.authenticate(token).await.expect("a key that counts");
+        (*caller.principal).clone()
     }
 
     pub(crate) fn identity(&self) -> &parlour::identity::Identity {
@@ -364,6 +383,10 @@ impl Client {
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         Self::send(self.request(Method::POST, path).json(body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        Self::send(self.request(Method::PUT, path).json(body)).await
     }
 
     pub(crate) async fn post_text(&self, path: &str, kind: &str, body: impl Into<reqwest::Body>) -> Answer {
