@@ -378,6 +378,7 @@ fn end(dialog: &Dialog, beside: &mut Beside, status: ExecutionStatus, why: &str,
         started_at: None,
         finished_at: Some(at),
         delivery: None,
+        run: None,
     });
     execution_update(&dialog.execution, status, None, at)
 }

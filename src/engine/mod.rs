@@ -16,6 +16,7 @@ pub mod arguments;
 pub mod builtin;
 mod data;
 pub mod invoke;
+pub mod plan;
 pub mod registry;
 pub mod remote;
 pub mod runner;

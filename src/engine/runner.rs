@@ -133,6 +133,7 @@ fn planned(
         started_at: None,
         finished_at: None,
         delivery: None,
+        run: None,
     }
 }
 

@@ -10,6 +10,8 @@ pub enum ExecutionStatus {
     /// It waits for values that a person was asked for.
     AwaitingInput,
     Running,
+    /// It goes on when somebody says so.
+    Paused,
     Completed,
     Failed,
     Cancelled,
@@ -18,10 +20,11 @@ pub enum ExecutionStatus {
 }
 
 impl ExecutionStatus {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Pending,
         Self::AwaitingInput,
         Self::Running,
+        Self::Paused,
         Self::Completed,
         Self::Failed,
         Self::Cancelled,
@@ -33,6 +36,7 @@ impl ExecutionStatus {
             Self::Pending => "pending",
             Self::AwaitingInput => "awaiting_input",
             Self::Running => "running",
+            Self::Paused => "paused",
             Self::Completed => "completed",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -50,6 +54,7 @@ impl ExecutionStatus {
             Self::Pending => "PENDING",
             Self::AwaitingInput => "AWAITING_INPUT",
             Self::Running => "RUNNING",
+            Self::Paused => "PAUSED",
             Self::Completed => "SUCCESS",
             Self::Failed => "FAILURE",
             Self::Cancelled => "CANCELLED",

@@ -3,6 +3,7 @@
 use super::Store;
 use super::delivery::NewDelivery;
 use super::query::{Failure, Row, query};
+use super::run::NewRun;
 use super::transaction::{Transaction, Work, failed};
 use crate::model::conversation::Millis;
 use crate::model::event::NewEvent;
@@ -37,6 +38,8 @@ pub struct NewExecution {
     pub finished_at: Option<Millis>,
     /// Work for a process elsewhere, when that is what does it.
     pub delivery: Option<NewDelivery>,
+    /// The steps of a document, when those are what it does.
+    pub run: Option<Box<NewRun>>,
 }
 
 /// A run that comes further.
@@ -55,6 +58,8 @@ pub struct RunChange {
     pub finished_at: Option<Millis>,
     /// Work for a process elsewhere, when that is what does it from now on.
     pub delivery: Option<NewDelivery>,
+    /// The steps of a document, when those are what it does from now on.
+    pub run: Option<Box<NewRun>>,
 }
 
 impl From<NewExecution> for RunChange {
@@ -70,6 +75,7 @@ impl From<NewExecution> for RunChange {
             started_at: run.started_at,
             finished_at: run.finished_at,
             delivery: run.delivery,
+            run: run.run,
         }
     }
 }
@@ -148,6 +154,9 @@ impl Transaction<'_> {
         if let Some(delivery) = &e.delivery {
             self.insert_delivery(&e.id, delivery).await?;
         }
+        if let Some(run) = &e.run {
+            Box::pin(self.insert_run(&e.id, run, e.created_at)).await?;
+        }
         Ok(())
     }
 
@@ -157,7 +166,7 @@ impl Transaction<'_> {
             "UPDATE executions SET status = $2, bot_version = coalesce($3, bot_version), \
              request = coalesce($4, request), responses = coalesce($5, responses), error = coalesce($6, error), \
              started_at = coalesce($7, started_at), finished_at = coalesce($8, finished_at) \
-             WHERE id = $1 AND status IN ('pending', 'awaiting_input', 'running')",
+             WHERE id = $1 AND status IN ('pending', 'awaiting_input', 'running', 'paused')",
         )
         .bind(&change.id)
         .bind(change.status.as_str())
@@ -169,6 +178,10 @@ impl Transaction<'_> {
         .bind(change.finished_at);
         if self.write(update).await? == 0 {
             return Err(Error::conflict("RUN_ENDED", "this run has ended already"));
+        }
+        if let Some(run) = &change.run {
+            let at = change.started_at.unwrap_or_default();
+            Box::pin(self.insert_run(&change.id, run, at)).await?;
         }
         match &change.delivery {
             Some(delivery) => self.insert_delivery(&change.id, delivery).await,

@@ -38,12 +38,15 @@ mod query;
 pub mod rate;
 pub mod read_mark;
 pub mod rewrite;
+pub mod run;
 pub mod search;
 pub mod session;
 mod sqlite;
 pub mod stats;
+pub mod step;
 mod transaction;
 pub mod turn;
+pub mod workflow;
 
 use query::{Connection, query};
 use transaction::{Job, Waiting, Work, failed};
@@ -195,6 +198,8 @@ fn migrator() -> Migrator {
         (7, "directory sign-in", include_str!("../../migrations/0007_directory_sign_in.sql")),
         (8, "audit", include_str!("../../migrations/0008_audit.sql")),
         (9, "keys and rates", include_str!("../../migrations/0009_keys_and_rates.sql")),
+        (19, "workflows", include_str!("../../migrations/0019_workflows.sql")),
+        (20, "runs", include_str!("../../migrations/0020_runs.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)

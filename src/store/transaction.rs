@@ -36,6 +36,11 @@ impl<'c> Transaction<'c> {
         query.optional(&mut self.connection).await.map_err(failed)
     }
 
+    /// Reads rows.
+    pub(super) async fn all(&mut self, query: Query<'_>) -> Result<Vec<Row>> {
+        query.all(&mut self.connection).await.map_err(failed)
+    }
+
     pub(super) async fn write(&mut self, query: Query<'_>) -> Result<u64> {
         let rows = query.execute(&mut self.connection).await.map_err(failed)?;
         // A statement that touched nothing leaves nothing to take back.

@@ -154,6 +154,21 @@ impl Work for Turn {
         if let Some(execution) = &self.execution {
             transaction.insert_execution(execution).await?;
         }
+        self.happen(transaction).await
+    }
+}
+
+impl Turn {
+    /// Says it as part of other work, whatever the dialog of the conversation is. Nothing is said where it is closed.
+    pub(super) async fn speak(&self, transaction: &mut Transaction<'_>) -> Result<()> {
+        if transaction.touch_conversation(&self.conversation, self.at).await? {
+            self.happen(transaction).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts everything into the log.
+    async fn happen(&self, transaction: &mut Transaction<'_>) -> Result<Receipt> {
         let rewritten = match &self.beside {
             Some(beside) => transaction.settle(&self.conversation, beside, self.at).await?,
             None => Vec::new(),
@@ -171,6 +186,9 @@ impl Work for Turn {
         if let Some(head) = own.map(|(_, place)| place.seq).max() {
             let at = rfc3339(self.at);
             transaction.announce(Frame::Passing(Passing::activity(&self.owner, &self.conversation, head, &at)));
+        }
+        if places.is_empty() {
+            return Err(Error::internal("commit a turn", "nothing was said and nothing follows"));
         }
         Ok(Receipt { place: places.swap_remove(0), duplicate: false })
     }

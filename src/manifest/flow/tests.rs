@@ -70,7 +70,7 @@ fn faults_name_the_place_and_what_was_meant() {
         ("steps: [{id: a, use: http, with: {}}]", vec!["4:22 \"use\" is a connector and an action"]),
         ("steps: [{id: a, log: {message: x}, retry: {max_attempts: 3}}]", vec!["4:36 \"retry\" belongs to use, script, run and wait.poll, not to log"]),
         ("steps: [{id: a, wait: {for: 1s, until: \"${{ now() }}\"}}]", vec!["4:23 \"wait\" has one of for, until, event and poll"]),
-        ("steps: [{id: a, compensate: b}, {id: bb, log: {message: x}}]", vec!["4:29 there is no step \"b\", did you mean \"bb\"?"]),
+        ("steps: [{id: a, compensate: frist}, {id: first, log: {message: x}}]", vec!["4:29 there is no step \"frist\", did you mean \"first\"?"]),
         ("steps: [{id: a, switch: [{else: true, steps: []}, {when: \"${{ true }}\", steps: []}]}]", vec!["\"else\" is the last case"]),
         ("steps: []", vec!["\"steps\" is empty"]),
         ("inputs: {n: {type: number}}\nsteps: [{id: a, log: {message: x}}]", vec!["4:20 unknown type \"number\""]),
