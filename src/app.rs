@@ -21,9 +21,10 @@ use crate::engine::{Engine, remote};
 use crate::files::Folder;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
+use crate::identity::people::People;
 use crate::manifest::Watcher;
 use crate::store::audit::{Action, Deed, Doer};
-use crate::store::{Store, Target};
+use crate::store::{Alone, Store, Target};
 use crate::tasks::Tasks;
 
 /// How long requests and sockets have to end at a shutdown.
@@ -42,13 +43,15 @@ pub struct Running {
     pub hub: Arc<Hub>,
     tasks: Tasks,
     server: tokio::task::JoinHandle<std::io::Result<()>>,
+    /// Given back last.
+    _alone: Option<Alone>,
 }
 
 /// Opens the database and what signs people in: all that the commands beside `serve` need.
 pub async fn open_store(config: &Config, clock: Clock, tasks: &Tasks) -> anyhow::Result<(Arc<Store>, Arc<Identity>)> {
     let target = Target::parse(&config.database_target());
     let store = Store::open(&target, Bus::new(), tasks).await?;
-    let identity = Arc::new(Identity::new(store.clone(), clock, &config.session));
+    let identity = Arc::new(Identity::new(store.clone(), clock, config)?);
     Ok((store, identity))
 }
 
@@ -66,7 +69,14 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
         .await
         .with_context(|| format!("failed to listen on {} (setting `listen`)", config.listen))?;
     let address = listener.local_addr()?;
+    let alone = Target::parse(&config.database_target()).take()?;
     let (store, identity) = open_store(config, clock.clone(), &tasks).await?;
+    if alone.is_some() {
+        let freed = store.free_leases(clock.now()).await?;
+        if freed > 0 {
+            tracing::info!(freed, "deliveries given back that processes had before the start");
+        }
+    }
     // The watch begins before the first reading, so that no change falls between.
     let (watcher, changes) = Watcher::channel(&config.bots).context("failed to watch the folders of bots")?;
     let folders = config.bots.clone();
@@ -81,8 +91,9 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     hub.watch_expiry(&tasks);
     clear_files(&hub, &tasks);
     let reached = Address::new(&config.public_url, address);
-    let oidc = Oidc::new(&config.oidc, &reached.public_url, store.clone(), identity.clone(), clock)?;
-    let api = Api::new(engine.clone(), hub.clone(), identity.clone(), oidc, tasks.clone(), &reached, config);
+    let people = People::new(&config.directory, store.clone(), identity.clone(), clock.clone())?;
+    let oidc = Oidc::new(&config.oidc, &config.scim, &reached.public_url, store.clone(), identity.clone(), clock)?;
+    let api = Api::new(engine.clone(), hub.clone(), identity.clone(), people, oidc, tasks.clone(), &reached, config);
     tasks.spawn("watch", api::watch(api.clone()));
     // Every door may ask who is at the other end.
     let router = api::router(api).into_make_service_with_connect_info::<SocketAddr>();
@@ -101,7 +112,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let server = tokio::spawn(async move {
         axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
     });
-    Ok(Running { address, public_url: reached.public_url, identity, store, engine, hub, tasks, server })
+    Ok(Running { address, public_url: reached.public_url, identity, store, engine, hub, tasks, server, _alone: alone })
 }
 
 /// The folder of the files that are sent along.

@@ -15,10 +15,12 @@ use tokio::sync::Notify;
 
 use crate::model::event::Stream;
 
+mod neighbours;
 mod passing;
 pub mod presence;
 mod replies;
 
+pub use neighbours::Matter;
 pub use passing::{Passing, PassingKind};
 pub use replies::{Heard, HeldReply, MOST_REPLY_BYTES, NewReply, NotGrown};
 
@@ -41,6 +43,10 @@ pub enum Frame {
         stream: Stream,
         message_id: String,
     },
+    /// Something has to leave for a chat outside.
+    Leaving,
+    /// Other servers should look at this; here whoever did it knows.
+    Look(Matter),
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +54,9 @@ pub struct Bus {
     tails: Mutex<HashMap<Stream, Arc<Tail>>>,
     presence: Mutex<presence::Register>,
     replies: replies::Replies,
+    leaving: Notify,
+    outbox: neighbours::Outbox,
+    matters: neighbours::Matters,
 }
 
 /// The newest frames of one stream that has readers.
@@ -106,6 +115,7 @@ impl Bus {
     /// Announces committed frames. Frames of one stream come in rising order from one commit; commits of several
     /// database connections may arrive in either order, which only makes readers ask the log.
     pub fn publish(&self, frames: Vec<Frame>) {
+        self.outbox.note(&frames);
         for frame in frames {
             match frame {
                 Frame::Logged { stream, seq, bytes } => {
@@ -113,14 +123,25 @@ impl Bus {
                         tail.push(seq, bytes);
                     }
                 }
-                Frame::Passing(passing) => self.pass(passing),
+                Frame::Passing(passing) => self.show(passing),
                 Frame::Written { stream, message_id } => self.end_reply(&stream, &message_id),
+                Frame::Leaving => self.leaving.notify_one(),
+                Frame::Look(_) => {}
             }
         }
     }
 
-    /// Shows a frame to whoever reads its stream right now.
+    /// Waits until something has to leave for a chat outside; one waiter hears of it. Safe to drop at any point.
+    pub async fn something_leaves(&self) {
+        self.leaving.notified().await;
+    }
+
+    /// Shows a frame to whoever reads its stream right now, on this server or another.
     pub fn pass(&self, passing: Passing) {
+        self.publish(vec![Frame::Passing(passing)]);
+    }
+
+    fn show(&self, passing: Passing) {
         if let Some(tail) = self.tail(&passing.stream) {
             let mut state = lock(&tail.state);
             state.passing.put(passing);
@@ -160,6 +181,17 @@ impl Tail {
             }
         }
         state.wake();
+    }
+
+    /// Notes that it has grown by what is not kept here.
+    fn skip(&self, head: i64) {
+        let mut state = lock(&self.state);
+        if head > state.head {
+            state.frames.clear();
+            state.bytes = 0;
+            state.head = head;
+            state.wake();
+        }
     }
 }
 

@@ -12,9 +12,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::app;
 use crate::clock::{Clock, rfc3339};
-use crate::config::{Config, LogFormat, Overrides};
+use crate::config::{Config, LogFormat, Overrides, Rate};
+use crate::identity::Identity;
+use crate::identity::grants::GrantWish;
+use crate::identity::keys::KeyWish;
+use crate::identity::services::ServiceWish;
 use crate::manifest::check;
 use crate::model::conversation::Millis;
+use crate::model::grant::{Effect, Grant, Reach, Subject};
 use crate::model::principal::Role;
 use crate::store::audit::{Chain, Doer};
 use crate::tasks::Tasks;
@@ -43,6 +48,12 @@ enum Command {
     /// API keys.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Rights beside roles and what bots write as access.
+    #[command(subcommand)]
+    Grant(GrantCommand),
+    /// Programs that come with tokens of another issuer.
+    #[command(subcommand)]
+    Service(ServiceCommand),
     /// The audit log.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -74,6 +85,12 @@ enum KeyCommand {
         /// When it expires: after a time such as 90d or 12h, or at a date such as 2027-01-31.
         #[arg(long)]
         expires: Option<String>,
+        /// All that it may do, such as invoke:command:shop/deploy?environment=staging; may be given several times.
+        #[arg(long = "scope")]
+        scopes: Vec<Reach>,
+        /// A limit of its own such as 60/min; may be given several times.
+        #[arg(long = "rate")]
+        rates: Vec<Rate>,
         #[command(flatten)]
         settings: Settings,
     },
@@ -82,6 +99,75 @@ enum KeyCommand {
     /// Revoke a key for good; its sockets are closed within a second.
     Revoke {
         /// Its id, as `key list` prints it.
+        id: String,
+        #[command(flatten)]
+        settings: Settings,
+    },
+}
+
+#[derive(Subcommand)]
+enum GrantCommand {
+    /// Give a right, or take it away; it counts within a second.
+    #[command(group(clap::ArgGroup::new("what").required(true).args(["allow", "deny"])))]
+    Add {
+        /// user:ID, group:NAME, role:NAME or service:ID.
+        #[arg(long)]
+        to: Subject,
+        /// What is allowed, verbs:kind:name, such as invoke:command:shop/deploy or view,chat:bot:*.
+        #[arg(long)]
+        allow: Option<Reach>,
+        /// What is denied, whatever else allows it.
+        #[arg(long)]
+        deny: Option<Reach>,
+        /// An argument of a command and the values this is about, such as environment=staging|dev; may be given several times.
+        #[arg(long = "when")]
+        when: Vec<String>,
+        /// Why.
+        #[arg(long, default_value = "")]
+        note: String,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Print all grants.
+    List(Settings),
+    /// Remove a grant; it counts no more within a second.
+    Remove {
+        /// Its id, as `grant list` prints it.
+        id: String,
+        #[command(flatten)]
+        settings: Settings,
+    },
+}
+
+#[derive(Subcommand)]
+enum ServiceCommand {
+    /// Enrol a client of an issuer in the settings: its tokens count from here on.
+    Add {
+        /// What it is known by at the issuer.
+        #[arg(long)]
+        client_id: String,
+        /// What people read; without it the client id.
+        #[arg(long)]
+        name: Option<String>,
+        /// The issuer, when the settings have several.
+        #[arg(long)]
+        issuer: Option<String>,
+        #[arg(long, value_parser = role)]
+        role: Role,
+        /// Groups it belongs to; may be given several times.
+        #[arg(long = "group")]
+        groups: Vec<String>,
+        /// All that it may do, as of keys; may be given several times.
+        #[arg(long = "scope")]
+        scopes: Vec<Reach>,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Print the services that were not revoked.
+    List(Settings),
+    /// Revoke a service for good; its sockets are closed within a second.
+    Revoke {
+        /// Its id, as `service list` prints it.
         id: String,
         #[command(flatten)]
         settings: Settings,
@@ -111,6 +197,9 @@ struct Settings {
     /// A folder with bots; may be given several times.
     #[arg(long)]
     bots: Vec<PathBuf>,
+    /// A folder with connectors; may be given several times.
+    #[arg(long)]
+    connectors: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -126,8 +215,8 @@ fn role(text: &str) -> Result<Role, String> {
 
 impl Settings {
     fn load(self) -> anyhow::Result<Config> {
-        let Self { config, listen, data, database, bots } = self;
-        Config::load(config.as_deref(), &Overrides { listen, data, database, bots })
+        let Self { config, listen, data, database, bots, connectors: connector_dirs } = self;
+        Config::load(config.as_deref(), &Overrides { listen, data, database, bots, connector_dirs })
     }
 }
 
@@ -157,10 +246,13 @@ async fn run_async(command: Command) -> anyhow::Result<ExitCode> {
         Command::Link(settings) => link(&settings.load()?).await?,
         Command::Migrate(settings) => migrate(&settings.load()?).await?,
         Command::Doctor(settings) => return doctor(&settings.load()?).await,
-        Command::Key(KeyCommand::Create { name, role, groups, serves, expires, settings }) => {
-            let expires = expires.as_deref().map(expiry).transpose()?;
-            create_key(&settings.load()?, &name, role, (groups, serves), expires).await?;
+        Command::Key(KeyCommand::Create { name, role, groups, serves, expires, scopes, rates, settings }) => {
+            let expires_at = expires.as_deref().map(expiry).transpose()?;
+            let wish = KeyWish { name, role, groups, serves, expires_at, rates, scopes };
+            create_key(&settings.load()?, wish).await?;
         }
+        Command::Grant(command) => grant(command).await?,
+        Command::Service(command) => service(command).await?,
         Command::Key(KeyCommand::List(settings)) => list_keys(&settings.load()?).await?,
         Command::Key(KeyCommand::Revoke { id, settings }) => revoke_key(&settings.load()?, &id).await?,
         Command::Audit(AuditCommand::Verify(settings)) => return verify_audit(&settings.load()?).await,
@@ -212,16 +304,10 @@ async fn link(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn create_key(
-    config: &Config,
-    name: &str,
-    role: Role,
-    (groups, serves): (Vec<String>, Vec<String>),
-    expires: Option<Millis>,
-) -> anyhow::Result<()> {
+async fn create_key(config: &Config, wish: KeyWish) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     let (store, identity) = app::open_store(config, Clock::system(), &tasks).await?;
-    let (token, _) = identity.create_key(name, role, groups, serves, expires).await?;
+    let (token, _) = identity.make_key(wish).await?;
     println!("{token}");
     store.close();
     tasks.stop(Duration::from_secs(10)).await;
@@ -258,6 +344,81 @@ async fn revoke_key(config: &Config, id: &str) -> anyhow::Result<()> {
     tasks.stop(Duration::from_secs(10)).await;
     revoked?;
     println!("{id} is revoked");
+    Ok(())
+}
+
+/// Does something with what signs people in, and closes the database in order.
+async fn with_identity<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(Arc<Identity>, Doer) -> crate::model::Result<T>,
+) -> anyhow::Result<T> {
+    let tasks = Tasks::new();
+    let (store, identity) = app::open_store(config, Clock::system(), &tasks).await?;
+    let done = work(identity, Doer { name: Some("command line".to_owned()), ..Doer::default() }).await;
+    store.close();
+    tasks.stop(Duration::from_secs(10)).await;
+    Ok(done?)
+}
+
+async fn grant(command: GrantCommand) -> anyhow::Result<()> {
+    match command {
+        GrantCommand::Add { to, allow, deny, when, note, settings } => {
+            let effect = if allow.is_some() { Effect::Allow } else { Effect::Deny };
+            let mut reach = allow.or(deny).context("--allow or --deny says what")?;
+            for condition in when {
+                let (name, values) = condition.split_once('=').with_context(|| {
+                    format!("--when {condition}: give an argument and its values, such as environment=staging|dev")
+                })?;
+                reach.when.insert(name.to_owned(), values.split('|').map(str::to_owned).collect());
+            }
+            let wish = GrantWish { effect, subject: to, reach, note };
+            let grant =
+                with_identity(&settings.load()?, async |identity, doer| identity.give(wish, doer).await).await?;
+            println!("{}", grant.id);
+        }
+        GrantCommand::List(settings) => {
+            let grants = with_identity(&settings.load()?, async |identity, _| identity.grants().await).await?;
+            for Grant { id, effect, subject, reach, note, created_by, created_at } in grants {
+                let (effect, at) = (effect.as_str(), rfc3339(created_at));
+                println!("{id}  {effect}  {subject}  {reach}  {at}  {created_by}  {note}");
+            }
+        }
+        GrantCommand::Remove { id, settings } => {
+            with_identity(&settings.load()?, async |identity, doer| identity.take_back(&id, doer).await).await?;
+            println!("{id} is removed");
+        }
+    }
+    Ok(())
+}
+
+async fn service(command: ServiceCommand) -> anyhow::Result<()> {
+    match command {
+        ServiceCommand::Add { client_id, name, issuer, role, groups, scopes, settings } => {
+            let name = name.unwrap_or_else(|| client_id.clone());
+            let wish = ServiceWish { name, issuer, client_id, role, groups, scopes };
+            let work = async |identity: Arc<Identity>, doer| identity.enrol_service(wish, doer).await;
+            println!("{}", with_identity(&settings.load()?, work).await?.id);
+        }
+        ServiceCommand::List(settings) => {
+            let services = with_identity(&settings.load()?, async |identity, _| identity.services().await).await?;
+            for service in services {
+                let roles: Vec<&str> = service.roles.iter().map(|role| role.as_str()).collect();
+                println!(
+                    "{}  {}  {}  {}  used {}  {}",
+                    service.id,
+                    roles.join(","),
+                    service.client_id,
+                    service.issuer,
+                    service.last_used_at.map_or_else(|| "never".to_owned(), rfc3339),
+                    service.name,
+                );
+            }
+        }
+        ServiceCommand::Revoke { id, settings } => {
+            with_identity(&settings.load()?, async |identity, doer| identity.revoke_service(&id, doer).await).await?;
+            println!("{id} is revoked");
+        }
+    }
     Ok(())
 }
 

@@ -12,8 +12,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::model::principal::Role;
 use crate::model::secret::Secret;
 
+mod people;
 mod rate_limits;
 
+pub use people::{Directory, DirectoryKind, DirectoryMatch, Scim, ScimLink};
 pub use rate_limits::{Rate, RateLimits};
 
 /// The documented default settings.
@@ -38,9 +40,62 @@ pub struct Config {
     pub files: Files,
     pub dialogs: Dialogs,
     pub oidc: Oidc,
+    pub directory: Directory,
+    pub scim: Scim,
     pub rate_limits: RateLimits,
     pub cors: Cors,
     pub metrics: Metrics,
+    pub services: Services,
+    pub fetch: Fetch,
+    pub vault: Vault,
+    /// Folders with connectors.
+    pub connector_dirs: Vec<PathBuf>,
+    /// By type.
+    pub connectors: BTreeMap<String, ConnectorSettings>,
+    pub webhooks: Webhooks,
+}
+
+/// Requests to the outside, by connectors and webhooks.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fetch {
+    /// Networks that may be reached besides the public internet.
+    pub allow_private: Vec<IpNet>,
+    pub timeout: SignedDuration,
+    /// Of one answer, in bytes.
+    pub max_response: u64,
+}
+
+/// The key that seals credentials.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vault {
+    /// 32 bytes in base64; empty: the key is in `key_file`.
+    pub key: Secret,
+    /// Empty means `vault.key` in `data`.
+    pub key_file: PathBuf,
+    /// Keys that were in use before; only needed until `parlour vault rotate` is through.
+    pub former_keys: Vec<Secret>,
+}
+
+/// What an installation changes about a connector.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectorSettings {
+    /// Instead of the manifest's, without a trailing slash.
+    pub base_url: String,
+}
+
+/// Telling other programs what happened.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhooks {
+    /// How long one delivery may take.
+    pub timeout: SignedDuration,
+    /// A webhook whose deliveries have only failed for so long is switched off.
+    pub disable_after: SignedDuration,
+    /// How long delivered and given up deliveries are kept.
+    pub keep: SignedDuration,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -145,6 +200,82 @@ pub struct Metrics {
     pub token: String,
 }
 
+/// Programs that come with tokens of other issuers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Services {
+    pub issuers: Vec<Issuer>,
+}
+
+/// An issuer whose tokens enrolled programs may bring.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issuer {
+    /// Exactly as it names itself.
+    pub issuer: String,
+    /// What its tokens for this server say in `aud`.
+    pub audience: String,
+    /// By which algorithms they may be signed; asymmetric ones only.
+    #[serde(default = "algorithms")]
+    pub algorithms: Vec<String>,
+    /// The claims that may name the client; the first that is there counts.
+    #[serde(default = "client_id_claims", deserialize_with = "one_or_many")]
+    pub client_id_claim: Vec<String>,
+}
+
+/// Signatures that prove something: with a key of the issuer's own.
+const ALGORITHMS: [&str; 9] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+
+fn algorithms() -> Vec<String> {
+    ["RS256", "PS256", "ES256", "EdDSA"].map(str::to_owned).to_vec()
+}
+
+fn client_id_claims() -> Vec<String> {
+    ["azp", "appid", "client_id"].map(str::to_owned).to_vec()
+}
+
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(one) => vec![one],
+        OneOrMany::Many(many) => many,
+    })
+}
+
+impl Services {
+    fn validate(&self) -> anyhow::Result<()> {
+        for Issuer { issuer, audience, algorithms, client_id_claim } in &self.issuers {
+            anyhow::ensure!(
+                is_confidential(issuer),
+                "services.issuers: issuer {issuer:?} must begin with https:// (http:// only for this machine)"
+            );
+            anyhow::ensure!(!audience.is_empty(), "services.issuers: the audience of {issuer} is missing");
+            anyhow::ensure!(
+                !client_id_claim.is_empty(),
+                "services.issuers: client_id_claim of {issuer} names no claim"
+            );
+            anyhow::ensure!(!algorithms.is_empty(), "services.issuers: algorithms of {issuer} are missing");
+            for algorithm in algorithms {
+                anyhow::ensure!(
+                    ALGORITHMS.contains(&algorithm.as_str()),
+                    "services.issuers: {algorithm:?} of {issuer} is none of {}",
+                    ALGORITHMS.join(", ")
+                );
+            }
+            anyhow::ensure!(
+                self.issuers.iter().filter(|other| other.issuer == *issuer).count() == 1,
+                "services.issuers: {issuer} is there twice"
+            );
+        }
+        Ok(())
+    }
+}
+
 /// What the command line says; only what was given overrides.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Overrides {
@@ -156,6 +287,8 @@ pub struct Overrides {
     pub database: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bots: Vec<PathBuf>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub connector_dirs: Vec<PathBuf>,
 }
 
 impl Config {
@@ -194,11 +327,35 @@ impl Config {
         }
         self.ws.validate()?;
         self.oidc.validate()?;
+        self.directory.validate()?;
+        self.scim.validate()?;
         self.cors.validate()?;
+        self.services.validate()?;
         anyhow::ensure!(
             self.metrics.token.is_empty() || self.metrics.token.len() >= 16,
             "metrics.token must have at least 16 characters"
         );
+        let durations = [
+            ("fetch.timeout", self.fetch.timeout),
+            ("webhooks.timeout", self.webhooks.timeout),
+            ("webhooks.disable_after", self.webhooks.disable_after),
+            ("webhooks.keep", self.webhooks.keep),
+        ];
+        for (name, value) in durations {
+            anyhow::ensure!(value > SignedDuration::ZERO, "{name} must be longer than nothing");
+        }
+        for (kind, settings) in &mut self.connectors {
+            while settings.base_url.ends_with('/') {
+                settings.base_url.pop();
+            }
+            let url = url::Url::parse(&settings.base_url);
+            anyhow::ensure!(
+                url.is_ok_and(|url| matches!(url.scheme(), "http" | "https")
+                    && url.has_host()
+                    && url.query().is_none()),
+                "connectors.{kind}.base_url must begin with http:// or https://"
+            );
+        }
         anyhow::ensure!(self.files.max_size > 0, "files.max_size must be more than nothing");
         anyhow::ensure!(self.files.unused_for > SignedDuration::ZERO, "files.unused_for must be longer than nothing");
         Ok(self)
@@ -297,7 +454,7 @@ pub fn origin(address: &str) -> Option<String> {
 /// names a section or key of the default counts, and a wrong key inside a section is still an error.
 fn is_setting(key: &str) -> bool {
     let first = key.split("__").next().unwrap_or_default();
-    const KNOWN: [&str; 15] = [
+    const KNOWN: &[&str] = &[
         "listen",
         "public_url",
         "data",
@@ -310,9 +467,17 @@ fn is_setting(key: &str) -> bool {
         "files",
         "dialogs",
         "oidc",
+        "directory",
+        "scim",
         "rate_limits",
         "cors",
         "metrics",
+        "services",
+        "fetch",
+        "vault",
+        "connector_dirs",
+        "connectors",
+        "webhooks",
     ];
     KNOWN.iter().any(|known| first.eq_ignore_ascii_case(known))
 }

@@ -16,6 +16,10 @@ pub const POINTS: [&str; 9] = [
     "socket.sent",
 ];
 
+/// The places that only what comes from a chat outside, or leaves for one, passes; in its order.
+pub const OUTSIDE: [&str; 5] =
+    ["inbox.written", "inbox.acknowledged", "inbox.acted", "outbox.delivering", "outbox.delivered"];
+
 /// The process is at this place.
 #[cfg(not(debug_assertions))]
 pub fn reached(_: &'static str) {}

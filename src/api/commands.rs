@@ -166,6 +166,7 @@ fn request(api: &Api, body: CommandRequest) -> ApiResult<Request> {
             mapped: mapped.into_iter().collect(),
             conversation: None,
             channel,
+            outside: None,
         },
     })
 }
@@ -267,7 +268,7 @@ async fn find(api: &Api, caller: &Caller, request_id: &str, id: &str) -> ApiResu
     let unknown = || Error::not_found("there is no such invocation").details(json!({ "invocation_id": id }));
     let execution = api.engine.store().execution(id).await?.filter(|execution| execution.request_id == request_id);
     let execution = execution.ok_or_else(unknown)?;
-    authorize(&caller.principal, Verb::View, Object::Execution(&execution.principal)).map_err(|_| unknown())?;
+    authorize(&caller.principal, Verb::View, Object::execution(&execution)).map_err(|_| unknown())?;
     Ok(execution)
 }
 

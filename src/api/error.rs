@@ -31,6 +31,7 @@ pub(super) fn status(kind: Kind) -> StatusCode {
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Upstream => StatusCode::BAD_GATEWAY,
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -48,7 +49,7 @@ impl IntoResponse for ApiError {
         let error = self.0;
         let mut response = status(error.kind).into_response();
         match error.kind {
-            Kind::Internal | Kind::Unavailable => {
+            Kind::Internal | Kind::Unavailable | Kind::Upstream => {
                 let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
                 tracing::error!(code = %error.code, source, "{error}");
             }

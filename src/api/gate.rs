@@ -59,7 +59,7 @@ impl Gate {
             None if asked.path.starts_with("/auth/") || asked.path == "/api/session" => ("sign_in", &limits.sign_in),
             None => ("anonymous", &limits.anonymous),
             Some(caller) if !caller.rates.is_empty() => ("key", &caller.rates),
-            Some(Caller { kind: CredentialKind::ApiKey, .. }) => ("key", &limits.key),
+            Some(Caller { kind: CredentialKind::ApiKey | CredentialKind::Service, .. }) => ("key", &limits.key),
             Some(_) if asked.is_page_reading => ("page", &limits.page),
             Some(caller) if caller.principal.is_admin() => ("admin", &limits.admin),
             Some(_) => ("user", &limits.user),

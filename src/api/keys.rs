@@ -16,6 +16,7 @@ use crate::clock::rfc3339;
 use crate::config::Rate;
 use crate::identity::Caller;
 use crate::identity::keys::KeyWish;
+use crate::model::grant::Reach;
 use crate::model::principal::Role;
 use crate::model::{Error, Result};
 use crate::store::api_key::ApiKey;
@@ -33,6 +34,8 @@ pub(super) struct KeyView {
     owner: Option<String>,
     /// Limits of its own, such as `60/min`; empty: those of the settings.
     rate_limits: Vec<String>,
+    /// All that it may do, such as `invoke:command:shop/deploy`; empty: whatever its role may.
+    scopes: Vec<String>,
     created_at: String,
     /// RFC 3339; null when it does not expire.
     expires_at: Option<String>,
@@ -51,6 +54,7 @@ impl KeyView {
             serves: key.serves,
             owner: key.owner,
             rate_limits: rates.split(',').filter(|rate| !rate.is_empty()).map(str::to_owned).collect(),
+            scopes: key.scopes.iter().map(Reach::to_string).collect(),
             created_at: rfc3339(key.created_at),
             expires_at: key.expires_at.map(rfc3339),
             last_used_at: key.last_used_at.map(rfc3339),
@@ -113,6 +117,10 @@ pub(super) struct CreateKey {
     /// Limits such as `["60/min", "1000/h"]` instead of those of the settings; only administrators set them.
     #[serde(default)]
     rate_limits: Vec<String>,
+    /// All that it may do, `verbs:kind:name` each, such as `invoke:command:shop/deploy?environment=staging` or
+    /// `view,chat:bot:*`; none: whatever its role may.
+    #[serde(default)]
+    scopes: Vec<String>,
 }
 
 /// A new key, with its secret this once.
@@ -122,6 +130,12 @@ pub(super) struct NewKey {
     key: KeyView,
     /// Send it as `Authorization: Bearer` or `X-API-Key`. It is shown this once.
     token: String,
+}
+
+/// Scopes as they are written.
+pub(super) fn scopes(written: &[String]) -> Result<Vec<Reach>> {
+    let scopes: Result<Vec<Reach>, String> = written.iter().map(|scope| scope.parse()).collect();
+    scopes.map_err(|message| Error::invalid(message).details(serde_json::json!({ "field": "scopes" })))
 }
 
 fn wish(body: CreateKey) -> Result<KeyWish> {
@@ -140,6 +154,7 @@ fn wish(body: CreateKey) -> Result<KeyWish> {
         serves: body.serves,
         expires_at: expires_at.map(jiff::Timestamp::as_millisecond),
         rates,
+        scopes: scopes(&body.scopes)?,
     })
 }
 

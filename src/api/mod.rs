@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
+use crate::identity::people::People;
 use crate::tasks::Tasks;
 
 mod actions;
@@ -41,6 +42,8 @@ mod events;
 mod extract;
 mod files;
 mod gate;
+mod grants;
+mod groups;
 mod health;
 mod invocations;
 mod keys;
@@ -51,9 +54,11 @@ mod openapi;
 mod peer;
 mod rates;
 mod search;
+mod services;
 mod session;
 mod site;
 mod system;
+mod users;
 mod ws;
 
 pub use openapi::document;
@@ -72,6 +77,7 @@ pub struct Api {
     pub engine: Arc<Engine>,
     pub hub: Arc<Hub>,
     pub identity: Arc<Identity>,
+    pub people: Arc<People>,
     /// The directory people sign in with, if there is one.
     pub oidc: Option<Arc<Oidc>>,
     pub tasks: Tasks,
@@ -90,6 +96,7 @@ impl Api {
         engine: Arc<Engine>,
         hub: Arc<Hub>,
         identity: Arc<Identity>,
+        people: Arc<People>,
         oidc: Option<Arc<Oidc>>,
         tasks: Tasks,
         address: &Address,
@@ -104,6 +111,7 @@ impl Api {
             engine,
             hub,
             identity,
+            people,
             oidc,
             tasks,
             counts: Arc::default(),
@@ -176,6 +184,11 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(actions::take))
         .routes(routes!(attention::mark))
         .routes(routes!(events::read))
+        .routes(routes!(users::me, users::update))
+        .routes(routes!(groups::create))
+        .routes(routes!(groups::list))
+        .routes(routes!(groups::members, groups::add))
+        .routes(routes!(groups::remove))
         .routes(routes!(bots::list))
         .routes(routes!(bots::get))
         .routes(routes!(bots::complete))
@@ -184,6 +197,10 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(commands::cancel))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(grants::list, grants::create))
+        .routes(routes!(grants::remove))
+        .routes(routes!(services::list, services::enrol))
+        .routes(routes!(services::dismiss))
         .routes(routes!(admin::bots))
         .routes(routes!(audit::read))
         .routes(routes!(system::status))

@@ -107,8 +107,13 @@ pub(super) async fn callback(
     let answered = Answered { state: query.state, code: query.code, error: query.error, issuer: query.iss };
     let returned = configured(&api)?.finish(answered, tie, user_agent(&headers)).await;
     let mut response = match returned {
-        Ok(Returned::SignedIn { session, return_to, ended }) => {
+        Ok(Returned::SignedIn { session, user, return_to, ended }) => {
             close_sockets(&api, &ended).await?;
+            if let Some(ended) = api.people.welcome(&user).await? {
+                ended.iter().for_each(|credential| api.sockets.revoke(credential));
+                let message = "the directory knows you no more";
+                return failed(&headers, Error::new(Kind::Forbidden, "ACCOUNT_CLOSED", message));
+            }
             let caller = api.identity.authenticate(&session.token).await?;
             // Before the token leaves, as with a link.
             let details = json!({ "by": "oidc" });
@@ -144,7 +149,7 @@ fn failed(headers: &HeaderMap, error: Error) -> ApiResult<Response> {
     let reason = match error.code {
         "SIGN_IN_EXPIRED" => "expired",
         "SIGN_IN_INVALID" => "invalid",
-        "FORBIDDEN" => "refused",
+        "FORBIDDEN" | "ACCOUNT_CLOSED" => "refused",
         "NO_ROLE" => "no_role",
         "DIRECTORY_UNAVAILABLE" => "unavailable",
         _ => return Err(ApiError(error)),

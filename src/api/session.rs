@@ -25,7 +25,7 @@ use crate::store::log::Receipt;
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CurrentSession {
     session_id: String,
-    /// `login` or `api_key`.
+    /// `login`, `api_key` or `service`.
     kind: &'static str,
     user_id: String,
     user: User,
@@ -62,6 +62,7 @@ pub(super) async fn current(caller: Caller) -> Answer<CurrentSession> {
         kind: match caller.kind {
             CredentialKind::Login => "login",
             CredentialKind::ApiKey => "api_key",
+            CredentialKind::Service => "service",
         },
         user_id: caller.principal.id.clone(),
         user: User::of(&caller.principal),
@@ -132,7 +133,7 @@ pub(super) async fn create(
 ) -> ApiResult<(StatusCode, Answer<BotSession>)> {
     let channel = match caller.kind {
         CredentialKind::Login => "web",
-        CredentialKind::ApiKey => "api",
+        CredentialKind::ApiKey | CredentialKind::Service => "api",
     };
     let conversation = api.hub.open(&caller.principal, &body.value.bot_id, channel).await?;
     Ok((StatusCode::CREATED, Answer(bot_session(&api, conversation, 0, 0))))

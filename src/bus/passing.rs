@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::presence::State;
@@ -17,7 +17,8 @@ const KEPT: usize = 64;
 /// Typing counts for this long; who goes on typing says so again before.
 const TYPING_MILLIS: i64 = 6000;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PassingKind {
     /// Somebody is writing in a conversation.
     Typing,

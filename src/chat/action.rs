@@ -8,6 +8,7 @@ use super::Hub;
 use super::asking::{Going, state};
 use super::dialog::{Next, Stage, words};
 use super::hub::{Act, Scene};
+use super::outside::Via;
 use crate::clock::rfc3339;
 use crate::engine::answer::raw;
 use crate::engine::arguments::{Fault, refusal};
@@ -46,7 +47,12 @@ impl Choice {
 impl Hub {
     /// Takes an action: stores that it was taken together with what follows from it.
     pub async fn take(&self, principal: &Principal, choice: Choice) -> Result<Receipt> {
-        self.act(principal, &choice.conversation, Act::Take(&choice)).await
+        self.take_via(principal, choice, None).await
+    }
+
+    /// The same for what may come from outside.
+    pub async fn take_via(&self, principal: &Principal, choice: Choice, via: Option<&Via>) -> Result<Receipt> {
+        self.act(principal, &choice.conversation, Act::Take(&choice), via).await
     }
 
     /// One try of [`Hub::take`].

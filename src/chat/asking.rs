@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Hub;
 use super::dialog::{Need, Next, Stage, State, words};
-use super::hub::{Scene, TRIES};
+use super::hub::{Scene, TRIES, outside};
 use super::say::is_for_the_speaker;
 use crate::engine::answer::{Speaker, answer, register};
 use crate::engine::invoke::{Considered, Invoked, Place, Request, Wanting};
@@ -336,7 +336,7 @@ impl Hub {
         for _ in 0..TRIES {
             let dialog = self.store().open_dialog(&conversation.id).await?;
             let Some(dialog) = dialog.filter(|dialog| dialog.execution == execution) else { return Ok(false) };
-            match self.settle(&dialog, &conversation.owner, Ending::Withdrawn).await {
+            match self.settle(&dialog, conversation, Ending::Withdrawn).await {
                 Err(error) if error.code == DIALOG_CHANGED => {}
                 outcome => return outcome.map(|()| true),
             }
@@ -345,13 +345,13 @@ impl Hub {
     }
 
     /// Ends a dialog with nothing said.
-    pub(super) async fn settle(&self, dialog: &Dialog, owner: &str, ending: Ending) -> Result<()> {
+    pub(super) async fn settle(&self, dialog: &Dialog, of: &Conversation, ending: Ending) -> Result<()> {
         let at = self.engine.clock().now();
         let mut beside = Beside::default();
         let ended = self.dismiss(dialog, &mut beside, ending, at)?;
         let turn = Turn {
             conversation: dialog.conversation.clone(),
-            owner: owner.to_owned(),
+            owner: of.owner.clone(),
             said: None,
             body_hash: String::new(),
             files: Vec::new(),
@@ -359,6 +359,7 @@ impl Hub {
             dialog: Some(dialog.token.clone()),
             execution: None,
             follows: vec![ended],
+            outside: outside(of, None),
             beside: Some(Box::new(beside)),
         };
         self.commit(turn).await.map(|_| ())

@@ -28,7 +28,7 @@ impl Hub {
 
     /// Cancels a run, wherever it was started. One that asks ends with its dialog.
     pub async fn cancel_run(&self, principal: &Principal, run: &Execution) -> Result<()> {
-        authorize(principal, Verb::Manage, Object::Execution(&run.principal))?;
+        authorize(principal, Verb::Manage, Object::execution(run))?;
         if run.status == ExecutionStatus::AwaitingInput
             && let Some(conversation) = &run.conversation
             && let Some(conversation) = self.store().conversation(conversation).await?

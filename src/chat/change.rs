@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::Hub;
+use super::outside::Via;
 use super::say::check_content;
 use crate::clock::rfc3339;
 use crate::engine::answer::raw;
@@ -28,16 +29,32 @@ pub struct Target {
 impl Hub {
     /// Replaces the text of a message. The new text runs nothing, whatever it says.
     pub async fn edit(&self, principal: &Principal, target: Target, content: String) -> Result<Receipt> {
+        self.edit_via(principal, target, content, None).await
+    }
+
+    /// The same for what may come from outside.
+    pub async fn edit_via(
+        &self,
+        principal: &Principal,
+        target: Target,
+        content: String,
+        via: Option<&Via>,
+    ) -> Result<Receipt> {
         check_content(&content)?;
-        self.change(principal, target, New::Text(content)).await
+        self.change(principal, target, New::Text(content), via).await
     }
 
     /// Takes a message back: its text leaves the log. What answered it stays.
     pub async fn delete(&self, principal: &Principal, target: Target) -> Result<Receipt> {
-        self.change(principal, target, New::Gone).await
+        self.delete_via(principal, target, None).await
     }
 
-    async fn change(&self, principal: &Principal, target: Target, new: New) -> Result<Receipt> {
+    /// The same for what may come from outside.
+    pub async fn delete_via(&self, principal: &Principal, target: Target, via: Option<&Via>) -> Result<Receipt> {
+        self.change(principal, target, New::Gone, via).await
+    }
+
+    async fn change(&self, principal: &Principal, target: Target, new: New, via: Option<&Via>) -> Result<Receipt> {
         let Target { conversation, message_id, client_id } = target;
         let conversation = self.conversation(principal, &conversation, Verb::Chat).await?;
         let message = self.store().message(&conversation.id, &message_id).await?;
@@ -79,7 +96,8 @@ impl Hub {
             created_at: now,
         };
         let files = if matches!(new, New::Gone) { post.files } else { Vec::new() };
-        let change = Change { message_id, seq, new, ts, event, body_hash: sha256_hex(wish.as_bytes()) };
+        let said = via.map(Via::said_at);
+        let change = Change { message_id, seq, new, ts, event, body_hash: sha256_hex(wish.as_bytes()), said };
         let receipt = self.store().change_message(change).await?;
         self.remove_bytes(&files).await;
         Ok(receipt)

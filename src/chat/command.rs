@@ -29,7 +29,7 @@ impl Hub {
     /// Runs a command in a conversation; it stands there as if its sender had typed it. What cannot be mended by asking
     /// is an error, and nothing is stored.
     pub async fn command(&self, principal: &Principal, order: Order) -> Result<Receipt> {
-        self.act(principal, &order.conversation, Act::Command(&order)).await
+        self.act(principal, &order.conversation, Act::Command(&order), None).await
     }
 
     /// One try of [`Hub::command`].

@@ -44,7 +44,7 @@ impl Hub {
     /// Ends a dialog whose time is over. That somebody was faster is well.
     pub(super) async fn expire(&self, dialog: &Dialog) -> Result<()> {
         let Some(conversation) = self.store().conversation(&dialog.conversation).await? else { return Ok(()) };
-        match self.settle(dialog, &conversation.owner, Ending::Expired).await {
+        match self.settle(dialog, &conversation, Ending::Expired).await {
             Err(error) if error.kind == Kind::Conflict => Ok(()),
             outcome => outcome,
         }

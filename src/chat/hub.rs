@@ -10,6 +10,7 @@ use super::asking::Ending;
 use super::command::Order;
 use super::expiry::Expiry;
 use super::files::Files;
+use super::outside::Via;
 use super::say::Said;
 use crate::engine::Engine;
 use crate::engine::answer::raw;
@@ -17,14 +18,16 @@ use crate::engine::invoke::Source;
 use crate::engine::registry::Snapshot;
 use crate::identity::permission::{Object, Verb, authorize, unknown_bot};
 use crate::model::Result;
-use crate::model::conversation::{Conversation, ConversationStatus, Millis};
+use crate::model::conversation::{ANY_BOT, Conversation, ConversationStatus, Millis};
 use crate::model::event::{NewEvent, Stream};
 use crate::model::id::new_id;
+use crate::model::place::{PLATFORMS, Place};
 use crate::model::principal::Principal;
 use crate::store::Store;
 use crate::store::conversation::Closing;
 use crate::store::dialog::{Becomes, Dialog};
 use crate::store::log::Receipt;
+use crate::store::outbox::Outside;
 use crate::store::turn::{Beside, DIALOG_CHANGED, Turn};
 
 /// Conversations whose owner and bot are remembered, so that a message needs no look-up.
@@ -105,6 +108,32 @@ impl Hub {
         Ok((known.conversation, known.dialog))
     }
 
+    /// The conversation that somebody has at a place outside, opened when there is none. `bot` is the one it is with,
+    /// or [`ANY_BOT`].
+    pub async fn open_at(&self, principal: &Principal, bot: &str, place: &Place) -> Result<String> {
+        if let Some(open) = self.store().conversation_at(place, &principal.id).await? {
+            return Ok(open);
+        }
+        if bot != ANY_BOT {
+            let snapshot = self.engine.registry().snapshot();
+            let loaded = snapshot.bot(bot).ok_or_else(|| unknown_bot(bot))?;
+            authorize(principal, Verb::View, Object::Bot(&loaded.bot))?;
+            authorize(principal, Verb::Chat, Object::Bot(&loaded.bot))?;
+        }
+        let conversation = Conversation {
+            id: new_id(),
+            bot: bot.to_owned(),
+            owner: principal.id.clone(),
+            channel: place.platform.clone(),
+            status: ConversationStatus::Active,
+            created_at: self.engine.clock().now(),
+            closed_at: None,
+        };
+        let at = conversation.created_at;
+        let announcement = session_update(Stream::user(&principal.id), &conversation, "active", at)?;
+        self.store().open_conversation_at(conversation, announcement, place).await
+    }
+
     /// Closes a conversation and ends the dialog in it; closing a closed one changes nothing.
     pub async fn close(&self, principal: &Principal, id: &str) -> Result<()> {
         let conversation = self.conversation(principal, id, Verb::Manage).await?;
@@ -131,7 +160,13 @@ impl Hub {
     }
 
     /// Does something in a conversation: plans it with the dialog as it is known, and again when that was out of date.
-    pub(super) async fn act(&self, principal: &Principal, id: &str, act: Act<'_>) -> Result<Receipt> {
+    pub(super) async fn act(
+        &self,
+        principal: &Principal,
+        id: &str,
+        act: Act<'_>,
+        via: Option<&Via>,
+    ) -> Result<Receipt> {
         let (conversation, mut dialog) = self.speaking(principal, id).await?;
         let snapshot = self.engine.registry().snapshot();
         if let Some(loaded) = snapshot.bot(&conversation.bot) {
@@ -145,8 +180,9 @@ impl Hub {
                 Box::pin(self.expire(over)).await?;
                 dialog = self.read_dialog(id).await?;
             }
+            let dialog_now = dialog.as_ref();
             let scene =
-                Scene { principal, conversation: &conversation, dialog: dialog.as_ref(), snapshot: &snapshot, at };
+                Scene { principal, conversation: &conversation, dialog: dialog_now, snapshot: &snapshot, at, via };
             let outcome = match act {
                 Act::Say(said) => self.hear(&scene, said).await,
                 Act::Command(order) => Box::pin(self.obey(&scene, order)).await,
@@ -215,6 +251,8 @@ pub(super) struct Scene<'a> {
     pub(super) dialog: Option<&'a Arc<Dialog>>,
     pub(super) snapshot: &'a Snapshot,
     pub(super) at: Millis,
+    /// Whence it is done, when that is outside.
+    pub(super) via: Option<&'a Via>,
 }
 
 impl Scene<'_> {
@@ -230,6 +268,7 @@ impl Scene<'_> {
             dialog: self.dialog.map(|dialog| dialog.token.clone()),
             execution: None,
             follows: Vec::new(),
+            outside: outside(self.conversation, self.via),
             beside: None,
         }
     }
@@ -237,7 +276,7 @@ impl Scene<'_> {
     /// Whence a command comes that is said here.
     pub(super) fn source(&self, raw_message: &str) -> Source {
         let conversation = self.conversation;
-        Source {
+        let mut source = Source {
             record: json!({
                 "api_version": "1",
                 "source": { "user_agent": conversation.channel, "conversation": conversation.id },
@@ -246,8 +285,17 @@ impl Scene<'_> {
             conversation: Some(conversation.id.clone()),
             channel: conversation.channel.clone(),
             ..Source::default()
+        };
+        if let Some(via) = self.via {
+            via.describe(&mut source);
         }
+        source
     }
+}
+
+/// Of a conversation that is also held outside: that, and where its turn comes from.
+pub(super) fn outside(conversation: &Conversation, via: Option<&Via>) -> Option<Box<Outside>> {
+    PLATFORMS.contains(&conversation.channel.as_str()).then(|| Box::new(Outside { said: via.map(Via::said_at) }))
 }
 
 fn session_update(stream: Stream, conversation: &Conversation, status: &str, at: Millis) -> Result<NewEvent> {

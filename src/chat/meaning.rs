@@ -4,6 +4,7 @@ use crate::engine::invoke::{Request, Source};
 use crate::engine::registry::Snapshot;
 use crate::identity::permission::{Object, Verb, decide};
 use crate::intent::{Match, Resolution, Scope, SlotFault};
+use crate::model::conversation::ANY_BOT;
 use crate::model::message::{Message, Tone, escape_markdown};
 use crate::model::principal::Principal;
 
@@ -18,7 +19,7 @@ pub(super) enum Meaning {
 /// Reads a text said to `bot`. `@name …` addresses another bot for this one message.
 pub(super) fn of(snapshot: &Snapshot, principal: &Principal, bot: &str, text: &str, source: Source) -> Meaning {
     let (addressed, text) = address(snapshot, principal, text);
-    let scope = Scope { bot: Some(addressed.as_deref().unwrap_or(bot)) };
+    let scope = Scope { bot: addressed.as_deref().or(Some(bot).filter(|bot| *bot != ANY_BOT)) };
     match snapshot.index.resolve(text, &scope) {
         Resolution::Match(found) => Meaning::Run(Box::new(request(found, source))),
         // The engine says what is missing or wrong, all of it at once.
@@ -39,7 +40,7 @@ pub(super) fn of(snapshot: &Snapshot, principal: &Principal, bot: &str, text: &s
 /// Whether a text said to `bot` is a whole command, with nothing missing or wrong.
 pub(super) fn is_whole(snapshot: &Snapshot, principal: &Principal, bot: &str, text: &str) -> bool {
     let (addressed, text) = address(snapshot, principal, text);
-    let scope = Scope { bot: Some(addressed.as_deref().unwrap_or(bot)) };
+    let scope = Scope { bot: addressed.as_deref().or(Some(bot).filter(|bot| *bot != ANY_BOT)) };
     matches!(snapshot.index.resolve(text, &scope), Resolution::Match(_))
 }
 

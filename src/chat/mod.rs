@@ -4,6 +4,7 @@
 //! what is done at a message. `meaning` decides what a text means, `dialog` what a command still needs and what to ask
 //! next (both pure), `asking` makes turns of questions and answers, `expiry` ends what nobody answered, `change` edits
 //! messages and takes them back, `search` finds them, `cancel` stops runs, `files` are sent along, `attention` keeps read marks and passes on who is writing.
+//! `outside` takes in what comes from other chats.
 
 mod action;
 mod asking;
@@ -16,6 +17,7 @@ mod expiry;
 mod files;
 mod hub;
 mod meaning;
+pub mod outside;
 mod say;
 mod search;
 

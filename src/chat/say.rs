@@ -8,6 +8,7 @@ use super::command::readable;
 use super::dialog::{Next, Stage, is_reserved};
 use super::hub::{Act, Scene};
 use super::meaning::{self, Meaning};
+use super::outside::Via;
 use crate::clock::rfc3339;
 use crate::engine::answer::{Speaker, answer, raw};
 use crate::engine::invoke::Request;
@@ -56,10 +57,15 @@ impl Said {
 impl Hub {
     /// Takes a message: stores it with the run it starts and the answer, and answers after the commit.
     pub async fn say(&self, principal: &Principal, said: Said) -> Result<Receipt> {
+        self.say_via(principal, said, None).await
+    }
+
+    /// The same for what may come from outside.
+    pub async fn say_via(&self, principal: &Principal, said: Said, via: Option<&Via>) -> Result<Receipt> {
         if !said.is_wordless() {
             check_content(&said.content)?;
         }
-        self.act(principal, &said.conversation, Act::Say(&said)).await
+        self.act(principal, &said.conversation, Act::Say(&said), via).await
     }
 
     /// One try of [`Hub::say`].

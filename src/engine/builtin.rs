@@ -211,7 +211,9 @@ async fn why(engine: &Engine, principal: &Principal, prepared: &Prepared, here: 
     let may = |bot: &str, command: &str| {
         let loaded = snapshot.bot(bot)?;
         let command = loaded.command(command)?;
-        Some(decide(principal, Verb::Invoke, Object::Command { bot: &loaded.bot, command: &command, arguments: None }))
+        let object = Object::Command { bot: &loaded.bot, command: &command, arguments: None };
+        let decision = decide(principal, Verb::Invoke, object);
+        Some((decision.allowed, decision.rule()))
     };
     let mut message =
         Message::text(format!("You said “{}”. {}", escape_markdown(&said), decided(explanation.decided_by)));
@@ -219,7 +221,7 @@ async fn why(engine: &Engine, principal: &Principal, prepared: &Prepared, here: 
     let rows: Vec<Vec<String>> = explanation
         .candidates
         .iter()
-        .filter(|c| c.chosen || may(&c.bot, &c.command).is_some_and(|decision| decision.allowed))
+        .filter(|c| c.chosen || may(&c.bot, &c.command).is_some_and(|(allowed, _)| allowed))
         .map(|c| {
             let verdict = match (c.chosen, c.faults.first()) {
                 (true, None) => "this one".to_owned(),
@@ -235,11 +237,10 @@ async fn why(engine: &Engine, principal: &Principal, prepared: &Prepared, here: 
         message = message.part(Part::Table { columns, rows });
     }
     if let Some(chosen) = explanation.candidates.iter().find(|candidate| candidate.chosen)
-        && let Some(decision) = may(&chosen.bot, &chosen.command)
+        && let Some((allowed, rule)) = may(&chosen.bot, &chosen.command)
     {
-        let verdict = if decision.allowed { "You may run it" } else { "You may not run it" };
-        message =
-            message.part(Part::Context { texts: vec![format!("{verdict}: {}.", escape_markdown(&decision.rule))] });
+        let verdict = if allowed { "You may run it" } else { "You may not run it" };
+        message = message.part(Part::Context { texts: vec![format!("{verdict}: {}.", escape_markdown(&rule))] });
     }
     Ok(message)
 }

@@ -43,8 +43,20 @@ pub struct Source {
     /// Values for mapped parameters that the caller brings along.
     pub mapped: BTreeMap<String, String>,
     pub conversation: Option<String>,
-    /// The channel's kind: `web`, `api`.
+    /// The channel's kind: `web`, `api`, `slack`, …
     pub channel: String,
+    /// The channel itself, when it is one of a chat outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<OutsideChannel>,
+}
+
+/// A channel of a chat outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutsideChannel {
+    pub id: String,
+    pub name: String,
+    /// `channel` or `user`, as the automation API has it.
+    pub kind: String,
 }
 
 /// A request that may run: everything checked, nothing done.
@@ -221,6 +233,9 @@ fn mapped(command: &Command, principal: &Principal, source: &Source, bot: &str) 
         let known = match wanted.as_str() {
             "user.id" => Some(principal.id.as_str()),
             "user.name" => Some(principal.name.as_str()),
+            "channel.id" if let Some(outside) = &source.outside => Some(outside.id.as_str()),
+            "channel.name" if let Some(outside) = &source.outside => Some(outside.name.as_str()),
+            "channel.type" if let Some(outside) = &source.outside => Some(outside.kind.as_str()),
             "conversation.id" | "channel.id" => here,
             "channel.name" => here.map(|_| bot),
             "channel.type" => here.map(|_| source.channel.as_str()),

@@ -344,7 +344,11 @@ pub enum Wait {
     Length(String),
     /// Until a moment: RFC 3339 or milliseconds, an expression.
     Until(String),
-    Event { topic: String, key: Option<String>, timeout: Option<Millis> },
+    Event {
+        topic: String,
+        key: Option<String>,
+        timeout: Option<Millis>,
+    },
     Poll(Box<Poll>),
 }
 

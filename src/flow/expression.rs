@@ -129,7 +129,8 @@ impl Evaluator {
         if value.is_undefined() {
             return Err(format!("\"{expression}\" has no value"));
         }
-        let value = serde_json::to_value(&value).map_err(|error| format!("\"{expression}\" gives no value: {error}"))?;
+        let value =
+            serde_json::to_value(&value).map_err(|error| format!("\"{expression}\" gives no value: {error}"))?;
         if let Value::String(text) = &value
             && text.len() > VALUE_BYTES
         {

@@ -64,7 +64,11 @@ impl Retry {
             }
         }
         .min(self.max);
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a pause needs no more digits")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            reason = "a pause needs no more digits"
+        )]
         let part = |millis: Millis| (millis as f64 * chance.clamp(0.0, 1.0)) as Millis;
         match self.jitter {
             Jitter::None => pause,

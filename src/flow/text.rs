@@ -60,9 +60,8 @@ pub fn render(text: &str, form: Form, scope: &Scope, evaluator: &Evaluator) -> R
     }
     let partials = Partials::default();
     let names = names(scope.keys().map(String::as_str));
-    let template = Template::compile(text, form, &partials, &names).map_err(|faults| {
-        faults.first().map(|fault| fault.text()).unwrap_or_default()
-    })?;
+    let template = Template::compile(text, form, &partials, &names)
+        .map_err(|faults| faults.first().map(|fault| fault.text()).unwrap_or_default())?;
     let context = Context::new(json!({ "data": Value::Object(scope.clone()) }), &names);
     template.render(&context, &partials, &mut Budget::default()).map_err(|fault| fault.text())
 }

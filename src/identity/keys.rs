@@ -1,5 +1,7 @@
 //! API keys: made, listed, revoked. A key can do no more than who made it, then and later.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::permission::{Object, Verb, authorize};
@@ -7,12 +9,16 @@ use super::token::{self, TokenKind};
 use super::{Caller, CredentialKind, Identity, refused};
 use crate::config::Rate;
 use crate::model::conversation::Millis;
+use crate::model::grant::{Grants, Reach};
 use crate::model::id::new_id;
 use crate::model::name::is_bot_name;
 use crate::model::principal::{Principal, Role};
 use crate::model::{Error, Result};
 use crate::store::api_key::{ApiKey, OwnedKey};
 use crate::store::audit::{Action, Deed, Doer};
+
+/// Scopes of one key.
+const MOST_SCOPES: usize = 50;
 
 /// A key that somebody wants.
 #[derive(Clone, Debug)]
@@ -25,14 +31,16 @@ pub struct KeyWish {
     pub expires_at: Option<Millis>,
     /// Limits of its own instead of those of the settings.
     pub rates: Vec<Rate>,
+    /// All that it is for; empty: whatever its role may.
+    pub scopes: Vec<Reach>,
 }
 
 /// The caller that a key stands for now: its rights are those of the key, as far as its owner still has them.
-pub(super) fn accept(OwnedKey { key, owner }: &OwnedKey, now: Millis) -> Result<Caller> {
+pub(super) fn accept(OwnedKey { key, owner }: &OwnedKey, grants: &Grants, now: Millis) -> Result<Caller> {
     if key.revoked_at.is_some() || key.expires_at.is_some_and(|at| at <= now) {
         return Err(refused());
     }
-    let mut principal = key.principal();
+    let mut principal = key.principal(grants);
     if key.owner.is_some() {
         let owner = owner.as_ref().ok_or_else(refused)?;
         principal.roles.retain(|role| covers(&owner.roles, *role));
@@ -40,10 +48,11 @@ pub(super) fn accept(OwnedKey { key, owner }: &OwnedKey, now: Millis) -> Result<
         principal.groups.retain(|group| is_admin || owner.groups.contains(group));
         // Only administrators hand that out.
         principal.serves.retain(|_| is_admin);
+        principal.rights.owner = Some(Arc::new(owner.clone()));
     }
     let rates = key.rates.as_deref().unwrap_or_default().split(',').filter_map(|rate| rate.parse().ok());
     Ok(Caller {
-        principal: std::sync::Arc::new(principal),
+        principal: Arc::new(principal),
         credential_id: key.id.clone(),
         kind: CredentialKind::ApiKey,
         created_at: key.created_at,
@@ -60,7 +69,7 @@ pub(super) fn covers(roles: &[Role], role: Role) -> bool {
 }
 
 fn checked(wish: KeyWish, now: Millis) -> Result<ApiKey> {
-    let KeyWish { name, role, groups, serves, expires_at, rates } = wish;
+    let KeyWish { name, role, groups, serves, expires_at, rates, scopes } = wish;
     let wrong = |field: &str, message: String| Err(Error::invalid(message).details(json!({ "field": field })));
     let name = name.trim();
     if name.is_empty() || name.chars().count() > 100 {
@@ -78,6 +87,12 @@ fn checked(wish: KeyWish, now: Millis) -> Result<ApiKey> {
     if !serves.is_empty() && role == Role::Readonly {
         return wrong("serves", "a key that serves a bot acts; role readonly may only look".to_owned());
     }
+    if scopes.len() > MOST_SCOPES {
+        return wrong("scopes", format!("a key has at most {MOST_SCOPES} scopes"));
+    }
+    if let Some(message) = scopes.iter().find_map(|scope| scope.check().err()) {
+        return wrong("scopes", message);
+    }
     let rates: Vec<String> = rates.iter().map(Rate::to_string).collect();
     Ok(ApiKey {
         id: new_id(),
@@ -91,14 +106,16 @@ fn checked(wish: KeyWish, now: Millis) -> Result<ApiKey> {
         revoked_at: None,
         owner: None,
         rates: (!rates.is_empty()).then(|| rates.join(",")),
+        scopes,
     })
 }
 
 /// What the audit log keeps of a key.
 fn described(key: &ApiKey) -> Value {
     let roles: Vec<&str> = key.roles.iter().map(|role| role.as_str()).collect();
+    let scopes: Vec<String> = key.scopes.iter().map(Reach::to_string).collect();
     json!({
-        "name": key.name, "roles": roles, "groups": key.groups, "serves": key.serves, "owner": key.owner,
+        "scopes": scopes, "name": key.name, "roles": roles, "groups": key.groups, "serves": key.serves, "owner": key.owner,
         "expires_at": key.expires_at.map(crate::clock::rfc3339), "rate_limits": key.rates,
     })
 }
@@ -117,7 +134,12 @@ impl Identity {
         serves: Vec<String>,
         expires_at: Option<Millis>,
     ) -> Result<(String, ApiKey)> {
-        let wish = KeyWish { name: name.to_owned(), role, groups, serves, expires_at, rates: Vec::new() };
+        let (rates, scopes) = (Vec::new(), Vec::new());
+        self.make_key(KeyWish { name: name.to_owned(), role, groups, serves, expires_at, rates, scopes }).await
+    }
+
+    /// The same with everything a key can have.
+    pub async fn make_key(&self, wish: KeyWish) -> Result<(String, ApiKey)> {
         let key = checked(wish, self.clock.now())?;
         let doer = Doer { name: Some("command line".to_owned()), ..Doer::default() };
         self.keep(key, doer).await
@@ -139,6 +161,7 @@ impl Identity {
             CredentialKind::ApiKey => {
                 self.store.api_key_by_id(&caller.credential_id).await?.and_then(|made_by| made_by.key.owner)
             }
+            CredentialKind::Service => None,
         };
         self.keep(key, doer).await
     }
@@ -163,13 +186,16 @@ impl Identity {
         self.store.api_keys(owner, before, limit).await
     }
 
-    /// What the user or key of this id may do now; `None` when there is none that counts.
+    /// What the user, service or key of this id may do now; `None` when there is none that counts.
     pub async fn principal(&self, id: &str) -> Result<Option<Principal>> {
         if let Some(user) = self.store.user(id).await? {
             return Ok(Some(user));
         }
+        if let Some(service) = self.store.service(id).await? {
+            return Ok(service.revoked_at.is_none().then(|| self.store.service_principal(&service)));
+        }
         let key = self.store.api_key_by_id(id).await?;
-        let caller = key.and_then(|key| accept(&key, self.clock.now()).ok());
+        let caller = key.and_then(|key| accept(&key, self.store.grants(), self.clock.now()).ok());
         Ok(caller.map(|caller| Principal::clone(&caller.principal)))
     }
 
@@ -199,19 +225,30 @@ impl Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::api_key::Owner;
+    use crate::model::principal::Owner;
 
     #[test]
     fn a_key_never_does_more_than_its_owner_does_now() {
         use Role::{Admin, Executor, Readonly, User};
         let key = |roles: &[Role], groups: &[&str]| {
             let groups = groups.iter().map(|group| (*group).to_owned()).collect();
-            let wish =
-                KeyWish { name: "k".into(), role: User, groups, serves: vec![], expires_at: Some(2000), rates: vec![] };
+            let wish = KeyWish {
+                name: "k".into(),
+                role: User,
+                groups,
+                serves: vec![],
+                expires_at: Some(2000),
+                rates: vec![],
+                scopes: vec![],
+            };
             ApiKey { roles: roles.to_vec(), owner: Some("u".into()), ..checked(wish, 1000).unwrap() }
         };
         let owner = |roles: &[Role], groups: &[&str]| {
-            Some(Owner { roles: roles.to_vec(), groups: groups.iter().map(|group| (*group).to_owned()).collect() })
+            Some(Owner {
+                id: "u".into(),
+                roles: roles.to_vec(),
+                groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+            })
         };
         for (has, owner, roles, groups) in [
             (key(&[Admin], &["sre"]), owner(&[Admin], &[]), vec![Admin], vec!["sre"]),
@@ -221,14 +258,16 @@ mod tests {
             (key(&[Executor], &[]), owner(&[User], &[]), vec![], vec![]),
             (key(&[User], &[]), owner(&[], &[]), vec![], vec![]),
         ] {
-            let caller = accept(&OwnedKey { key: has, owner }, 1999).unwrap();
+            let caller = accept(&OwnedKey { key: has, owner }, &Grants::default(), 1999).unwrap();
             assert_eq!(
                 (&caller.principal.roles, &caller.principal.groups),
                 (&roles, &groups.iter().map(|g| (*g).to_owned()).collect())
             );
         }
         let gone = OwnedKey { key: key(&[User], &[]), owner: None };
-        assert!(accept(&gone, 1999).is_err(), "its owner is gone");
-        assert!(accept(&OwnedKey { key: key(&[User], &[]), owner: owner(&[User], &[]) }, 2000).is_err());
+        assert!(accept(&gone, &Grants::default(), 1999).is_err(), "its owner is gone");
+        assert!(
+            accept(&OwnedKey { key: key(&[User], &[]), owner: owner(&[User], &[]) }, &Grants::default(), 2000).is_err()
+        );
     }
 }

@@ -11,16 +11,23 @@ use crate::clock::Clock;
 use crate::config::{self, Rate};
 use crate::model::conversation::Millis;
 use crate::model::id::new_id;
-use crate::model::principal::{Principal, PrincipalKind, Role};
+use crate::model::principal::{Principal, PrincipalKind, Rights, Role};
 use crate::model::{Error, Result};
 use crate::store::Store;
 use crate::store::session::{LoginSession, NewLoginSession};
 
+pub mod directory;
+pub mod grants;
 pub mod keys;
 pub mod oidc;
+mod outside;
+pub mod people;
 pub mod permission;
+pub mod scim;
+pub mod services;
 pub mod token;
 
+use oidc::Issuers;
 use token::TokenKind;
 
 /// A sign-in link is good for this long.
@@ -41,6 +48,8 @@ const KEYS: usize = 1024;
 pub enum CredentialKind {
     Login,
     ApiKey,
+    /// A token of another issuer.
+    Service,
 }
 
 /// A verified credential.
@@ -62,8 +71,9 @@ pub struct Identity {
     clock: Clock,
     idle: Millis,
     absolute: Millis,
-    /// Keys by the hash of their token, and when they were looked up.
+    /// Keys, and services, by the hash of their token, and when they were looked up.
     keys: Mutex<LruCache<String, (Millis, Caller)>>,
+    issuers: Issuers,
 }
 
 /// A new login session: the token goes to the browser and nowhere else.
@@ -77,10 +87,12 @@ fn refused() -> Error {
 }
 
 impl Identity {
-    pub fn new(store: Arc<Store>, clock: Clock, session: &config::Session) -> Self {
+    pub fn new(store: Arc<Store>, clock: Clock, config: &config::Config) -> Result<Self> {
+        let session = &config.session;
         let millis = |duration: jiff::SignedDuration| i64::try_from(duration.as_millis()).unwrap_or(Millis::MAX / 4);
         let keys = Mutex::new(LruCache::new(KEYS));
-        Self { store, clock, idle: millis(session.idle), absolute: millis(session.absolute), keys }
+        let issuers = Issuers::new(&config.services.issuers, clock.clone())?;
+        Ok(Self { store, clock, idle: millis(session.idle), absolute: millis(session.absolute), keys, issuers })
     }
 
     /// Who holds this token. A token that is unknown, expired or revoked gets the same answer as none.
@@ -88,7 +100,12 @@ impl Identity {
         match token::kind(token) {
             Some(TokenKind::Session) => self.login(token).await,
             Some(TokenKind::ApiKey) => self.api_key(token).await,
-            Some(TokenKind::SignInLink | TokenKind::SocketTicket) | None => Err(refused()),
+            Some(TokenKind::SignInLink | TokenKind::SocketTicket | TokenKind::AccountLink | TokenKind::KeyOffer) => {
+                Err(refused())
+            }
+            // Last, so that no token of ours can pass for somebody else's.
+            None if token.bytes().filter(|byte| *byte == b'.').count() == 2 => Box::pin(self.service(token)).await,
+            None => Err(refused()),
         }
     }
 
@@ -98,7 +115,8 @@ impl Identity {
     }
 
     async fn accept_login(&self, session: LoginSession, now: Millis, used: bool) -> Result<Caller> {
-        if session.revoked_at.is_some() || session.expires_at <= now || session.idle_expires_at <= now {
+        let has_ended = session.expires_at <= now || session.idle_expires_at <= now;
+        if session.revoked_at.is_some() || session.is_disabled || has_ended {
             return Err(refused());
         }
         if used && now - session.last_seen_at >= SEEN_STEP {
@@ -125,8 +143,9 @@ impl Identity {
             }
             CredentialKind::ApiKey => {
                 let key = self.store.api_key_by_id(&caller.credential_id).await?.ok_or_else(refused)?;
-                keys::accept(&key, now)
+                keys::accept(&key, self.store.grants(), now)
             }
+            CredentialKind::Service => self.renew_service(caller, now).await,
         }
     }
 
@@ -136,18 +155,27 @@ impl Identity {
             return Ok(caller);
         }
         let key = self.store.api_key(&hash).await?.ok_or_else(refused)?;
-        let caller = keys::accept(&key, now)?;
+        let caller = keys::accept(&key, self.store.grants(), now)?;
         if key.key.last_used_at.is_none_or(|at| now - at >= SEEN_STEP) {
             self.store.touch_api_key(&key.key.id, now).await?;
         }
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(hash, (now, caller.clone()));
+        self.remember_key(hash, now, &caller);
         Ok(caller)
+    }
+
+    fn remember_key(&self, hash: String, now: Millis, caller: &Caller) {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(hash, (now, caller.clone()));
     }
 
     /// Forgets a key whose rights have changed or ended.
     pub fn forget_key(&self, id: &str) {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         keys.retain(|_, (_, caller)| caller.credential_id != id);
+    }
+
+    /// Forgets all keys: somebody's rights have changed, and which keys that concerns only the database knows.
+    pub fn forget_keys(&self) {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// A key that was looked up a moment ago and has not expired since.
@@ -169,6 +197,7 @@ impl Identity {
             roles: vec![Role::Admin, Role::User],
             groups: Vec::new(),
             serves: Vec::new(),
+            rights: Rights::default(),
         };
         self.store.invite_user(admin, token::hash(&token), now, now + LINK_LIFE).await?;
         Ok(token)

@@ -20,10 +20,15 @@ pub enum TokenKind {
     SignInLink,
     /// Opens one web socket, once: `plr_t_…`.
     SocketTicket,
+    /// Makes an account of a chat outside somebody's, once: `plr_a_…`.
+    AccountLink,
+    /// Opens the page that makes an API key, once: `plr_o_…`.
+    KeyOffer,
 }
 
 impl TokenKind {
-    const ALL: [Self; 4] = [Self::Session, Self::ApiKey, Self::SignInLink, Self::SocketTicket];
+    const ALL: [Self; 6] =
+        [Self::Session, Self::ApiKey, Self::SignInLink, Self::SocketTicket, Self::AccountLink, Self::KeyOffer];
 
     fn prefix(self) -> &'static str {
         match self {
@@ -31,6 +36,8 @@ impl TokenKind {
             Self::ApiKey => "plr_k_",
             Self::SignInLink => "plr_l_",
             Self::SocketTicket => "plr_t_",
+            Self::AccountLink => "plr_a_",
+            Self::KeyOffer => "plr_o_",
         }
     }
 }

@@ -7,7 +7,9 @@ mod access;
 mod bot;
 pub mod check;
 mod command;
+pub mod connector;
 mod cursor;
+mod document;
 mod fault;
 pub mod flow;
 mod folder;
@@ -23,6 +25,7 @@ mod yaml;
 
 pub use bot::{API_VERSION, FILE, KEYS as BOT_KEYS};
 pub use command::{DATA_SOURCES, KEYS as COMMAND_KEYS, MAPPED_SOURCES};
+pub use document::Document;
 pub use fault::{Fault, Level};
 pub use folder::FILE_BYTES;
 pub use load::{Loaded, LoadedBot, Outcome, load, load_dir};

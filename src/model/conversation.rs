@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 /// Unix time in milliseconds; the form in which time is stored everywhere.
 pub type Millis = i64;
 
+/// Stands for the bot of a conversation in which all bots are addressed.
+pub const ANY_BOT: &str = "*";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConversationStatus {
@@ -24,11 +27,11 @@ impl ConversationStatus {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conversation {
     pub id: String,
-    /// The bot it is bound to; its commands win over the others'.
+    /// The bot it is bound to; its commands win over the others'. Or [`ANY_BOT`].
     pub bot: String,
     /// Principal id of whoever opened it.
     pub owner: String,
-    /// `web`, `api`, later `slack`, `discord`.
+    /// `web`, `api`, `slack`, `discord`.
     pub channel: String,
     pub status: ConversationStatus,
     pub created_at: Millis,

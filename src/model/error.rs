@@ -30,6 +30,8 @@ pub enum Kind {
     RateLimited,
     /// Not now; trying again may help.
     Unavailable,
+    /// Another server, which had to be asked, refuses or answers nonsense.
+    Upstream,
     /// Our fault.
     Internal,
 }

@@ -7,6 +7,11 @@ pub fn fold(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).collect()
 }
 
+/// Whether two bytes of names are alike: without case, `-` and `_` as one. Unlike [`fold`] it needs no copy.
+pub fn is_same_byte(a: u8, b: u8) -> bool {
+    a.eq_ignore_ascii_case(&b) || (matches!(a, b'-' | b'_') && matches!(b, b'-' | b'_'))
+}
+
 /// Whether `name` may name a bot: `[a-z][a-z0-9-]*`, at most 64 bytes.
 pub fn is_bot_name(name: &str) -> bool {
     name.len() <= 64

@@ -1,6 +1,10 @@
 //! Who is asking.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+
+use super::grant::{Grants, Reach};
 
 /// What a principal may do in the large. Finer rights are grants on objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -39,11 +43,13 @@ pub enum PrincipalKind {
     User,
     Service,
     Key,
+    /// Somebody of a chat outside who is nobody here yet.
+    Guest,
 }
 
 /// A user, a service principal or an API key. It is only ever made from a verified credential (`identity`), never from
 /// anything a caller wrote.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     /// Stable id, the one events and executions are written under.
     pub id: String,
@@ -54,6 +60,36 @@ pub struct Principal {
     pub groups: Vec<String>,
     /// The bots whose commands it may do, as a process elsewhere; only API keys have any.
     pub serves: Vec<String>,
+    pub rights: Rights,
+}
+
+/// What counts for a principal beside roles and groups. Empty for one that was only read from the database and never
+/// authenticated: `store` fills in the grants, `identity` the rest.
+#[derive(Clone, Debug, Default)]
+pub struct Rights {
+    /// Those of the installation, as they are at each moment.
+    pub grants: Grants,
+    /// All that a key or a service may do; empty: whatever its role may.
+    pub scopes: Arc<[Reach]>,
+    /// Whose key it is.
+    pub owner: Option<Arc<Owner>>,
+}
+
+impl PartialEq for Rights {
+    fn eq(&self, other: &Self) -> bool {
+        // The grants are everybody's.
+        self.scopes == other.scopes && self.owner == other.owner
+    }
+}
+
+impl Eq for Rights {}
+
+/// The user whose key somebody uses, as they are now: what is denied to them is denied to their keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub id: String,
+    pub roles: Vec<Role>,
+    pub groups: Vec<String>,
 }
 
 impl Principal {

@@ -100,6 +100,14 @@ impl Transaction<'_> {
 }
 
 impl Store {
+    /// The conversation and the message that an action belongs to.
+    pub async fn place_of_action(&self, id: &str) -> Result<Option<(String, String)>> {
+        let mut reader = self.reader().await?;
+        let find = query("SELECT conversation, message FROM actions WHERE id = $1").bind(id);
+        let row = find.optional(&mut reader.connection()).await.map_err(failed)?;
+        row.map(|row| Ok((row.get(0).map_err(failed)?, row.get(1).map_err(failed)?))).transpose()
+    }
+
     /// An action of a conversation's message.
     pub async fn action(&self, conversation: &str, message: &str, id: &str) -> Result<Option<Registered>> {
         let mut reader = self.reader().await?;

@@ -7,7 +7,8 @@ use super::session::{names, roles};
 use super::transaction::{Transaction, Work, failed};
 use crate::model::Result;
 use crate::model::conversation::Millis;
-use crate::model::principal::{Principal, PrincipalKind, Role};
+use crate::model::grant::{Grants, Reach};
+use crate::model::principal::{Owner, Principal, PrincipalKind, Rights, Role};
 
 /// An API key without its secret.
 #[derive(Clone, Debug)]
@@ -26,13 +27,8 @@ pub struct ApiKey {
     pub owner: Option<String>,
     /// Limits of its own, such as `60/min,1000/h`.
     pub rates: Option<String>,
-}
-
-/// What a key's owner may do now.
-#[derive(Clone, Debug)]
-pub struct Owner {
-    pub roles: Vec<Role>,
-    pub groups: Vec<String>,
+    /// What it is narrowed to; empty: whatever its role may.
+    pub scopes: Vec<Reach>,
 }
 
 /// A key together with its owner, as far as it has one that is still there.
@@ -43,8 +39,8 @@ pub struct OwnedKey {
 }
 
 impl ApiKey {
-    /// Who a caller with this key is.
-    pub fn principal(&self) -> Principal {
+    /// Who a caller with this key is, whatever has become of its owner.
+    pub fn principal(&self, grants: &Grants) -> Principal {
         Principal {
             id: self.id.clone(),
             kind: PrincipalKind::Key,
@@ -52,6 +48,7 @@ impl ApiKey {
             roles: self.roles.clone(),
             groups: self.groups.clone(),
             serves: self.serves.clone(),
+            rights: Rights { grants: grants.clone(), scopes: self.scopes.as_slice().into(), owner: None },
         }
     }
 }
@@ -69,16 +66,20 @@ fn api_key(row: &Row) -> Result<OwnedKey, Failure> {
         owner: row.get(8)?,
         rates: row.get(9)?,
         serves: names(&row.get::<String>(10)?),
+        scopes: super::service::scopes(row.get(13)?)?,
     };
-    let owner = match (row.get::<Option<String>>(11)?, row.get::<Option<String>>(12)?) {
-        (Some(of_owner), Some(groups)) => Some(Owner { roles: roles(&of_owner), groups: names(&groups) }),
+    let owner = match (&key.owner, row.get::<Option<String>>(11)?, row.get::<Option<String>>(12)?) {
+        (Some(id), Some(of_owner), Some(groups)) => {
+            Some(Owner { id: id.clone(), roles: roles(&of_owner), groups: names(&groups) })
+        }
         _ => None,
     };
     Ok(OwnedKey { key, owner })
 }
 
 const KEY: &str = "SELECT k.id, k.name, k.roles, k.groups, k.created_at, k.expires_at, k.last_used_at, k.revoked_at, k.owner, \
-                   k.rates, k.serves, u.roles, u.groups FROM api_keys k LEFT JOIN users u ON u.id = k.owner";
+                   k.rates, k.serves, u.roles, u.groups, k.scopes FROM api_keys k LEFT JOIN users u ON u.id = k.owner \
+                   AND u.disabled_at IS NULL";
 
 struct Insert {
     key: ApiKey,
@@ -92,7 +93,7 @@ impl Work for Insert {
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<()> {
         let insert = query(
             "INSERT INTO api_keys (id, token_hash, name, roles, groups, serves, created_at, expires_at, owner, \
-             rates) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+             rates, scopes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .bind(&self.key.id)
         .bind(&self.token_hash)
@@ -103,7 +104,8 @@ impl Work for Insert {
         .bind(self.key.created_at)
         .bind(self.key.expires_at)
         .bind(self.key.owner.clone())
-        .bind(self.key.rates.clone());
+        .bind(self.key.rates.clone())
+        .bind(super::service::join_scopes(&self.key.scopes));
         transaction.write(insert).await?;
         transaction.record(&self.deed).await
     }

@@ -8,39 +8,64 @@ use serde_json::{Value, json};
 use super::Store;
 use super::query::{Failure, Row, composed, query};
 use super::transaction::{Transaction, Work, failed};
+use crate::bus::{Frame, Matter};
 use crate::model::conversation::Millis;
 use crate::model::id::sha256_hex;
 use crate::model::{Error, Result};
 
-/// What was done. The words are those of the log itself and never change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    SignIn,
-    SignOut,
-    KeyCreate,
-    KeyRevoke,
-    BotsReload,
-    AccessRefused,
+macro_rules! actions {
+    ($($name:ident = $word:literal,)+) => {
+        /// What was done. The words are those of the log itself and never change.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Action {
+            $($name,)+
+        }
+
+        impl Action {
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)+
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    SignIn = "sign_in",
+    SignOut = "sign_out",
+    KeyCreate = "key.create",
+    KeyRevoke = "key.revoke",
+    GrantCreate = "grant.create",
+    GrantDelete = "grant.delete",
+    ServiceCreate = "service.create",
+    ServiceRevoke = "service.revoke",
+    BotsReload = "bots.reload",
+    AccessRefused = "access.refused",
+    AccountLink = "account.link",
+    AccountUnlink = "account.unlink",
+    ProfileChange = "profile.change",
+    GroupCreate = "group.create",
+    GroupChange = "group.change",
+    GroupDelete = "group.delete",
+    MemberAdd = "group.member_add",
+    MemberRemove = "group.member_remove",
+    UserProvision = "user.provision",
+    UserChange = "user.change",
+    UserDeactivate = "user.deactivate",
+    UserDelete = "user.delete",
 }
 
 impl Action {
-    pub const ALL: [Self; 6] =
-        [Self::SignIn, Self::SignOut, Self::KeyCreate, Self::KeyRevoke, Self::BotsReload, Self::AccessRefused];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SignIn => "sign_in",
-            Self::SignOut => "sign_out",
-            Self::KeyCreate => "key.create",
-            Self::KeyRevoke => "key.revoke",
-            Self::BotsReload => "bots.reload",
-            Self::AccessRefused => "access.refused",
-        }
-    }
-
     /// Whether the target is a credential that counts no more.
     fn ends_credential(self) -> bool {
-        matches!(self, Self::SignOut | Self::KeyRevoke)
+        matches!(self, Self::SignOut | Self::KeyRevoke | Self::ServiceRevoke)
+    }
+
+    fn changes_grants(self) -> bool {
+        matches!(self, Self::GrantCreate | Self::GrantDelete)
     }
 }
 
@@ -94,6 +119,17 @@ pub struct Filter {
     pub until: Option<Millis>,
     /// Only rows older than this one.
     pub before: Option<i64>,
+}
+
+/// What has changed that every server has to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    /// The newest row that was looked at.
+    pub newest: i64,
+    /// Credentials that count no more.
+    pub ended: Vec<String>,
+    /// Whether grants were made or taken away.
+    pub grants: bool,
 }
 
 /// What a walk along the chain found.
@@ -186,6 +222,9 @@ impl Transaction<'_> {
             .bind(&row.hash);
         self.write(insert).await?;
         self.write(query("UPDATE audit_head SET hash = $1 WHERE name = 'audit'").bind(&row.hash)).await?;
+        if deed.action.ends_credential() {
+            self.announce(Frame::Look(Matter::Credentials));
+        }
         Ok(())
     }
 }
@@ -240,17 +279,18 @@ impl Store {
         Ok((row.get(0).map_err(failed)?, row.get(1).map_err(failed)?))
     }
 
-    /// The credentials that were ended by rows after `after`, and the number of the newest row that was looked at.
-    pub async fn ended_credentials(&self, after: i64) -> Result<(i64, Vec<String>)> {
-        let mut newest = after;
-        let mut ended = Vec::new();
+    /// What rows after `after` tell a server that did not write them.
+    pub async fn news(&self, after: i64) -> Result<News> {
+        let mut news = News { newest: after, ended: Vec::new(), grants: false };
         for row in self.audit_from(after, STRIDE).await? {
-            newest = row.seq;
-            if Action::ALL.iter().any(|action| action.as_str() == row.action && action.ends_credential()) {
-                ended.extend(row.target);
+            news.newest = row.seq;
+            let action = Action::ALL.iter().copied().find(|action| action.as_str() == row.action);
+            news.grants |= action.is_some_and(Action::changes_grants);
+            if action.is_some_and(Action::ends_credential) {
+                news.ended.extend(row.target);
             }
         }
-        Ok((newest, ended))
+        Ok(news)
     }
 
     /// Rows after `after` in their order, at most `limit`.

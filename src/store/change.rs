@@ -6,9 +6,10 @@
 
 use super::Store;
 use super::log::{Identity, Receipt};
+use super::outbox::SaidAt;
 use super::query::query;
 use super::transaction::{Transaction, Work, failed};
-use crate::model::event::{NewEvent, Stream};
+use crate::model::event::{NewEvent, Stream, Subject};
 use crate::model::message::Post;
 use crate::model::{Error, Result};
 
@@ -36,6 +37,8 @@ pub struct Change {
     pub event: NewEvent,
     /// SHA-256 of what was asked for, hex.
     pub body_hash: String,
+    /// Where it was changed, when that is outside.
+    pub said: Option<SaidAt>,
 }
 
 impl Change {
@@ -76,6 +79,10 @@ impl Work for Change {
         // the append on nobody else can change this conversation.
         self.message(transaction).await?;
         let mut places = transaction.append(std::slice::from_ref(&self.event), Some(&self.body_hash)).await?;
+        if let Subject::Conversation(conversation) = self.event.stream.subject() {
+            let told: Vec<_> = std::iter::once(&self.event).zip(&places).collect();
+            transaction.send_outside(conversation, &told, self.said.as_ref()).await?;
+        }
         let place = places.swap_remove(0);
         let mut post = self.message(transaction).await?;
         match &self.new {

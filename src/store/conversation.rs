@@ -62,6 +62,21 @@ impl Transaction<'_> {
         }
     }
 
+    pub(super) async fn insert_conversation(&mut self, new: &Conversation) -> Result<()> {
+        let insert = query(
+            "INSERT INTO conversations (id, bot, owner, channel, status, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $6)",
+        )
+        .bind(&new.id)
+        .bind(&new.bot)
+        .bind(&new.owner)
+        .bind(&new.channel)
+        .bind(new.status.as_str())
+        .bind(new.created_at);
+        self.write(insert).await?;
+        Ok(())
+    }
+
     async fn is_open(&mut self, id: &str) -> Result<bool> {
         let find = query("SELECT id FROM conversations WHERE id = $1 AND status = 'active'");
         Ok(self.optional(find.bind(id)).await?.is_some())
@@ -82,18 +97,7 @@ impl Work for Open {
     type Output = ();
 
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<()> {
-        let c = &self.conversation;
-        let insert = query(
-            "INSERT INTO conversations (id, bot, owner, channel, status, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $6)",
-        )
-        .bind(&c.id)
-        .bind(&c.bot)
-        .bind(&c.owner)
-        .bind(&c.channel)
-        .bind(c.status.as_str())
-        .bind(c.created_at);
-        transaction.write(insert).await?;
+        transaction.insert_conversation(&self.conversation).await?;
         transaction.append(std::slice::from_ref(&self.announcement), None).await?;
         Ok(())
     }
@@ -124,7 +128,9 @@ impl Work for Closing {
         }
         let mut events = transaction.settle(&self.id, &self.beside, self.at).await?;
         events.extend_from_slice(&self.announcements);
-        transaction.append(&events, None).await?;
+        let places = transaction.append(&events, None).await?;
+        let told: Vec<_> = events.iter().zip(&places).collect();
+        transaction.send_outside(&self.id, &told, None).await?;
         Ok(true)
     }
 }

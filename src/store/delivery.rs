@@ -1,23 +1,26 @@
 //! Deliveries: work for the processes of a bot, and what they report.
 //!
 //! Every change names the attempt it belongs to. Claiming counts attempts up, so whoever lost the lease of one changes
-//! nothing any more, whichever server it asks.
+//! nothing any more, whichever server it asks. `lease` is who has one, `report` what is said of it.
 
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::Store;
-use super::log::Identity;
 use super::query::{Failure, Query, Row, composed, placeholders, query};
-use super::transaction::{Transaction, Work, failed};
-use crate::bus::{Frame, Passing};
+use super::transaction::{Transaction, failed};
+use crate::bus::{Frame, Matter};
 use crate::clock::rfc3339;
 use crate::model::conversation::Millis;
 use crate::model::event::{NewEvent, Stream};
 use crate::model::execution::ExecutionStatus;
 use crate::model::id::new_id;
-use crate::model::message::Message;
 use crate::model::{Error, Kind, Result};
+
+mod lease;
+mod report;
+
+pub use report::{Ending, Posting};
 
 /// A delivery about to be stored together with its run.
 #[derive(Clone, Debug)]
@@ -98,27 +101,6 @@ impl Fence {
     }
 }
 
-/// Something a run says in a conversation.
-#[derive(Clone, Debug)]
-pub struct Posting {
-    pub place: AnswerPlace,
-    pub event: NewEvent,
-}
-
-/// How a run ends.
-#[derive(Clone, Debug)]
-pub struct Ending {
-    pub execution: String,
-    pub status: ExecutionStatus,
-    pub error: Option<String>,
-    /// What it says last.
-    pub message: Message,
-    pub posting: Option<Posting>,
-    /// What the readers of the run hear.
-    pub update: NewEvent,
-    pub at: Millis,
-}
-
 /// The payload of an update in a run's own stream.
 pub fn execution_update(id: &str, status: ExecutionStatus, step: Option<&str>, at: Millis) -> Result<NewEvent> {
     let mut data = json!({ "execution_id": id, "status": status.as_str(), "current_step_index": 0 });
@@ -188,57 +170,8 @@ impl Transaction<'_> {
         .bind(new.created_at)
         .bind(new.expires_at);
         self.write(insert).await?;
+        self.announce(Frame::Look(Matter::Deliveries));
         Ok(())
-    }
-
-    /// Adds a message to what a run has said.
-    pub(super) async fn add_response(&mut self, execution: &str, message: &Message) -> Result<()> {
-        let find = query("SELECT responses FROM executions WHERE id = $1").bind(execution);
-        let unreadable = |error: serde_json::Error| Error::internal("read an execution", error);
-        let Some(row) = self.optional(find).await? else { return Ok(()) };
-        let mut messages: Vec<Message> =
-            serde_json::from_str(&row.get::<String>(0).map_err(failed)?).map_err(unreadable)?;
-        messages.push(message.clone());
-        let messages = serde_json::to_string(&messages).map_err(unreadable)?;
-        let update = query("UPDATE executions SET responses = $2 WHERE id = $1").bind(execution).bind(messages);
-        self.write(update).await?;
-        Ok(())
-    }
-
-    /// Says something in a conversation, as long as that is open; what is said later is kept with the run alone.
-    async fn post(&mut self, posting: &Posting) -> Result<()> {
-        let Posting { place, event } = posting;
-        if self.touch_conversation(&place.conversation, event.created_at).await? {
-            let places = self.append(std::slice::from_ref(event), None).await?;
-            let head = places.first().map_or(0, |place| place.seq);
-            let at = rfc3339(event.created_at);
-            self.announce(Frame::Passing(Passing::activity(&place.owner, &place.conversation, head, &at)));
-        }
-        Ok(())
-    }
-
-    /// Ends a run that has not ended; answers whether it had not.
-    async fn end_execution(&mut self, ending: &Ending) -> Result<bool> {
-        let end = query(
-            "UPDATE executions SET status = $2, error = $3, finished_at = $4 \
-             WHERE id = $1 AND status IN ('pending', 'running', 'paused', 'awaiting_input')",
-        )
-        .bind(&ending.execution)
-        .bind(ending.status.as_str())
-        .bind(ending.error.clone())
-        .bind(ending.at);
-        if self.write(end).await? == 0 {
-            return Ok(false);
-        }
-        self.add_response(&ending.execution, &ending.message).await?;
-        if let Some(posting) = &ending.posting {
-            // First, so that no reader sees the message and then what was written of it.
-            let (stream, message_id) = (posting.event.stream.clone(), posting.event.id.clone());
-            self.announce(Frame::Written { stream, message_id });
-            self.post(posting).await?;
-        }
-        self.append(std::slice::from_ref(&ending.update), None).await?;
-        Ok(true)
     }
 
     /// Why an attempt could not change its delivery.
@@ -249,227 +182,7 @@ impl Transaction<'_> {
     }
 }
 
-struct Claim {
-    bot: String,
-    commands: Option<Vec<String>>,
-    most: i64,
-    now: Millis,
-    lease_until: Millis,
-}
-
-impl Work for Claim {
-    type Output = Vec<Delivery>;
-
-    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Delivery>> {
-        let commands = self.commands.as_deref().unwrap_or_default();
-        let wanted = match &self.commands {
-            None => String::new(),
-            Some(commands) => {
-                let numbers: Vec<String> = (0..commands.len()).map(|at| format!("${}", at + 5)).collect();
-                format!(" AND command IN ({})", numbers.join(", "))
-            }
-        };
-        let text = format!(
-            "UPDATE deliveries SET state = 'leased', attempt = attempt + 1, lease_until = $4 \
-             WHERE state = 'waiting' AND id IN (SELECT id FROM deliveries WHERE state = 'waiting' AND bot = $1 \
-             AND ready_at <= $2 AND expires_at > $2{wanted} ORDER BY created_at, id LIMIT $3) RETURNING {COLUMNS}"
-        );
-        let claim = composed(text).bind(&self.bot).bind(self.now).bind(self.most).bind(self.lease_until);
-        let claim = commands.iter().fold(claim, Query::bind);
-        let mut claimed = Vec::new();
-        for row in transaction.write_returning(claim).await? {
-            let created: Millis = row.get(12).map_err(failed)?;
-            claimed.push((created, delivery(&row).map_err(failed)?));
-        }
-        // Oldest first: RETURNING knows no order.
-        claimed.sort_by(|(at, a), (other, b)| (at, &a.id).cmp(&(other, &b.id)));
-        let claimed: Vec<Delivery> = claimed.into_iter().map(|(_, delivery)| delivery).collect();
-        for delivery in &claimed {
-            let begin =
-                query("UPDATE executions SET status = 'running', started_at = $2 WHERE id = $1 AND status = 'pending'");
-            if transaction.write(begin.bind(&delivery.execution).bind(self.now)).await? == 1 {
-                let update = execution_update(&delivery.execution, ExecutionStatus::Running, None, self.now)?;
-                transaction.append(&[update], None).await?;
-            }
-        }
-        Ok(claimed)
-    }
-}
-
-struct Extend {
-    fence: Fence,
-    lease_until: Millis,
-}
-
-impl Work for Extend {
-    type Output = ();
-
-    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<()> {
-        let extend =
-            query("UPDATE deliveries SET lease_until = $3 WHERE id = $1 AND attempt = $2 AND state = 'leased'");
-        if transaction.write(self.fence.bind(extend).bind(self.lease_until)).await? == 1 {
-            return Ok(());
-        }
-        Err(transaction.refusal(&self.fence).await?)
-    }
-}
-
-struct Release {
-    fence: Fence,
-    ready_at: Millis,
-    is_loss: bool,
-    /// Only when the lease has lapsed by then.
-    lapsed_at: Option<Millis>,
-}
-
-impl Work for Release {
-    type Output = bool;
-
-    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<bool> {
-        let release = query(
-            "UPDATE deliveries SET state = 'waiting', lease_until = NULL, ready_at = $3, losses = losses + $4 \
-             WHERE id = $1 AND attempt = $2 AND state = 'leased' AND lease_until <= $5",
-        );
-        let release = self.fence.bind(release).bind(self.ready_at).bind(i64::from(self.is_loss));
-        Ok(transaction.write(release.bind(self.lapsed_at.unwrap_or(i64::MAX))).await? == 1)
-    }
-}
-
-struct Say {
-    fence: Fence,
-    /// The process's own id for it.
-    key: String,
-    execution: String,
-    message: Message,
-    posting: Option<Posting>,
-    lease_until: Millis,
-    at: Millis,
-}
-
-impl Work for Say {
-    type Output = bool;
-
-    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<bool> {
-        let extend = Extend { fence: self.fence.clone(), lease_until: self.lease_until };
-        extend.run(transaction).await?;
-        let step = format!("say.{}", self.key);
-        let mut update = execution_update(&self.execution, ExecutionStatus::Running, Some(&step), self.at)?;
-        // What was said stands in the stream of the run under the delivery's id and the process's own, so that the next
-        // attempt, which may put it in other words, does not say it again.
-        let identity = Identity {
-            stream: &update.stream,
-            principal: &self.fence.delivery,
-            client_id: &self.key,
-            body_hash: &self.fence.delivery,
-        };
-        if transaction.said_before(&identity).await?.is_some() {
-            return Ok(true);
-        }
-        update.principal = Some(self.fence.delivery.clone());
-        update.client_id = Some(self.key.clone());
-        transaction.add_response(&self.execution, &self.message).await?;
-        if let Some(posting) = &self.posting {
-            transaction.post(posting).await?;
-        }
-        transaction.append(std::slice::from_ref(&update), Some(&self.fence.delivery)).await?;
-        Ok(false)
-    }
-}
-
-struct Finish {
-    fence: Fence,
-    ending: Ending,
-}
-
-impl Work for Finish {
-    type Output = ();
-
-    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<()> {
-        let finish = query(
-            "UPDATE deliveries SET state = 'done', lease_until = NULL, event = '{}' \
-             WHERE id = $1 AND attempt = $2 AND state <> 'done'",
-        );
-        if transaction.write(self.fence.bind(finish)).await? == 0 {
-            return Err(transaction.refusal(&self.fence).await?);
-        }
-        transaction.end_execution(&self.ending).await?;
-        Ok(())
-    }
-}
-
-struct Cancel {
-    ending: Ending,
-}
-
-impl Work for Cancel {
-    type Output = bool;
-
-    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<bool> {
-        let withdraw = query(
-            "UPDATE deliveries SET state = 'done', lease_until = NULL, event = '{}' WHERE execution = $1 AND state <> 'done'",
-        );
-        transaction.write(withdraw.bind(&self.ending.execution)).await?;
-        transaction.end_execution(&self.ending).await
-    }
-}
-
 impl Store {
-    /// Gives up to `most` waiting deliveries of a bot, oldest first, to one of its processes until `lease_until`, only of
-    /// those commands when some are named.
-    pub async fn claim_deliveries(
-        &self,
-        bot: &str,
-        commands: Option<Vec<String>>,
-        most: usize,
-        now: Millis,
-        lease_until: Millis,
-    ) -> Result<Vec<Delivery>> {
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        self.write(Claim { bot: bot.to_owned(), commands, most, now, lease_until }).await
-    }
-
-    /// Keeps a lease. Refused as `LEASE_LOST`, `RUN_CANCELLED` or `RUN_ENDED` when the attempt has it no more.
-    pub async fn extend_lease(&self, fence: Fence, lease_until: Millis) -> Result<()> {
-        self.write(Extend { fence, lease_until }).await
-    }
-
-    /// Gives a delivery back, to be claimed again from `ready_at` on; `is_loss` counts against it. `false` when that
-    /// attempt did not have it any more.
-    pub async fn release_delivery(&self, fence: Fence, ready_at: Millis, is_loss: bool) -> Result<bool> {
-        self.write(Release { fence, ready_at, is_loss, lapsed_at: None }).await
-    }
-
-    /// Takes a delivery back whose lease has lapsed; `false` when it was extended or done meanwhile.
-    pub async fn take_back_lapsed(&self, fence: Fence, now: Millis) -> Result<bool> {
-        self.write(Release { fence, ready_at: now, is_loss: true, lapsed_at: Some(now) }).await
-    }
-
-    /// Says something before the end of a run and keeps the lease. Answers whether a process had said it under that key
-    /// before; then nothing is said. Refused like [`Store::extend_lease`].
-    pub async fn say_of_delivery(
-        &self,
-        delivery: &Delivery,
-        key: &str,
-        said: (Message, Option<Posting>),
-        at: Millis,
-        lease_until: Millis,
-    ) -> Result<bool> {
-        let fence = Fence { delivery: delivery.id.clone(), attempt: delivery.attempt };
-        let (message, posting) = said;
-        let execution = delivery.execution.clone();
-        self.write(Say { fence, key: key.to_owned(), execution, message, posting, lease_until, at }).await
-    }
-
-    /// Ends the run of a delivery, by the attempt that has it or had it last. Refused like [`Store::extend_lease`].
-    pub async fn finish_delivery(&self, fence: Fence, ending: Ending) -> Result<()> {
-        self.write(Finish { fence, ending }).await
-    }
-
-    /// Ends a run that waits, runs or asks, and withdraws its delivery if it has one; `false` when it had ended.
-    pub async fn cancel_execution(&self, ending: Ending) -> Result<bool> {
-        self.write(Cancel { ending }).await
-    }
-
     /// Why a process of this bot does not have a delivery, in the words of [`Store::extend_lease`].
     pub async fn why_not_held(&self, id: &str, bot: &str) -> Result<Error> {
         let mut reader = self.reader().await?;

@@ -1,12 +1,14 @@
 //! Users of the company's directory: their sign-ins under way, their sessions, and the end of these.
 
 use super::Store;
-use super::query::{Row, query};
+use super::group::recount;
+use super::query::{Failure, Row, composed, query};
 use super::session::{NewLoginSession, insert_session, join_names, join_roles, roles};
 use super::transaction::{Transaction, Work, failed};
-use crate::model::Result;
+use crate::config::ScimLink;
 use crate::model::conversation::Millis;
 use crate::model::principal::Role;
+use crate::model::{Error, Result};
 
 /// A sign-in that has gone to the directory and is not back yet.
 #[derive(Clone)]
@@ -29,7 +31,12 @@ pub struct DirectoryUser {
     /// Who it is at that issuer, for good.
     pub subject: String,
     pub name: String,
+    pub username: Option<String>,
+    pub first_name: Option<String>,
+    pub last_name: Option<String>,
     pub email: Option<String>,
+    /// Whether the directory has checked the address.
+    pub email_verified: bool,
     pub roles: Vec<Role>,
     pub groups: Vec<String>,
 }
@@ -117,42 +124,151 @@ struct SignIn {
     user_id: String,
     sid: Option<String>,
     session: NewLoginSession,
+    scim: Provisioning,
 }
 
-impl Work for SignIn {
-    type Output = Vec<String>;
+/// How sign-ins and the users that a directory pushes (SCIM) find each other.
+#[derive(Clone, Copy, Debug)]
+pub struct Provisioning {
+    pub link: ScimLink,
+    /// Whether only pushed users may sign in.
+    pub required: bool,
+}
 
-    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<Vec<String>> {
+/// What came of a sign-in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignedIn {
+    /// Whose session it is, and the older ones that ended since they have fewer roles than before.
+    Session { user: String, ended: Vec<String> },
+    /// The directory has taken them away, or never pushed them although it must.
+    Refused(&'static str),
+}
+
+/// Somebody as they are known before a sign-in.
+struct Known {
+    id: String,
+    roles: Vec<Role>,
+    is_disabled: bool,
+    /// Whether a sign-in leaves the profile as it is.
+    keeps_profile: bool,
+    is_pushed: bool,
+}
+
+const KNOWN: &str = "SELECT u.id, u.roles, u.disabled_at, u.profile_changed_at, s.user_id FROM users u \
+                     LEFT JOIN scim_users s ON s.user_id = u.id";
+
+fn known(row: &Row) -> Result<Known, Failure> {
+    let is_pushed = row.get::<Option<String>>(4)?.is_some();
+    Ok(Known {
+        id: row.get(0)?,
+        roles: roles(&row.get::<String>(1)?),
+        is_disabled: row.get::<Option<i64>>(2)?.is_some(),
+        keeps_profile: is_pushed || row.get::<Option<i64>>(3)?.is_some(),
+        is_pushed,
+    })
+}
+
+impl SignIn {
+    /// The pushed user who signs in for the first time: one whom nobody has signed in as yet, never one who is only known
+    /// here. Fails when several fit.
+    async fn pushed(&self, transaction: &mut Transaction<'_>) -> Result<Option<Known>> {
         let user = &self.user;
-        let known = query("SELECT id, roles FROM users WHERE issuer = $1 AND subject = $2");
-        let known = transaction.optional(known.bind(&user.issuer).bind(&user.subject)).await?;
-        let mut ended = Vec::new();
-        if let Some(known) = known {
-            let id: String = known.get(0).map_err(failed)?;
-            let before = roles(&known.get::<String>(1).map_err(failed)?);
-            // Who has lost a role keeps nothing that was opened with it.
-            if before.iter().any(|role| !user.roles.contains(role)) {
-                ended = end_sessions(transaction, &id, self.session.created_at).await?;
-            }
+        let lower = |text: &String| text.to_lowercase();
+        let (condition, value) = match self.scim.link {
+            ScimLink::ExternalId => ("s.external_id = $1", Some(user.subject.clone())),
+            ScimLink::UserName => ("s.name_key = $1", user.username.as_ref().map(lower)),
+            // An address that nobody has checked is anybody's.
+            ScimLink::Email => ("lower(u.email) = $1", user.email.as_ref().filter(|_| user.email_verified).map(lower)),
+            ScimLink::Off => return Ok(None),
+        };
+        let Some(value) = value else { return Ok(None) };
+        let find =
+            composed(format!("{KNOWN} WHERE s.user_id IS NOT NULL AND u.issuer IS NULL AND {condition} LIMIT 2"));
+        let rows = transaction.all(find.bind(value)).await?;
+        match rows.as_slice() {
+            [] => Ok(None),
+            [row] => Ok(Some(known(row).map_err(failed)?)),
+            _ => Err(Error::forbidden("several people of the directory fit; ask whoever runs it to tell them apart")),
         }
-        let upsert = query(
-            "INSERT INTO users (id, name, roles, groups, created_at, issuer, subject, email) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (issuer, subject) DO UPDATE \
-             SET name = excluded.name, roles = excluded.roles, groups = excluded.groups, email = excluded.email \
-             RETURNING id",
+    }
+
+    async fn insert(&self, transaction: &mut Transaction<'_>) -> Result<()> {
+        let user = &self.user;
+        let insert = query(
+            "INSERT INTO users (id, name, roles, groups, created_at, issuer, subject, claimed_groups) \
+             VALUES ($1, $2, $3, '[]', $4, $5, $6, '[]')",
         )
         .bind(&self.user_id)
         .bind(&user.name)
         .bind(join_roles(&user.roles))
-        .bind(join_names(&user.groups))
         .bind(self.session.created_at)
         .bind(&user.issuer)
-        .bind(&user.subject)
-        .bind(user.email.as_deref());
-        for id in ids(transaction.write_returning(upsert).await?)? {
-            insert_session(transaction, &self.session, &id, Some(&user.issuer), self.sid.as_deref()).await?;
+        .bind(&user.subject);
+        transaction.write(insert).await?;
+        Ok(())
+    }
+
+    async fn write_profile(&self, transaction: &mut Transaction<'_>, id: &str) -> Result<()> {
+        let user = &self.user;
+        let write = query(
+            "UPDATE users SET name = $1, email = $2, email_verified = $3, username = $4, first_name = $5, last_name = $6 \
+             WHERE id = $7",
+        )
+        .bind(&user.name)
+        .bind(user.email.as_deref())
+        .bind(i64::from(user.email.is_some() && user.email_verified))
+        .bind(user.username.as_deref())
+        .bind(user.first_name.as_deref())
+        .bind(user.last_name.as_deref())
+        .bind(id);
+        transaction.write(write).await?;
+        Ok(())
+    }
+}
+
+impl Work for SignIn {
+    type Output = SignedIn;
+
+    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<SignedIn> {
+        let (user, at) = (&self.user, self.session.created_at);
+        let find = composed(format!("{KNOWN} WHERE u.issuer = $1 AND u.subject = $2"));
+        let found = transaction.optional(find.bind(&user.issuer).bind(&user.subject)).await?;
+        let mut before = found.map(|row| known(&row).map_err(failed)).transpose()?;
+        let is_first = before.is_none();
+        if is_first {
+            before = self.pushed(transaction).await?;
         }
-        Ok(ended)
+        if before.as_ref().is_some_and(|known| known.is_disabled) {
+            return Ok(SignedIn::Refused("the directory has taken you away here"));
+        }
+        if self.scim.required && !before.as_ref().is_some_and(|known| known.is_pushed) {
+            return Ok(SignedIn::Refused("the directory has not told this server of you"));
+        }
+        let mut ended = Vec::new();
+        let id = match &before {
+            None => {
+                self.insert(transaction).await?;
+                self.user_id.clone()
+            }
+            Some(known) => {
+                // Who has lost a role keeps nothing that was opened with it.
+                if known.roles.iter().any(|role| !user.roles.contains(role)) {
+                    ended = end_sessions(transaction, &known.id, at).await?;
+                }
+                let write = query("UPDATE users SET roles = $1, issuer = $2, subject = $3 WHERE id = $4");
+                let write = write.bind(join_roles(&user.roles)).bind(&user.issuer).bind(&user.subject);
+                transaction.write(write.bind(&known.id)).await?;
+                known.id.clone()
+            }
+        };
+        if !before.is_some_and(|known| known.keeps_profile) {
+            self.write_profile(transaction, &id).await?;
+        }
+        let claimed = query("UPDATE users SET claimed_groups = $1 WHERE id = $2");
+        transaction.write(claimed.bind(join_names(&user.groups)).bind(&id)).await?;
+        recount(transaction, &id).await?;
+        insert_session(transaction, &self.session, &id, Some(&user.issuer), self.sid.as_deref()).await?;
+        Ok(SignedIn::Session { user: id, ended })
     }
 }
 
@@ -214,16 +330,16 @@ impl Store {
         self.write(Take { state_hash, cookie_hash, at }).await
     }
 
-    /// Opens a session for a user of the directory, who becomes known here if need be, under `user_id`. Answers the
-    /// sessions that ended since the user has fewer roles than before.
+    /// Opens a session for a user of the directory, who becomes known here if need be, under `user_id`.
     pub async fn sign_in_from_directory(
         &self,
         user: DirectoryUser,
         user_id: String,
         sid: Option<String>,
         session: NewLoginSession,
-    ) -> Result<Vec<String>> {
-        self.write(SignIn { user, user_id, sid, session }).await
+        scim: Provisioning,
+    ) -> Result<SignedIn> {
+        self.write(SignIn { user, user_id, sid, session, scim }).await
     }
 
     /// Takes all roles from a user of the directory; answers the sessions that ended.

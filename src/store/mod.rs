@@ -15,12 +15,16 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection as _, Postgres, SqlSafeStr as _, Sqlite};
 use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::bus::Bus;
+use crate::model::grant::Grants;
 use crate::model::{Error, Result};
 use crate::tasks::Tasks;
 
+pub mod account;
 pub mod action;
+mod alone;
 pub mod api_key;
 pub mod audit;
 pub mod change;
@@ -30,8 +34,15 @@ pub mod dialog;
 pub mod directory;
 pub mod execution;
 pub mod file;
+pub mod grant;
+pub mod group;
+pub mod inbox;
 pub mod log;
 pub mod message_key;
+mod neighbours;
+pub mod outbox;
+pub mod people;
+pub mod place;
 mod postgres;
 pub mod principal;
 mod query;
@@ -39,7 +50,9 @@ pub mod rate;
 pub mod read_mark;
 pub mod rewrite;
 pub mod run;
+pub mod scim;
 pub mod search;
+pub mod service;
 pub mod session;
 mod sqlite;
 pub mod stats;
@@ -47,6 +60,8 @@ pub mod step;
 mod transaction;
 pub mod turn;
 pub mod workflow;
+
+pub use alone::Alone;
 
 use query::{Connection, query};
 use transaction::{Job, Waiting, Work, failed};
@@ -83,6 +98,10 @@ pub struct Store {
     bus: Arc<Bus>,
     epoch: String,
     version: String,
+    /// Handed to every principal that is read.
+    grants: Grants,
+    /// Held while grants are read.
+    loading: Mutex<()>,
 }
 
 enum Reader {
@@ -121,16 +140,21 @@ impl Store {
                 migrator().run(&mut *connection).await.context(OUTDATED)?;
                 let epoch = epoch(&mut Connection::Postgres(&mut connection)).await?;
                 drop(connection);
-                let queue = Arc::new(Mutex::new(receiver));
+                let written = CancellationToken::new();
+                let (queue, writing) = (Arc::new(Mutex::new(receiver)), Arc::new(written.clone().drop_guard()));
                 for _ in 0..postgres::WRITERS {
-                    let writer = postgres::write_one_by_one(pool.clone(), queue.clone(), bus.clone());
+                    let writer = postgres::write_one_by_one(pool.clone(), queue.clone(), bus.clone(), writing.clone());
                     tasks.spawn("postgres writer", writer);
                 }
+                neighbours::stay_in_touch(&pool, &bus, written, tasks);
                 (Pool::Postgres(pool), epoch, format!("PostgreSQL {version}"))
             }
         };
         let queue = std::sync::Mutex::new(Some(sender));
-        Ok(Arc::new(Self { pool, queue, bus, epoch, version }))
+        let (grants, loading) = (Grants::default(), Mutex::default());
+        let store = Arc::new(Self { pool, queue, bus, epoch, version, grants, loading });
+        store.load_grants().await.context("failed to read the grants")?;
+        Ok(store)
     }
 
     /// Names the lineage of this database: another one after a restore, so that readers start afresh.
@@ -198,6 +222,11 @@ fn migrator() -> Migrator {
         (7, "directory sign-in", include_str!("../../migrations/0007_directory_sign_in.sql")),
         (8, "audit", include_str!("../../migrations/0008_audit.sql")),
         (9, "keys and rates", include_str!("../../migrations/0009_keys_and_rates.sql")),
+        (11, "people", include_str!("../../migrations/0011_people.sql")),
+        (12, "scim", include_str!("../../migrations/0012_scim.sql")),
+        (13, "authorisation", include_str!("../../migrations/0013_authorisation.sql")),
+        (15, "outside chats", include_str!("../../migrations/0015_outside_chats.sql")),
+        (16, "linked accounts", include_str!("../../migrations/0016_linked_accounts.sql")),
         (19, "workflows", include_str!("../../migrations/0019_workflows.sql")),
         (20, "runs", include_str!("../../migrations/0020_runs.sql")),
     ];

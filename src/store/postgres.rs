@@ -7,7 +7,9 @@ use anyhow::{Context as _, ensure};
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::DropGuard;
 
+use super::neighbours::NEIGHBOURS;
 use super::query::{Connection, Failure};
 use super::transaction::{Job, Ran, Transaction};
 use crate::bus::Bus;
@@ -25,7 +27,7 @@ pub(super) async fn open(url: &str) -> anyhow::Result<(PgPool, String)> {
     let options: PgConnectOptions = url.parse().context("the database address is not a PostgreSQL URL")?;
     let options = options.application_name("parlour").statement_cache_capacity(256);
     let pool = PgPoolOptions::new()
-        .max_connections(WRITERS + READERS)
+        .max_connections(WRITERS + READERS + NEIGHBOURS)
         .acquire_timeout(Duration::from_secs(10))
         .connect_with(options)
         .await
@@ -37,8 +39,13 @@ pub(super) async fn open(url: &str) -> anyhow::Result<(PgPool, String)> {
     Ok((pool, version))
 }
 
-/// One of the writers: takes work from the shared queue until the senders are gone.
-pub(super) async fn write_one_by_one(pool: PgPool, queue: Arc<Mutex<mpsc::Receiver<Box<dyn Job>>>>, bus: Arc<Bus>) {
+/// One of the writers: takes work from the shared queue until the senders are gone. `_writing` is held until then.
+pub(super) async fn write_one_by_one(
+    pool: PgPool,
+    queue: Arc<Mutex<mpsc::Receiver<Box<dyn Job>>>>,
+    bus: Arc<Bus>,
+    _writing: Arc<DropGuard>,
+) {
     loop {
         let next = queue.lock().await.recv().await;
         let Some(mut job) = next else { return };

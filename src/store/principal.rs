@@ -1,16 +1,16 @@
-//! Users by their id, as the directory knows them.
+//! Users by their id, as far as they may come in.
 
 use super::Store;
 use super::query::query;
 use super::session::{names, roles};
 use super::transaction::failed;
 use crate::model::Result;
-use crate::model::principal::{Principal, PrincipalKind};
+use crate::model::principal::{Principal, PrincipalKind, Rights};
 
 impl Store {
     pub async fn user(&self, id: &str) -> Result<Option<Principal>> {
         let mut reader = self.reader().await?;
-        let find = query("SELECT id, name, roles, groups FROM users WHERE id = $1");
+        let find = query("SELECT id, name, roles, groups FROM users WHERE id = $1 AND disabled_at IS NULL");
         let Some(row) = find.bind(id).optional(&mut reader.connection()).await.map_err(failed)? else {
             return Ok(None);
         };
@@ -21,6 +21,7 @@ impl Store {
             roles: roles(&row.get::<String>(2).map_err(failed)?),
             groups: names(&row.get::<String>(3).map_err(failed)?),
             serves: Vec::new(),
+            rights: Rights { grants: self.grants().clone(), ..Rights::default() },
         }))
     }
 }

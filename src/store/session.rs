@@ -5,7 +5,8 @@ use super::query::{Failure, Row, query};
 use super::transaction::{Transaction, Work, failed};
 use crate::model::Result;
 use crate::model::conversation::Millis;
-use crate::model::principal::{Principal, PrincipalKind, Role};
+use crate::model::grant::Grants;
+use crate::model::principal::{Principal, PrincipalKind, Rights, Role};
 
 /// A login session with its user.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct LoginSession {
     pub revoked_at: Option<Millis>,
     /// The directory that vouched for the user; none after a sign-in link.
     pub issuer: Option<String>,
+    /// Whether the directory has taken the user away.
+    pub is_disabled: bool,
 }
 
 /// A login session about to begin.
@@ -51,7 +54,7 @@ pub(super) fn names(text: &str) -> Vec<String> {
         .unwrap_or_else(|_| text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
 }
 
-fn session(row: &Row) -> Result<LoginSession, Failure> {
+fn session(row: &Row, grants: &Grants) -> Result<LoginSession, Failure> {
     Ok(LoginSession {
         id: row.get(0)?,
         user: Principal {
@@ -61,6 +64,7 @@ fn session(row: &Row) -> Result<LoginSession, Failure> {
             roles: roles(&row.get::<String>(3)?),
             groups: names(&row.get::<String>(4)?),
             serves: Vec::new(),
+            rights: Rights { grants: grants.clone(), ..Rights::default() },
         },
         created_at: row.get(5)?,
         last_seen_at: row.get(6)?,
@@ -68,11 +72,12 @@ fn session(row: &Row) -> Result<LoginSession, Failure> {
         expires_at: row.get(8)?,
         revoked_at: row.get(9)?,
         issuer: row.get(10)?,
+        is_disabled: row.get::<Option<i64>>(11)?.is_some(),
     })
 }
 
 const SESSION: &str = "SELECT s.id, u.id, u.name, u.roles, u.groups, s.created_at, s.last_seen_at, s.idle_expires_at, \
-                       s.expires_at, s.revoked_at, s.issuer FROM login_sessions s JOIN users u ON u.id = s.user_id";
+                       s.expires_at, s.revoked_at, s.issuer, u.disabled_at FROM login_sessions s JOIN users u ON u.id = s.user_id";
 
 struct InviteUser {
     user: Principal,
@@ -207,7 +212,7 @@ impl Store {
         let mut reader = self.reader().await?;
         let find = super::query::composed(format!("{SESSION} WHERE {condition}")).bind(value);
         let row = find.optional(&mut reader.connection()).await.map_err(failed)?;
-        row.map(|row| session(&row).map_err(failed)).transpose()
+        row.map(|row| session(&row, self.grants()).map_err(failed)).transpose()
     }
 
     pub async fn extend_session(&self, id: &str, at: Millis, idle_expires_at: Millis) -> Result<()> {

@@ -36,7 +36,7 @@ impl<'c> Transaction<'c> {
         query.optional(&mut self.connection).await.map_err(failed)
     }
 
-    /// Reads rows.
+    /// The same for any number of rows.
     pub(super) async fn all(&mut self, query: Query<'_>) -> Result<Vec<Row>> {
         query.all(&mut self.connection).await.map_err(failed)
     }

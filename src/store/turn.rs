@@ -9,6 +9,7 @@ use super::execution::{NewExecution, RunChange};
 use super::file::Sent;
 use super::log::{Identity, Receipt};
 use super::message_key::{Fate, Named};
+use super::outbox::Outside;
 use super::rewrite::{Revision, Rewrite};
 use super::transaction::{Transaction, Work};
 use crate::bus::{Frame, Passing};
@@ -42,6 +43,8 @@ pub struct Turn {
     pub execution: Option<NewExecution>,
     /// Answers and notices, appended after what was said.
     pub follows: Vec<NewEvent>,
+    /// Set where the conversation is also held outside.
+    pub outside: Option<Box<Outside>>,
     /// What is not part of most turns.
     pub beside: Option<Box<Beside>>,
 }
@@ -180,6 +183,10 @@ impl Turn {
             if let Some((event, place)) = events.iter().zip(&places).find(|(event, _)| event.id == named.event) {
                 transaction.keep_said(&self.conversation, named, place, event.created_at).await?;
             }
+        }
+        if let Some(outside) = &self.outside {
+            let told: Vec<_> = events.iter().copied().zip(&places).collect();
+            transaction.send_outside(&self.conversation, &told, outside.said.as_ref()).await?;
         }
         let stream = Stream::conversation(&self.conversation);
         let own = events.iter().zip(&places).filter(|(event, _)| event.stream == stream);

@@ -8,10 +8,26 @@ use crate::support::rust_source::{Named, Piece, Token, crate_paths, tokens};
 /// The top-level modules, lowest floor first. A module uses only the floors below its own.
 const FLOORS: &[&[&str]] = &[
     &["model"],
-    &["config", "telemetry", "crash_point", "clock", "bus", "tasks", "files", "intent", "template"],
+    &[
+        "config",
+        "telemetry",
+        "crash_point",
+        "clock",
+        "bus",
+        "tasks",
+        "files",
+        "intent",
+        "template",
+        "expression",
+        "render",
+    ],
+    // Between: it finds what was meant as `template` does.
+    &["schema"],
     &["flow"],
-    &["store", "vault", "fetch"],
+    &["store", "fetch"],
+    &["vault"],
     &["manifest", "identity"],
+    &["connector"],
     &["engine"],
     &["outbox"],
     &["chat"],

@@ -23,6 +23,7 @@ mod gallery;
 mod keys;
 mod limits;
 mod messages;
+mod neighbours;
 mod oidc;
 mod oidc_hostile;
 mod presence;

@@ -129,7 +129,7 @@ async fn may_read(api: &Api, caller: &Caller, stream: &Stream) -> Result<()> {
         Subject::Execution(id) => {
             let unknown = || Error::not_found("there is no such execution");
             let execution = api.engine.store().execution(id).await?.ok_or_else(unknown)?;
-            authorize(principal, Verb::View, Object::Execution(&execution.principal))
+            authorize(principal, Verb::View, Object::execution(&execution))
         }
         Subject::User(id) if id == principal.id => Ok(()),
         Subject::User(_) => Err(Error::not_found("there is no such user")),

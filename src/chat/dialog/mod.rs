@@ -8,6 +8,7 @@ use crate::engine::arguments::Fault;
 use crate::engine::invoke::Source;
 use crate::model::command::Command;
 use crate::model::parameter::Parameter;
+use crate::model::place::PLATFORMS;
 
 #[cfg(test)]
 mod tests;
@@ -86,15 +87,15 @@ impl State {
         let names = |wanted: &dyn Fn(&&Parameter) -> bool| {
             command.parameters.iter().filter(wanted).map(|parameter| parameter.name.clone()).collect::<Vec<_>>()
         };
-        let (stage, asked) = match (faults.is_empty() && !whole, source.channel.as_str()) {
+        let (stage, asked) = match (faults.is_empty() && !whole, takes_forms(&source.channel)) {
             (true, _) => (Stage::Summary, Vec::new()),
             // Sending the form is the agreement, so it shows everything.
-            (false, "web") if whole || !command.auto_submit => (Stage::Form, names(&|_| true)),
-            (false, "web") => {
+            (false, true) if whole || !command.auto_submit => (Stage::Form, names(&|_| true)),
+            (false, true) => {
                 let is_given = |parameter: &&Parameter| arguments.contains_key(&parameter.name);
                 (Stage::Form, names(&|parameter| is_faulty(parameter) || is_given(parameter)))
             }
-            (false, _) => (Stage::Questions, names(&|parameter| whole || is_faulty(parameter))),
+            (false, false) => (Stage::Questions, names(&|parameter| whole || is_faulty(parameter))),
         };
         let wrong = faults.iter().filter(|fault| fault.code != "required").map(|fault| fault.parameter.clone());
         Self {
@@ -115,7 +116,7 @@ impl State {
     }
 
     pub(super) fn uses_forms(&self) -> bool {
-        self.source.channel == "web"
+        takes_forms(&self.source.channel)
     }
 
     /// The parameter that a text answers now.
@@ -264,6 +265,11 @@ impl State {
         };
         self.arguments.iter().filter_map(shown).collect()
     }
+}
+
+/// Whether a channel can show a form; what it asks for can be answered in words all the same.
+fn takes_forms(channel: &str) -> bool {
+    channel == "web" || PLATFORMS.contains(&channel)
 }
 
 /// Whether a text steers the dialog and is no value.

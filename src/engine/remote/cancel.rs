@@ -16,7 +16,7 @@ impl Engine {
     /// Cancels a run that waits, runs or asks. Only who started it may, or an administrator. A run that is cancelled
     /// already stays so; one that has ended otherwise is a conflict.
     pub async fn cancel(&self, principal: &Principal, run: &Execution) -> Result<()> {
-        authorize(principal, Verb::Manage, Object::Execution(&run.principal))?;
+        authorize(principal, Verb::Manage, Object::execution(run))?;
         // Any other run has ended in the transaction that stored it.
         let Some(delivery) = self.store().delivery_of(&run.id).await? else { return self.was_cancelled(run).await };
         let held = self.bus().hold_reply(&stream(&delivery), &delivery.id);

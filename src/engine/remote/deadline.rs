@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::Engine;
 use super::{Delivery, MOST_LOSSES, Withdrawal, broken_off, stream};
+use crate::bus::Matter;
 use crate::model::Result;
 use crate::model::execution::ExecutionStatus;
 use crate::model::message::Tone;
@@ -18,6 +19,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub fn keep_deadlines(engine: &Arc<Engine>, tasks: &Tasks) {
     let (engine, stop) = (engine.clone(), tasks.stop_token().clone());
     tasks.spawn("delivery deadlines", async move {
+        let mut elsewhere = engine.bus().elsewhere(Matter::Deliveries);
         loop {
             // Asked for before the look, so that no change falls between.
             let changed = engine.remote.deadlines.notified();
@@ -35,6 +37,8 @@ pub fn keep_deadlines(engine: &Arc<Engine>, tasks: &Tasks) {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = changed => {}
+                // What another server left to do; the bus lives as long as the engine.
+                _ = elsewhere.changed() => {}
                 () = sleep => {}
             }
         }

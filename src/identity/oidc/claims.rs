@@ -43,8 +43,22 @@ impl Claims {
         shown.take(LONGEST_NAME).collect::<String>().trim().to_owned()
     }
 
+    /// A claim that people read as one line.
+    pub(super) fn line(&self, name: &str) -> Option<String> {
+        let shown = self.text(name)?.chars().filter(|letter| !letter.is_control()).take(LONGEST_NAME);
+        Some(shown.collect::<String>().trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
     pub(super) fn email(&self) -> Option<String> {
         self.text("email").map(str::to_owned)
+    }
+
+    /// Whether the directory has checked the address, said by who said the address.
+    pub(super) fn email_verified(&self) -> bool {
+        let says = |claims: &Value| claims.get("email").and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+        let source = [&self.token, &self.userinfo].into_iter().find(|claims| says(claims));
+        // Some write it as a text.
+        source.and_then(|claims| claims.get("email_verified")).is_some_and(|value| *value == true || *value == "true")
     }
 
     pub(super) fn groups(&self, settings: &config::Oidc) -> Vec<String> {

@@ -9,13 +9,14 @@ use openidconnect::{
 use serde_json::Value;
 
 use super::claims::Claims;
+use super::jwt::Parts;
 use super::provider::Discovery;
-use super::{Oidc, UNAVAILABLE, logout};
-use crate::identity::{SignedIn, token};
+use super::{Oidc, UNAVAILABLE};
+use crate::identity::{self, token};
 use crate::model::conversation::Millis;
 use crate::model::id::{new_id, random_hex};
 use crate::model::{Error, Kind, Result};
-use crate::store::directory::{DirectoryUser, LoginAttempt};
+use crate::store::directory::{DirectoryUser, LoginAttempt, SignedIn};
 
 /// How long somebody may take at the directory.
 pub(super) const ATTEMPT_LIFE: Millis = 10 * 60 * 1000;
@@ -48,7 +49,9 @@ pub struct Answered {
 /// A sign-in that came back.
 pub enum Returned {
     SignedIn {
-        session: SignedIn,
+        session: identity::SignedIn,
+        /// Who it is here.
+        user: String,
         return_to: String,
         /// Older sessions that ended since the person has lost a role.
         ended: Vec<String>,
@@ -201,7 +204,7 @@ impl Oidc {
     async fn verify(&self, response: &CoreTokenResponse, nonce: &str, discovery: &Discovery) -> Result<Verified> {
         let id_token = response.id_token().ok_or_else(|| unverified("there is no id token"))?;
         let text = id_token.to_string();
-        let parsed = logout::Parts::of(&text).ok_or_else(|| unverified("the id token cannot be read"))?;
+        let parsed = Parts::of(&text).ok_or_else(|| unverified("the id token cannot be read"))?;
         let keys = self.provider.keys(parsed.kid()).await?;
         let token: Value = parsed.claims().ok_or_else(|| unverified("the id token's claims cannot be read"))?;
         let verifier = self.verifier(JsonWebKeySet::clone(&keys), discovery)?;
@@ -267,7 +270,11 @@ impl Oidc {
         let user = DirectoryUser {
             issuer: self.settings.issuer.clone(),
             name: claims.name(&subject),
+            username: claims.line("preferred_username"),
+            first_name: claims.line("given_name"),
+            last_name: claims.line("family_name"),
             email: claims.email(),
+            email_verified: claims.email_verified(),
             roles: claims.roles(&self.settings),
             groups: claims.groups(&self.settings),
             subject,
@@ -279,9 +286,13 @@ impl Oidc {
         }
         let (session, new) = self.identity.new_session(user_agent)?;
         let id = new.id.clone();
-        let ended = self.store.sign_in_from_directory(user, new_id(), verified.sid, new).await?;
+        let opened = self.store.sign_in_from_directory(user, new_id(), verified.sid, new, self.provisioning).await?;
+        let (user, ended) = match opened {
+            SignedIn::Session { user, ended } => (user, ended),
+            SignedIn::Refused(why) => return Err(Error::new(Kind::Forbidden, "ACCOUNT_CLOSED", why)),
+        };
         self.remember_hint(&id, verified.id_token);
-        Ok(Returned::SignedIn { session, return_to, ended })
+        Ok(Returned::SignedIn { session, user, return_to, ended })
     }
 
     fn issuer(&self) -> Result<IssuerUrl> {

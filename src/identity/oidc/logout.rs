@@ -1,16 +1,11 @@
 //! Logouts that begin at the directory: it posts a signed token that names a person, a session or both.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use openidconnect::core::{CoreJsonWebKey, CoreJsonWebKeySet, CoreJsonWebKeyUse, CoreJwsSigningAlgorithm as Algorithm};
-use openidconnect::{JsonWebKey as _, JsonWebKeyAlgorithm};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::Oidc;
+use super::jwt::{Audience, Parts, millis};
 use super::login::SKEW;
-use super::provider::algorithm;
 use crate::identity::token;
 use crate::model::conversation::Millis;
 use crate::model::{Error, Result};
@@ -21,73 +16,6 @@ const LONGEST_AGE: Millis = 10 * 60 * 1000;
 
 /// What a logout token says it is about.
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
-
-/// The longest logout token, in bytes.
-const LONGEST_TOKEN: usize = 16 * 1024;
-
-#[derive(Deserialize)]
-struct Header {
-    alg: String,
-    kid: Option<String>,
-    typ: Option<String>,
-}
-
-/// A signed token in its parts; nothing of it is verified.
-pub(super) struct Parts<'t> {
-    header: Header,
-    /// What the signature is of.
-    signed: &'t str,
-    payload: Vec<u8>,
-    signature: Vec<u8>,
-}
-
-impl<'t> Parts<'t> {
-    pub(super) fn of(token: &'t str) -> Option<Self> {
-        let (signed, signature) = token.rsplit_once('.')?;
-        let (header, payload) = signed.split_once('.')?;
-        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
-        Some(Self {
-            header: serde_json::from_slice(&decode(header)?).ok()?,
-            signed,
-            payload: decode(payload)?,
-            signature: decode(signature)?,
-        })
-    }
-
-    pub(super) fn kid(&self) -> Option<&str> {
-        self.header.kid.as_deref()
-    }
-
-    pub(super) fn claims<T: DeserializeOwned>(&self) -> Option<T> {
-        serde_json::from_slice(&self.payload).ok()
-    }
-
-    /// Whether one of these keys made the signature, by an algorithm that is allowed.
-    fn is_signed(&self, keys: &CoreJsonWebKeySet, allowed: &[Algorithm]) -> bool {
-        let Some(algorithm) = algorithm(&self.header.alg).filter(|algorithm| allowed.contains(algorithm)) else {
-            return false;
-        };
-        let fits = |key: &&CoreJsonWebKey| {
-            let is_named = self.kid().is_none_or(|id| key.key_id().is_some_and(|known| known.as_str() == id));
-            let may_sign = key.key_use().is_none_or(|used| *used == CoreJsonWebKeyUse::Signature);
-            let by_this = match key.signing_alg() {
-                JsonWebKeyAlgorithm::Algorithm(own) => *own == algorithm,
-                JsonWebKeyAlgorithm::Unspecified => true,
-                JsonWebKeyAlgorithm::Unsupported => false,
-            };
-            is_named && may_sign && by_this
-        };
-        let mut keys = keys.keys().iter().filter(fits);
-        keys.any(|key| key.verify_signature(&algorithm, self.signed.as_bytes(), &self.signature).is_ok())
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Many(Vec<String>),
-}
 
 #[derive(Deserialize)]
 struct Claims {
@@ -103,21 +31,10 @@ struct Claims {
     nonce: Option<Value>,
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a time beyond the range becomes its end, which no check lets through"
-)]
-fn millis(seconds: f64) -> Millis {
-    (seconds * 1000.0) as Millis
-}
-
 impl Claims {
     /// Why this is no logout token for this client, now.
     fn fault(&self, issuer: &str, client: &str, now: Millis) -> Option<&'static str> {
-        let is_for_us = match &self.aud {
-            Audience::One(one) => one == client,
-            Audience::Many(all) => all.iter().any(|one| one == client),
-        };
+        let is_for_us = self.aud.names(client);
         let issued = millis(self.iat);
         let faults = [
             (self.iss != issuer, "it is of another issuer"),
@@ -143,9 +60,8 @@ fn refused(reason: &'static str) -> Error {
 impl Oidc {
     /// Ends the sessions that a logout token names, and answers their ids.
     pub async fn end(&self, logout_token: &str) -> Result<Vec<String>> {
-        let parts = Some(logout_token).filter(|token| token.len() <= LONGEST_TOKEN).and_then(Parts::of);
-        let parts = parts.ok_or_else(|| refused("it cannot be read"))?;
-        let kind = parts.header.typ.as_deref().unwrap_or("JWT").to_ascii_lowercase();
+        let parts = Parts::of(logout_token).ok_or_else(|| refused("it cannot be read"))?;
+        let kind = parts.kind().unwrap_or("JWT").to_ascii_lowercase();
         if !matches!(kind.trim_start_matches("application/"), "logout+jwt" | "jwt") {
             return Err(refused("it is of another type"));
         }

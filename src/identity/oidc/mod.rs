@@ -13,13 +13,17 @@ use crate::clock::Clock;
 use crate::config;
 use crate::model::{Error, Result};
 use crate::store::Store;
+use crate::store::directory::Provisioning;
 
 mod claims;
 mod exchange;
+mod issuer;
+mod jwt;
 mod login;
 mod logout;
 mod provider;
 
+pub use issuer::Issuers;
 pub use login::{Answered, Begun, Returned};
 use provider::Provider;
 
@@ -32,6 +36,7 @@ const HINTS: usize = 10_000;
 /// Signs people in with one directory.
 pub struct Oidc {
     settings: config::Oidc,
+    provisioning: Provisioning,
     /// Of this server, without a trailing slash.
     public_url: String,
     store: Arc<Store>,
@@ -48,6 +53,7 @@ impl Oidc {
     /// Signs in with the directory of the settings; `None` when they name none. The directory need not be up.
     pub fn new(
         settings: &config::Oidc,
+        scim: &config::Scim,
         public_url: &str,
         store: Arc<Store>,
         identity: Arc<Identity>,
@@ -61,6 +67,7 @@ impl Oidc {
         let provider = Provider::new(settings.issuer.clone(), exchange.clone(), clock.clone());
         Ok(Some(Arc::new(Self {
             settings: settings.clone(),
+            provisioning: Provisioning { link: scim.link, required: scim.required },
             public_url: public_url.to_owned(),
             store,
             identity,

@@ -29,11 +29,27 @@ const PAUSE: Millis = 5 * 1000;
 /// How often an unknown key may be asked for.
 const UNKNOWN_KEY_PAUSE: Millis = MINUTE;
 
+/// Algorithms by which a token may be signed at all: never without a key, never with a shared one.
+pub(super) const SAFE: [Algorithm; 9] = [
+    Algorithm::RsaSsaPkcs1V15Sha256,
+    Algorithm::RsaSsaPkcs1V15Sha384,
+    Algorithm::RsaSsaPkcs1V15Sha512,
+    Algorithm::RsaSsaPssSha256,
+    Algorithm::RsaSsaPssSha384,
+    Algorithm::RsaSsaPssSha512,
+    Algorithm::EcdsaP256Sha256,
+    Algorithm::EcdsaP384Sha384,
+    Algorithm::EdDsa,
+];
+
 /// The parts of the discovery document that are used; a directory may leave out most of it.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Discovery {
     issuer: String,
+    /// Empty at an issuer that signs in programs only.
+    #[serde(default)]
     pub(super) authorization_endpoint: String,
+    #[serde(default)]
     pub(super) token_endpoint: String,
     jwks_uri: String,
     pub(super) userinfo_endpoint: Option<String>,
@@ -50,17 +66,6 @@ pub(super) struct Discovery {
 impl Discovery {
     /// The algorithms its tokens may be signed with: those it names, never without a key or with a shared one.
     pub(super) fn algorithms(&self) -> Vec<Algorithm> {
-        const SAFE: [Algorithm; 9] = [
-            Algorithm::RsaSsaPkcs1V15Sha256,
-            Algorithm::RsaSsaPkcs1V15Sha384,
-            Algorithm::RsaSsaPkcs1V15Sha512,
-            Algorithm::RsaSsaPssSha256,
-            Algorithm::RsaSsaPssSha384,
-            Algorithm::RsaSsaPssSha512,
-            Algorithm::EcdsaP256Sha256,
-            Algorithm::EcdsaP384Sha384,
-            Algorithm::EdDsa,
-        ];
         let named = &self.id_token_signing_alg_values_supported;
         if named.is_empty() {
             return vec![Algorithm::RsaSsaPkcs1V15Sha256];
@@ -158,7 +163,7 @@ impl Provider {
                 return Ok(found);
             }
             let (named, own) = (&found.issuer, &self.issuer);
-            Err(Failure::Unusable(format!("it calls itself {named:?}, the setting oidc.issuer says {own:?}")))
+            Err(Failure::Unusable(format!("it calls itself {named:?}, the settings say {own:?}")))
         });
         match asked {
             Ok(found) => {

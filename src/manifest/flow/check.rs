@@ -128,7 +128,8 @@ impl Names {
     pub(super) fn text(&self, sheet: &mut Sheet, node: &Node, what: &str, form: Form) -> Option<String> {
         let text = sheet.text(node, what)?.to_owned();
         match (is_template(&text), text::is_handlebars(&text)) {
-            (true, true) => sheet.error(node.at, format!("{what} is written with \"{{{{ }}}}\" or with \"${{{{ }}}}\", not with both")),
+            (true, true) => sheet
+                .error(node.at, format!("{what} is written with \"{{{{ }}}}\" or with \"${{{{ }}}}\", not with both")),
             (true, false) => self.pieces(sheet, node, &text),
             (false, true) => {
                 if let Err(faults) = text::check(&text, form, self.tops()) {

@@ -59,8 +59,11 @@ fn inputs(sheet: &mut Sheet, root: &Node) -> Node {
             };
             let Some(text) = sheet.text(name, "\"name\"").map(str::to_owned) else { continue };
             let maker = Maker { at: item.at };
-            let mut input = vec![maker.entry("type", item.get("type").cloned().unwrap_or_else(|| maker.text("string")))];
-            for (key, meant) in [("required", "required"), ("default", "default"), ("description", "description"), ("options", "enum")] {
+            let mut input =
+                vec![maker.entry("type", item.get("type").cloned().unwrap_or_else(|| maker.text("string")))];
+            for (key, meant) in
+                [("required", "required"), ("default", "default"), ("description", "description"), ("options", "enum")]
+            {
                 input.extend(item.get(key).map(|node| maker.entry(meant, node.clone())));
             }
             inputs.push(Entry { key: text, key_at: name.at, value: maker.map(input) });
@@ -139,7 +142,12 @@ fn verb(written: &Node, kind: &str, parameters: Option<Node>) -> Vec<Entry> {
             vec![maker.entry("wait", maker.one("for", length))]
         }
         "utility.log" => {
-            let level = match get("level").as_ref().map(plain).and_then(|value| value.as_str().map(str::to_lowercase)).as_deref() {
+            let level = match get("level")
+                .as_ref()
+                .map(plain)
+                .and_then(|value| value.as_str().map(str::to_lowercase))
+                .as_deref()
+            {
                 Some("debug") => "debug",
                 Some("warning" | "warn") => "warn",
                 Some("error" | "critical") => "error",
@@ -163,7 +171,8 @@ fn verb(written: &Node, kind: &str, parameters: Option<Node>) -> Vec<Entry> {
             let with = match nested {
                 Some(nested) => nested,
                 None => {
-                    let rest = all.iter().filter(|entry| !["playbook", "playbook_path", "path"].contains(&entry.key.as_str()));
+                    let rest =
+                        all.iter().filter(|entry| !["playbook", "playbook_path", "path"].contains(&entry.key.as_str()));
                     maker.map(rest.cloned().collect())
                 }
             };

@@ -91,8 +91,10 @@ pub(super) fn flow(sheet: &mut Sheet, root: &Node, inputs: Option<&[String]>) ->
         None => sheet.error(root.at, "there are no \"steps\""),
     }
     names.within(&["error"], |names| {
-        flow.on_error = root.get("on_error").map(|node| step::list(sheet, node, "\"on_error\"", names)).unwrap_or_default();
-        flow.finally = root.get("finally").map(|node| step::list(sheet, node, "\"finally\"", names)).unwrap_or_default();
+        flow.on_error =
+            root.get("on_error").map(|node| step::list(sheet, node, "\"on_error\"", names)).unwrap_or_default();
+        flow.finally =
+            root.get("finally").map(|node| step::list(sheet, node, "\"finally\"", names)).unwrap_or_default();
     });
     if let Some(node) = root.get("outputs") {
         sheet.map(node, "\"outputs\"");
@@ -330,12 +332,10 @@ pub(super) fn retry(sheet: &mut Sheet, node: &Node, names: &mut Names) -> Option
     }
     if let Some(node) = node.get("retry_on") {
         let items = sheet.list(node, "\"retry_on\"");
-        retry.retry_on =
-            items.iter().filter_map(|item| sheet.text(item, "a code").map(str::to_owned)).collect();
+        retry.retry_on = items.iter().filter_map(|item| sheet.text(item, "a code").map(str::to_owned)).collect();
     }
-    retry.condition = node
-        .get("if")
-        .and_then(|node| names.within(&["error"], |names| names.expression(sheet, node, "\"if\"")));
+    retry.condition =
+        node.get("if").and_then(|node| names.within(&["error"], |names| names.expression(sheet, node, "\"if\"")));
     Some(retry)
 }
 

@@ -72,7 +72,11 @@ impl Workflow<'_> {
             },
             name => {
                 let id = self.ids.get(name)?;
-                if rest.starts_with(".output") { format!("steps.{id}{rest}") } else { format!("steps.{id}.output{rest}") }
+                if rest.starts_with(".output") {
+                    format!("steps.{id}{rest}")
+                } else {
+                    format!("steps.{id}.output{rest}")
+                }
             }
         })
     }
@@ -174,7 +178,9 @@ pub(super) fn tree(node: &Node, dialect: &dyn Dialect) -> Node {
         }
         Kind::Scalar { .. } | Kind::Empty => {}
         Kind::List(items) => items.iter_mut().for_each(|item| *item = tree(item, dialect)),
-        Kind::Map(entries) => entries.iter_mut().for_each(|entry: &mut Entry| entry.value = tree(&entry.value, dialect)),
+        Kind::Map(entries) => {
+            entries.iter_mut().for_each(|entry: &mut Entry| entry.value = tree(&entry.value, dialect))
+        }
     }
     made
 }
@@ -194,12 +200,16 @@ mod tests {
             ("{{ parameter.gateway_url }}/x", "${{ inputs.gateway_url | string }}/x"),
             ("{{gateway_url}}", "${{ inputs.gateway_url | string }}"),
             ("{{ credential.admin.password }}", "${{ credential('admin', 'password') }}"),
-            ("{{ step.login.token }} {{variable.n}}", "${{ steps.login.output.token | string }} ${{ vars.n | string }}"),
+            (
+                "{{ step.login.token }} {{variable.n}}",
+                "${{ steps.login.output.token | string }} ${{ vars.n | string }}",
+            ),
             ("{{ a b }} {{", "{{ a b }} {{"),
         ] {
             assert_eq!(text(written, &Playbook), meant);
         }
-        let ids = BTreeMap::from([("fetch-data".to_owned(), "fetch_data".to_owned()), ("f".to_owned(), "f".to_owned())]);
+        let ids =
+            BTreeMap::from([("fetch-data".to_owned(), "fetch_data".to_owned()), ("f".to_owned(), "f".to_owned())]);
         let workflow = Workflow { ids: &ids };
         for (written, meant) in [
             ("{{input.items[0].id}}", "${{ inputs.items[0].id }}"),

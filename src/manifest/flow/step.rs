@@ -8,9 +8,7 @@ use super::super::yaml::{Entry, Kind, Node};
 use super::check::Names;
 use super::read::{duration, effect, members, retry};
 use crate::flow::expression::is_template;
-use crate::flow::{
-    Ask, Call, Case, ForEach, LoopError, OnError, Poll, Probe, RunBody, Step, Verb, Wait, While,
-};
+use crate::flow::{Ask, Call, Case, ForEach, LoopError, OnError, Poll, Probe, RunBody, Step, Verb, Wait, While};
 use crate::model::principal::Role;
 use crate::template::Form;
 
@@ -34,9 +32,37 @@ pub(super) const VERBS: [&str; 15] = [
 ];
 
 const KEYS: [&str; 31] = [
-    "id", "name", "if", "timeout", "retry", "effect", "connection", "output", "on_error", "finally", "undo", "probe",
-    "with", "for_each", "while", "resource", "use", "switch", "parallel", "run", "ask", "wait", "script", "set", "say",
-    "log", "fail", "cancel", "emit", "compensate", "steps",
+    "id",
+    "name",
+    "if",
+    "timeout",
+    "retry",
+    "effect",
+    "connection",
+    "output",
+    "on_error",
+    "finally",
+    "undo",
+    "probe",
+    "with",
+    "for_each",
+    "while",
+    "resource",
+    "use",
+    "switch",
+    "parallel",
+    "run",
+    "ask",
+    "wait",
+    "script",
+    "set",
+    "say",
+    "log",
+    "fail",
+    "cancel",
+    "emit",
+    "compensate",
+    "steps",
 ];
 
 /// Steps below steps below steps: how deep.
@@ -80,7 +106,11 @@ fn step(sheet: &mut Sheet, node: &Node, names: &mut Names) -> Option<Step> {
             let verb = read_verb(sheet, node, names)?;
             let step = Step {
                 id: id.unwrap_or_default(),
-                name: node.get("name").and_then(|node| sheet.line(node, "\"name\"", 200)).unwrap_or_default().to_owned(),
+                name: node
+                    .get("name")
+                    .and_then(|node| sheet.line(node, "\"name\"", 200))
+                    .unwrap_or_default()
+                    .to_owned(),
                 condition,
                 timeout: node.get("timeout").and_then(|node| duration(sheet, node, "\"timeout\"")),
                 retry: node.get("retry").and_then(|node| retry(sheet, node, names)),
@@ -94,7 +124,9 @@ fn step(sheet: &mut Sheet, node: &Node, names: &mut Names) -> Option<Step> {
                     .get("finally")
                     .map(|node| names.within(&["error"], |names| list(sheet, node, "\"finally\"", names)))
                     .unwrap_or_default(),
-                undo: node.get("undo").and_then(|node| names.within(&["result"], |names| read_call(sheet, node, &[], names))),
+                undo: node
+                    .get("undo")
+                    .and_then(|node| names.within(&["result"], |names| read_call(sheet, node, &[], names))),
                 probe: node.get("probe").and_then(|node| read_probe(sheet, node, names)),
                 for_each,
                 repeat,
@@ -164,11 +196,13 @@ fn read_for_each(sheet: &mut Sheet, node: &Node, names: &mut Names) -> Option<Fo
         sheet.error(node.at, format!("\"{name}\" cannot name the item: choose another name"));
         None
     });
-    let concurrency = node.get("concurrency").and_then(|node| sheet.number::<i64>(node, "\"concurrency\"")).unwrap_or(1);
+    let concurrency =
+        node.get("concurrency").and_then(|node| sheet.number::<i64>(node, "\"concurrency\"")).unwrap_or(1);
     if !(1..=1000).contains(&concurrency) {
         sheet.error(node.at, "\"concurrency\" is from 1 to 1000");
     }
-    let on_error = match node.get("on_error").and_then(|node| sheet.one_of(node, "on_error", &["collect", "fail_fast"])) {
+    let on_error = match node.get("on_error").and_then(|node| sheet.one_of(node, "on_error", &["collect", "fail_fast"]))
+    {
         Some("collect") => LoopError::Collect,
         _ => LoopError::FailFast,
     };
@@ -232,14 +266,17 @@ fn read_verb(sheet: &mut Sheet, node: &Node, names: &mut Names) -> Option<Verb> 
         "log" => {
             sheet.entries(value, "\"log\"", &["level", "message"], NOTHING_LATER)?;
             required(sheet, value, "message");
-            let level = value.get("level").and_then(|node| sheet.one_of(node, "level", &["debug", "info", "warn", "error"]));
+            let level =
+                value.get("level").and_then(|node| sheet.one_of(node, "level", &["debug", "info", "warn", "error"]));
             let level = level.unwrap_or("info").to_owned();
             Verb::Log { level, message: text(sheet, names, "message", Form::Plain) }
         }
         "fail" => {
             sheet.entries(value, "\"fail\"", &["code", "message"], NOTHING_LATER)?;
             required(sheet, value, "message");
-            let code = value.get("code").and_then(|node| sheet.line(node, "\"code\"", 64).map(|code| (node.at, code.to_owned())));
+            let code = value
+                .get("code")
+                .and_then(|node| sheet.line(node, "\"code\"", 64).map(|code| (node.at, code.to_owned())));
             if let Some((at, code)) = &code
                 && !is_id(code)
             {
@@ -280,7 +317,8 @@ fn read_call(sheet: &mut Sheet, node: &Node, also: &[&str], names: &Names) -> Op
     sheet.entries(node, "a call", &known, NOTHING_LATER)?;
     let written = required(sheet, node, "use")?;
     let text = sheet.text(written, "\"use\"")?;
-    let part = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    let part =
+        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     let Some((connector, action)) = text.split_once('.').filter(|(connector, action)| part(connector) && part(action))
     else {
         let message = format!("\"use\" is a connector and an action, such as http.request, not \"{text}\"");
@@ -370,7 +408,8 @@ fn read_run(sheet: &mut Sheet, node: &Node, names: &Names) -> Option<RunBody> {
 
 fn read_ask(sheet: &mut Sheet, node: &Node, names: &Names) -> Option<Ask> {
     sheet.entries(node, "\"ask\"", &["to", "message", "form", "approvers", "timeout", "on_timeout"], NOTHING_LATER)?;
-    let message = required(sheet, node, "message").and_then(|node| names.text(sheet, node, "\"message\"", Form::Markdown));
+    let message =
+        required(sheet, node, "message").and_then(|node| names.text(sheet, node, "\"message\"", Form::Markdown));
     let texts = |sheet: &mut Sheet, node: Option<&Node>, what: &str| -> Vec<String> {
         let Some(node) = node else { return Vec::new() };
         sheet.list(node, what).iter().filter_map(|item| sheet.text(item, "a name").map(str::to_owned)).collect()
@@ -419,7 +458,8 @@ fn read_ask(sheet: &mut Sheet, node: &Node, names: &Names) -> Option<Ask> {
 
 fn read_wait(sheet: &mut Sheet, node: &Node, names: &mut Names) -> Option<Wait> {
     sheet.entries(node, "\"wait\"", &["for", "until", "event", "poll", "timeout"], NOTHING_LATER)?;
-    let kinds: Vec<&str> = ["for", "until", "event", "poll"].into_iter().filter(|key| node.get(key).is_some()).collect();
+    let kinds: Vec<&str> =
+        ["for", "until", "event", "poll"].into_iter().filter(|key| node.get(key).is_some()).collect();
     let [kind] = kinds.as_slice() else {
         sheet.error(node.at, "\"wait\" has one of for, until, event and poll");
         return None;

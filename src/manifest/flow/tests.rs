@@ -10,7 +10,8 @@ fn about() -> About<'static> {
 }
 
 fn loads(source: &str) -> Document {
-    read(source, about()).unwrap_or_else(|faults| panic!("{}", faults.iter().map(|f| format!("{f}\n")).collect::<String>()))
+    read(source, about())
+        .unwrap_or_else(|faults| panic!("{}", faults.iter().map(|f| format!("{f}\n")).collect::<String>()))
 }
 
 fn faults(source: &str) -> Vec<String> {
@@ -56,22 +57,55 @@ fn a_document_with_every_verb_is_understood() {
 #[test]
 fn faults_name_the_place_and_what_was_meant() {
     for (body, expected) in [
-        ("steps: [{id: a, lgo: {message: x}}]", vec!["4:17 unknown key \"lgo\", did you mean \"log\"?", "4:9 the step does nothing"]),
-        ("steps: [{id: a, log: {message: x}, set: {b: 1}}]", vec!["4:17 a step does one thing, not several (set, log)"]),
+        (
+            "steps: [{id: a, lgo: {message: x}}]",
+            vec!["4:17 unknown key \"lgo\", did you mean \"log\"?", "4:9 the step does nothing"],
+        ),
+        (
+            "steps: [{id: a, log: {message: x}, set: {b: 1}}]",
+            vec!["4:17 a step does one thing, not several (set, log)"],
+        ),
         ("steps: [{log: {message: x}}]", vec!["4:9 the step has no \"id\""]),
         ("steps: [{id: a, log: {message: x}}, {id: a, log: {message: x}}]", vec!["4:42 there is a step \"a\" already"]),
         ("steps: [{id: a, timeout: 5 minutes, log: {message: x}}]", vec!["4:26 \"timeout\" is a time such as"]),
-        ("inputs: {url: {type: string}}\nsteps: [{id: a, log: {message: \"to ${{ inputs.ulr }}\"}}]", vec!["5:40 there is no input \"ulr\", did you mean \"url\"?"]),
-        ("steps: [{id: a, if: \"${{ stesp.a.output }}\", log: {message: x}}]", vec!["4:26 there is no \"stesp\" in \"${{ stesp.a.output }}\", did you mean \"steps\"?"]),
-        ("steps: [{id: a, if: \"${{ 1 + }}\", log: {message: x}}]", vec!["4:26 in \"${{ 1 + }}\": unexpected end of input"]),
-        ("steps: [{id: a, if: true, log: {message: x}}]", vec!["4:21 \"if\" is one expression, as in \"${{ inputs.name }}\""]),
-        ("steps: [{id: a, say: {message: \"{{inputs.a}} ${{ vars.b }}\"}}]", vec!["4:32 \"message\" is written with \"{{ }}\" or with \"${{ }}\", not with both"]),
+        (
+            "inputs: {url: {type: string}}\nsteps: [{id: a, log: {message: \"to ${{ inputs.ulr }}\"}}]",
+            vec!["5:40 there is no input \"ulr\", did you mean \"url\"?"],
+        ),
+        (
+            "steps: [{id: a, if: \"${{ stesp.a.output }}\", log: {message: x}}]",
+            vec!["4:26 there is no \"stesp\" in \"${{ stesp.a.output }}\", did you mean \"steps\"?"],
+        ),
+        (
+            "steps: [{id: a, if: \"${{ 1 + }}\", log: {message: x}}]",
+            vec!["4:26 in \"${{ 1 + }}\": unexpected end of input"],
+        ),
+        (
+            "steps: [{id: a, if: true, log: {message: x}}]",
+            vec!["4:21 \"if\" is one expression, as in \"${{ inputs.name }}\""],
+        ),
+        (
+            "steps: [{id: a, say: {message: \"{{inputs.a}} ${{ vars.b }}\"}}]",
+            vec!["4:32 \"message\" is written with \"{{ }}\" or with \"${{ }}\", not with both"],
+        ),
         ("steps: [{id: a, say: {message: \"{{inptus.a}}\"}}]", vec!["did you mean \"inputs\"?"]),
         ("steps: [{id: a, use: http, with: {}}]", vec!["4:22 \"use\" is a connector and an action"]),
-        ("steps: [{id: a, log: {message: x}, retry: {max_attempts: 3}}]", vec!["4:36 \"retry\" belongs to use, script, run and wait.poll, not to log"]),
-        ("steps: [{id: a, wait: {for: 1s, until: \"${{ now() }}\"}}]", vec!["4:23 \"wait\" has one of for, until, event and poll"]),
-        ("steps: [{id: a, compensate: frist}, {id: first, log: {message: x}}]", vec!["4:29 there is no step \"frist\", did you mean \"first\"?"]),
-        ("steps: [{id: a, switch: [{else: true, steps: []}, {when: \"${{ true }}\", steps: []}]}]", vec!["\"else\" is the last case"]),
+        (
+            "steps: [{id: a, log: {message: x}, retry: {max_attempts: 3}}]",
+            vec!["4:36 \"retry\" belongs to use, script, run and wait.poll, not to log"],
+        ),
+        (
+            "steps: [{id: a, wait: {for: 1s, until: \"${{ now() }}\"}}]",
+            vec!["4:23 \"wait\" has one of for, until, event and poll"],
+        ),
+        (
+            "steps: [{id: a, compensate: frist}, {id: first, log: {message: x}}]",
+            vec!["4:29 there is no step \"frist\", did you mean \"first\"?"],
+        ),
+        (
+            "steps: [{id: a, switch: [{else: true, steps: []}, {when: \"${{ true }}\", steps: []}]}]",
+            vec!["\"else\" is the last case"],
+        ),
         ("steps: []", vec!["\"steps\" is empty"]),
         ("inputs: {n: {type: number}}\nsteps: [{id: a, log: {message: x}}]", vec!["4:20 unknown type \"number\""]),
         ("steps: [{id: a, script: {language: python, source: x}}]", vec!["unknown language \"python\""]),
@@ -164,7 +198,10 @@ fn the_schema_admits_what_the_loader_admits() {
 fn a_playbook_of_the_toolbox_loads_as_it_is() {
     let document = loads(include_str!("../../../tests/fixtures/flows/module_upgrade.yaml"));
     let flow = &document.flow;
-    assert_eq!((flow.title.as_str(), flow.version.as_str(), flow.dialect), ("Module Upgrade", "1.0", Dialect::Playbook));
+    assert_eq!(
+        (flow.title.as_str(), flow.version.as_str(), flow.dialect),
+        ("Module Upgrade", "1.0", Dialect::Playbook)
+    );
     assert_eq!(flow.labels["domain"], "gateway");
     let url = &flow.inputs[0];
     assert_eq!((url.name.as_str(), url.required), ("gateway_url", true));
@@ -184,7 +221,11 @@ fn a_playbook_of_the_toolbox_loads_as_it_is() {
     let exported = loads(&to_yaml(&document.value));
     assert_eq!((exported.hash, exported.flow.dialect), (document.hash, Dialect::Flow));
     let wrong = "name: X\nsteps:\n  - {id: a, type: utility.log, parameter: {message: x}}\n";
-    assert!(faults(wrong)[0].contains("3:32 unknown key \"parameter\", did you mean \"parameters\"?"), "{:?}", faults(wrong));
+    assert!(
+        faults(wrong)[0].contains("3:32 unknown key \"parameter\", did you mean \"parameters\"?"),
+        "{:?}",
+        faults(wrong)
+    );
 }
 
 #[test]
@@ -194,23 +235,32 @@ fn a_workflow_of_the_integration_layer_loads_as_it_is() {
     ] });
     let document = read_value(&documented, about()).expect("it loads");
     assert_eq!(document.flow.dialect, Dialect::Workflow);
-    assert!(matches!(&document.flow.steps[0].verb, Verb::Use(call) if call.connector == "http" && call.with["method"] == "GET"));
+    assert!(
+        matches!(&document.flow.steps[0].verb, Verb::Use(call) if call.connector == "http" && call.with["method"] == "GET")
+    );
 
     let document = loads(include_str!("../../../tests/fixtures/flows/order.json"));
     let ids: Vec<&str> = document.flow.steps.iter().map(|step| step.id.as_str()).collect();
-    assert_eq!(ids, ["fetch_data", "decide", "each", "pause", "sum"], "in the order of their positions, held ones apart");
+    assert_eq!(
+        ids,
+        ["fetch_data", "decide", "each", "pause", "sum"],
+        "in the order of their positions, held ones apart"
+    );
     let [fetch, decide, each, pause, sum] = document.flow.steps.as_slice() else { panic!("five") };
     assert!(matches!(&fetch.on_error, OnError::Steps(steps) if steps[0].id == "told"));
     let Verb::Switch(cases) = &decide.verb else { panic!("{:?}", decide.verb) };
     assert_eq!(cases[0].when.as_deref(), Some("inputs.amount > 100 and steps.fetch_data.output.data.ok == true"));
-    assert!(matches!(&cases[0].steps[0].verb, Verb::Use(call) if call.connector == "slack" && call.connection.as_deref() == Some("cred_123") && call.with == json!({ "channel": "#general", "text": "Order ${{ steps.fetch_data.output.data.name }}" })));
+    assert!(
+        matches!(&cases[0].steps[0].verb, Verb::Use(call) if call.connector == "slack" && call.connection.as_deref() == Some("cred_123") && call.with == json!({ "channel": "#general", "text": "Order ${{ steps.fetch_data.output.data.name }}" }))
+    );
     assert_eq!(each.for_each.as_ref().map(|each| each.items.as_str()), Some("(inputs.lines)[:50]"));
     assert!(matches!(pause.verb, Verb::Wait(Wait::For(1500))));
     assert!(matches!(&sum.verb, Verb::Script { source } if source.contains("return")));
     let exported = loads(&to_yaml(&document.value));
     assert_eq!(exported.hash, document.hash);
 
-    let python = json!({ "steps": [{ "name": "p", "type": "custom_code", "config": { "language": "python", "code": "x" } }] });
+    let python =
+        json!({ "steps": [{ "name": "p", "type": "custom_code", "config": { "language": "python", "code": "x" } }] });
     let refused = read_value(&python, about()).expect_err("it is refused");
     assert!(refused[0].message.contains("python does not run here"), "{refused:?}");
 }

@@ -59,9 +59,7 @@ pub(super) fn convert(sheet: &mut Sheet, root: &Node, about: About<'_>) -> Node 
 fn named(config: Option<&Node>, key: &str) -> Vec<String> {
     let Some(node) = config.and_then(|config| config.get(key)) else { return Vec::new() };
     match &node.kind {
-        Kind::List(items) => {
-            items.iter().filter_map(|item| item.value().as_str().map(str::to_owned)).collect()
-        }
+        Kind::List(items) => items.iter().filter_map(|item| item.value().as_str().map(str::to_owned)).collect(),
         _ => node.value().as_str().map(str::to_owned).into_iter().collect(),
     }
 }
@@ -172,10 +170,13 @@ impl<'a> Converter<'a> {
             "transform" | "custom_code" => {
                 let language = text("language").unwrap_or_else(|| "js".to_owned());
                 if !["js", "javascript"].contains(&language.as_str()) {
-                    let message = format!("{language} does not run here: write it in JavaScript, or leave it to a remote command");
+                    let message = format!(
+                        "{language} does not run here: write it in JavaScript, or leave it to a remote command"
+                    );
                     sheet.error(written.node.at, message);
                 }
-                let source = ["code", "expression", "script", "transform"].into_iter().find_map(text).unwrap_or_default();
+                let source =
+                    ["code", "expression", "script", "transform"].into_iter().find_map(text).unwrap_or_default();
                 if source.is_empty() {
                     sheet.error(written.node.at, "the step has no \"code\"");
                 }
@@ -222,7 +223,10 @@ impl<'a> Converter<'a> {
             }
             "error_handler" => {
                 let message = get("message").unwrap_or_else(|| maker.text("an error was handled"));
-                vec![maker.entry("log", maker.map(vec![maker.entry("level", maker.text("warn")), maker.entry("message", message)]))]
+                vec![maker.entry(
+                    "log",
+                    maker.map(vec![maker.entry("level", maker.text("warn")), maker.entry("message", message)]),
+                )]
             }
             "fallback" => {
                 let value = get("value").or_else(|| get("fallbackValue")).unwrap_or_else(|| maker.value(&Value::Null));
@@ -233,8 +237,15 @@ impl<'a> Converter<'a> {
             }
             other => {
                 const KNOWN: [&str; 9] = [
-                    "http_request", "connector", "transform", "custom_code", "conditional", "loop", "delay",
-                    "error_handler", "fallback",
+                    "http_request",
+                    "connector",
+                    "transform",
+                    "custom_code",
+                    "conditional",
+                    "loop",
+                    "delay",
+                    "error_handler",
+                    "fallback",
                 ];
                 let at = written.node.get("type").map_or(written.node.at, |node| node.at);
                 sheet.error_near(at, format!("unknown type \"{other}\""), crate::template::nearest(other, KNOWN));

@@ -114,6 +114,16 @@ impl Server {
         Self { running, url, bots, clock, config, folder, _database: None }
     }
 
+    /// Tries to start another server on the same database file.
+    pub(crate) async fn try_beside(&self) -> anyhow::Result<Running> {
+        app::start(&self.config, self.clock.clone()).await
+    }
+
+    /// The address of its database.
+    pub(crate) fn database(&self) -> &str {
+        &self.config.database
+    }
+
     /// Stops the server and starts it again with what it kept. It has another address.
     pub(crate) async fn restart(self) -> Self {
         let Self { running, config, clock, .. } = self;

@@ -11,6 +11,7 @@ import type { ConversationSummary, DurableFrame, Message, Sender, WireError } fr
 import { Batch } from "../live/batch";
 import type { Outbox } from "../live/outbox.svelte";
 import type { Follower, Streams } from "../live/streams";
+import { changed, Pages } from "./pages";
 import { Past, type Stretch } from "./past.svelte";
 import type { ReadMarks } from "./read_marks";
 import { StreamedReplies, type StreamedReply } from "./streamed";
@@ -81,6 +82,7 @@ export class Conversation implements Follower, Stretch {
 
   /** The highest `seq` of the window: everything from `first` to here is on the page. */
   #end: number;
+  readonly #pages: Pages;
   readonly #arriving = new Batch<DurableFrame>((events) => this.#append(events));
   readonly #streaming = new StreamedReplies();
   #settling: ReturnType<typeof setTimeout> | undefined;
@@ -94,6 +96,7 @@ export class Conversation implements Follower, Stretch {
   ) {
     this.id = summary.session_id;
     this.stream = summary.stream;
+    this.#pages = new Pages(summary.session_id, around.rest);
     this.#end = summary.head_seq;
     this.first = summary.head_seq + 1;
     this.head = summary.head_seq;
@@ -149,7 +152,7 @@ export class Conversation implements Follower, Stretch {
     this.loadingOlder = true;
     this.loadFault = null;
     try {
-      const page = await this.around.rest.eventsBefore(this.id, this.first, PAGE);
+      const page = await this.#pages.before(this.first, PAGE);
       if (generation !== this.#generation) return;
       const events = page.events.filter((event) => event.seq < this.first);
       this.first = page.has_more === false ? 1 : (events[0]?.seq ?? 1);
@@ -175,9 +178,9 @@ export class Conversation implements Follower, Stretch {
       this.target = { seq };
       return;
     }
-    const page = await this.around.rest.eventsBefore(this.id, seq + PAGE / 2, PAGE);
+    const page = await this.#pages.before(seq + PAGE / 2, PAGE);
     if (page.events.length === 0) return;
-    this.#join(new Past(this.id, this.around.rest, page.events, (past) => this.#join(past)));
+    this.#join(new Past(this.#pages, page.events, (past) => this.#join(past)));
     this.target = { seq };
   }
 
@@ -231,6 +234,7 @@ export class Conversation implements Follower, Stretch {
   restart(first: number): void {
     this.#generation += 1;
     this.#arriving.clear();
+    this.#pages.restart();
     this.messages = [];
     this.taken = [];
     this.past = null;
@@ -304,16 +308,15 @@ export class Conversation implements Follower, Stretch {
     this.past = null;
   }
 
-  /** A replayed message already is as it is now; one on the page becomes so here. */
-  #change({ message_id, content, edited_at, deleted_at, post }: MessageChange): void {
-    const words = { content: content ?? "", edited_at: edited_at ?? null, deleted_at: deleted_at ?? null };
-    this.replace(message_id, (message) => {
-      const { type, stream, seq } = message;
-      const changed: Message = post ? { ...post, type, stream, seq } : { ...message, ...words };
-      if (this.lastLine?.seq === seq) this.lastLine = lineOf(changed);
-      return changed;
+  /** A replayed message already is as it is now; one on the page becomes so here, one on its way when it is here. */
+  #change(change: MessageChange): void {
+    this.#pages.heard(change);
+    this.replace(change.message_id, (message) => {
+      const now = changed(message, change);
+      if (this.lastLine?.seq === now.seq) this.lastLine = lineOf(now);
+      return now;
     });
-    this.around.outbox.settled(message_id);
+    this.around.outbox.settled(change.message_id);
   }
 
   #readTo(seq: number): void {

@@ -146,6 +146,28 @@ describe("Conversation", () => {
     expect(conversation.messages).toHaveLength(80);
   });
 
+  it("shows a message as it is now when its change overtakes the page that holds it", async () => {
+    let release = (): void => undefined;
+    hold = new Promise((resolve) => {
+      release = resolve;
+    });
+    const conversation = open();
+    const loading = conversation.load();
+    const change = { stream: "conv:s", session_id: "s", edited_at: "2026-11-23T04:00:00.000Z" };
+    const first = { type: "message_update", seq: 201, message_id: "m200", content: "first", ...change };
+    const then = { ...first, seq: 202, content: "then" };
+    for (const event of [first, then]) conversation.event(event as DurableFrame);
+    release();
+    await loading;
+    expect(conversation.messages.at(-1)).toMatchObject({ seq: 200, content: "then", edited_at: change.edited_at });
+    // A page that was asked for later was read later, and knows better.
+    hold = Promise.resolve();
+    log[0] = { ...message(1), content: "newest" };
+    conversation.event({ ...first, seq: 203, message_id: "m1" } as DurableFrame);
+    while (conversation.hasOlder) await conversation.loadOlder();
+    expect(conversation.messages[0]).toMatchObject({ content: "newest" });
+  });
+
   it("replaces the whole message when a bot did, also in the list of conversations", async () => {
     const conversation = open();
     await conversation.load();

@@ -1,6 +1,7 @@
 import { isActionTaken, isMessage, type ActionTaken } from "../api/frames";
-import { reason, type Rest } from "../api/rest";
+import { reason } from "../api/rest";
 import type { DurableFrame, EventPage, Message } from "../api/types";
+import type { Pages } from "./pages";
 
 const PAGE = 80;
 
@@ -32,8 +33,7 @@ export class Past implements Stretch {
 
   /** `events` are some of the log without a gap, oldest first, at least one. */
   constructor(
-    private readonly session: string,
-    private readonly rest: Pick<Rest, "eventsBefore" | "eventsAfter">,
+    private readonly pages: Pages,
     events: DurableFrame[],
     private readonly grown: (past: Past) => void,
   ) {
@@ -46,7 +46,7 @@ export class Past implements Stretch {
   async loadOlder(): Promise<void> {
     if (this.loadingOlder || !this.hasOlder) return;
     this.loadingOlder = true;
-    const page = await this.#page(() => this.rest.eventsBefore(this.session, this.first, PAGE));
+    const page = await this.#page(() => this.pages.before(this.first, PAGE));
     this.loadingOlder = false;
     if (!page) return;
     this.first = page.events[0]?.seq ?? 1;
@@ -57,7 +57,7 @@ export class Past implements Stretch {
   async loadLater(): Promise<void> {
     if (this.#loadingLater) return;
     this.#loadingLater = true;
-    const page = await this.#page(() => this.rest.eventsAfter(this.session, this.end, PAGE));
+    const page = await this.#page(() => this.pages.after(this.end, PAGE));
     this.#loadingLater = false;
     if (!page) return;
     this.end = page.events.at(-1)?.seq ?? this.end;

@@ -1,0 +1,196 @@
+//! The caller's own profile, as their directory has it.
+
+use axum::Json as Answer;
+use axum::extract::State;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use super::Api;
+use super::by::By;
+use super::error::ApiResult;
+use super::extract::Json;
+use crate::clock::rfc3339;
+use crate::identity::people::Me;
+use crate::identity::{Caller, CredentialKind};
+use crate::model::person::{Change, ProfileChange};
+use crate::model::{Error, Result};
+
+/// The longest name and the longest address, in characters.
+const LONGEST_NAME: usize = 100;
+const LONGEST_EMAIL: usize = 254;
+
+/// Somebody about themselves.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct UserView {
+    id: String,
+    /// `user` or `api_key`; a key answers for itself.
+    kind: &'static str,
+    username: Option<String>,
+    email: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    /// What others read.
+    name: String,
+    roles: Vec<&'static str>,
+    /// The groups that count here.
+    groups: Vec<String>,
+    /// RFC 3339.
+    created_at: String,
+    /// Which directory keeps the profile: `local`, `scim` or `zitadel`; null for an API key.
+    directory: Option<&'static str>,
+}
+
+fn view(me: Me) -> UserView {
+    let Me { person, profile, directory } = me;
+    UserView {
+        kind: "user",
+        username: profile.username.or(person.username),
+        email: profile.email,
+        first_name: profile.first_name,
+        last_name: profile.last_name,
+        name: person.name,
+        roles: person.roles.iter().map(|role| role.as_str()).collect(),
+        groups: person.groups,
+        created_at: rfc3339(profile.created_at.unwrap_or(person.created_at)),
+        directory: Some(directory.as_str()),
+        id: person.id,
+    }
+}
+
+/// Who the caller is, as their directory has it. An API key answers for itself.
+#[utoipa::path(get, path = "/api/users/me", tag = "users",
+    responses((status = 200, body = UserView), (status = 401), (status = 502, description = "The directory refuses"), (status = 503, description = "The directory does not answer")))]
+pub(super) async fn me(State(api): State<Api>, caller: Caller) -> ApiResult<Answer<UserView>> {
+    if caller.kind != CredentialKind::Login {
+        let principal = &caller.principal;
+        return Ok(Answer(UserView {
+            id: principal.id.clone(),
+            kind: "api_key",
+            username: Some(principal.name.clone()),
+            email: None,
+            first_name: None,
+            last_name: None,
+            name: principal.name.clone(),
+            roles: principal.roles.iter().map(|role| role.as_str()).collect(),
+            groups: principal.groups.clone(),
+            created_at: rfc3339(caller.created_at),
+            directory: None,
+        }));
+    }
+    Ok(Answer(view(api.people.me(&caller).await?)))
+}
+
+/// What of the profile to change; a field that is not named stays, null empties it.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the description of a body whose faults are all told at once")]
+pub(super) struct UpdateUser {
+    /// At most 254 characters.
+    #[schema(nullable)]
+    email: Option<String>,
+    /// At most 100 characters.
+    #[schema(nullable)]
+    first_name: Option<String>,
+    /// At most 100 characters.
+    #[schema(nullable)]
+    last_name: Option<String>,
+}
+
+/// Whether mail could be sent there; nobody but the mail server knows more.
+fn is_address(text: &str) -> bool {
+    let Some((local, domain)) = text.rsplit_once('@') else { return false };
+    let is_plain = |part: &str| part.chars().all(|one| !one.is_whitespace() && !one.is_control() && one != '@');
+    let is_domain = !domain.is_empty() && domain.split('.').all(|label| !label.is_empty());
+    !local.is_empty() && is_domain && is_plain(local) && is_plain(domain) && text.chars().count() <= LONGEST_EMAIL
+}
+
+/// One field of the body, or what is wrong with it.
+fn change(field: &str, value: &Value) -> Result<Change, String> {
+    let text = match value {
+        Value::Null => return Ok(Change::Clear),
+        Value::String(text) => text.trim(),
+        _ => return Err(format!("{field} is a text, or null to empty it")),
+    };
+    if field == "email" {
+        return if is_address(text) {
+            Ok(Change::Set(text.to_owned()))
+        } else {
+            Err(format!("email is an address such as ann@example.com, of at most {LONGEST_EMAIL} characters"))
+        };
+    }
+    if text.is_empty() {
+        return Ok(Change::Clear);
+    }
+    if text.chars().count() > LONGEST_NAME || text.chars().any(char::is_control) {
+        return Err(format!("{field} is one line of at most {LONGEST_NAME} characters"));
+    }
+    Ok(Change::Set(text.to_owned()))
+}
+
+/// The whole body; every fault of it is told at once.
+fn changes(body: &Map<String, Value>) -> Result<ProfileChange> {
+    let mut changes = ProfileChange::default();
+    let mut faults = Map::new();
+    for (field, value) in body {
+        let place = match field.as_str() {
+            "email" => &mut changes.email,
+            "first_name" => &mut changes.first_name,
+            "last_name" => &mut changes.last_name,
+            _ => {
+                faults.insert(field.clone(), json!("is no field of a profile that can be changed"));
+                continue;
+            }
+        };
+        match change(field, value) {
+            Ok(change) => *place = change,
+            Err(fault) => {
+                faults.insert(field.clone(), json!(fault));
+            }
+        }
+    }
+    if !faults.is_empty() {
+        let names: Vec<&str> = faults.keys().map(String::as_str).collect();
+        let message = format!("the profile cannot be changed so; look at {}", names.join(", "));
+        return Err(Error::invalid(message).details(json!({ "fields": faults })));
+    }
+    if changes == ProfileChange::default() {
+        return Err(Error::invalid("name what to change: email, first_name or last_name"));
+    }
+    Ok(changes)
+}
+
+/// Changes the caller's profile at their directory, and answers what it has now.
+#[utoipa::path(put, path = "/api/users/me", tag = "users", request_body = UpdateUser,
+    responses((status = 200, body = UserView), (status = 400), (status = 401), (status = 404, description = "The directory does not know you"), (status = 409, description = "Kept by the directory that pushes it here"), (status = 502, description = "The directory refuses"), (status = 503, description = "The directory does not answer")))]
+pub(super) async fn update(
+    State(api): State<Api>,
+    caller: Caller,
+    By(doer): By,
+    body: Json<Map<String, Value>>,
+) -> ApiResult<Answer<UserView>> {
+    let changes = changes(&body.value)?;
+    Ok(Answer(view(api.people.change_me(&caller, &changes, doer).await?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_of_a_profile_is_told_at_once() {
+        let read = |body: Value| changes(body.as_object().unwrap());
+        let good = read(json!({ "email": " ann@example.com ", "first_name": "", "last_name": null })).unwrap();
+        assert_eq!(good.email, Change::Set("ann@example.com".to_owned()));
+        assert_eq!((good.first_name, good.last_name), (Change::Clear, Change::Clear));
+        let error = read(json!({ "email": "ann", "role": "admin", "first_name": 7, "last_name": "a\nb" })).unwrap_err();
+        let fields: Vec<_> = error.details["fields"].as_object().unwrap().keys().cloned().collect();
+        assert_eq!(fields, ["email", "role", "first_name", "last_name"]);
+        assert!(read(json!({})).is_err());
+        for wrong in ["", "@", "a@", "@b", "a b@c", "a@b..c", "a@@b", "a\u{7}@b"] {
+            assert!(!is_address(wrong), "{wrong:?}");
+        }
+        for right in ["a@b", "ann+x@mail.example.com", "ü@ü.example"] {
+            assert!(is_address(right), "{right}");
+        }
+    }
+}
