@@ -17,6 +17,7 @@ use crate::chat::{Cleared, FileLimits, Files, Hub};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::registry::Registry;
+use crate::engine::flow::{self, Flows};
 use crate::engine::{Engine, remote};
 use crate::files::Folder;
 use crate::identity::Identity;
@@ -72,6 +73,8 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let alone = Target::parse(&config.database_target()).take()?;
     let (store, identity) = open_store(config, clock.clone(), &tasks).await?;
     if alone.is_some() {
+        // Whoever worked here before is gone: nobody has to wait for their leases.
+        store.lapse_steps(clock.now()).await?;
         let freed = store.free_leases(clock.now()).await?;
         if freed > 0 {
             tracing::info!(freed, "deliveries given back that processes had before the start");
@@ -83,8 +86,9 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let registry = tokio::task::spawn_blocking(move || Registry::open(folders)).await?;
     let record = Recorder { store: store.clone(), clock: clock.clone() };
     reload_on_change(&registry, watcher, changes, record, &tasks);
-    let engine = Engine::new(registry, store.clone(), clock.clone());
+    let engine = Engine::new(registry, store.clone(), clock.clone(), flows(config));
     remote::keep_deadlines(&engine, &tasks);
+    flow::keep_flows(&engine, &tasks);
     let files = open_files(config, store.epoch())?;
     let patience = i64::try_from(config.dialogs.expires.as_millis()).unwrap_or(i64::MAX / 2);
     let hub = Hub::new(engine.clone(), files, patience);
@@ -113,6 +117,18 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
         axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
     });
     Ok(Running { address, public_url: reached.public_url, identity, store, engine, hub, tasks, server, _alone: alone })
+}
+
+/// What works on runs.
+fn flows(config: &Config) -> Flows {
+    let millis = |duration: jiff::SignedDuration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4);
+    let limits = flow::Limits {
+        workers: config.flows.workers.max(1),
+        lease: millis(config.flows.lease),
+        script_memory: config.flows.script_memory,
+        script_program: (!config.flows.script_program.as_os_str().is_empty()).then(|| config.flows.script_program.clone()),
+    };
+    Flows::new(config.playbooks.clone(), limits, flow::actions::Actions::default())
 }
 
 /// The folder of the files that are sent along.

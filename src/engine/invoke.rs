@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::flow::{Launch, Launched};
 use super::arguments::{Checked, Fault, check, refusal};
 use super::registry::{LoadedBot, Snapshot};
 use super::{Engine, runner};
@@ -173,6 +174,13 @@ impl Engine {
             Place::Conversation { turn, .. } => Ok(Invoked::Wants(Box::new(wanting), turn)),
             Place::Poll { .. } => Err(refusal(&wanting.command, &wanting.faults)),
         }
+    }
+}
+
+impl Engine {
+    /// Starts a run of a playbook or workflow. The same idempotency key and request give the first one.
+    pub async fn launch(&self, principal: &Principal, launch: Launch) -> Result<Launched> {
+        Box::pin(self.begin_launch(principal, launch)).await
     }
 }
 

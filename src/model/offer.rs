@@ -50,6 +50,25 @@ pub enum Deed {
     },
     /// Goes on with the dialog of an execution.
     Dialog { execution: String, step: Step },
+    /// Answers what a step of a run asked. A form's values come with it.
+    Answer { execution: String, path: String, answer: serde_json::Value },
+    /// Pauses a run, lets it go on, or stops it.
+    Control { execution: String, verb: RunVerb },
+}
+
+/// What can be done to a run with an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunVerb {
+    Pause,
+    Resume,
+    Cancel,
+    /// What may have happened did.
+    Happened,
+    /// It did not: it is tried again.
+    Retry,
+    Skip,
+    Fail,
 }
 
 /// What can be done to a dialog with an action.

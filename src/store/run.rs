@@ -2,6 +2,7 @@
 
 use super::Store;
 use super::execution::NewExecution;
+use super::log::Receipt;
 use super::query::{Failure, Row, composed, query};
 use super::step::{self, Claim, StepRow};
 use super::transaction::{Transaction, Work, failed};
@@ -15,6 +16,9 @@ use crate::model::{Error, Kind, Result};
 
 /// The code of the conflict that asks to read the run and plan again.
 pub const RUN_CHANGED: &str = "RUN_CHANGED";
+
+/// The code of a run that has to wait on for others of its kind.
+pub const NO_ROOM: &str = "NO_ROOM";
 
 /// The code of a result that came when somebody else had the step, or nobody.
 pub const LATE_RESULT: &str = "LATE_RESULT";
@@ -276,10 +280,9 @@ pub struct RunCommit {
 }
 
 impl Work for RunCommit {
-    type Output = ();
+    type Output = Option<Receipt>;
 
-    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<()> {
-        crate::crash_point::reached("run.committing");
+    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<Option<Receipt>> {
         let state = &self.state;
         if let Some(definition) = &self.definition {
             transaction.keep_definition(definition, self.at).await?;
@@ -305,7 +308,7 @@ impl Work for RunCommit {
         if let Some((key, limit)) = &self.admits
             && transaction.taken(key, self.at).await? > *limit
         {
-            return Err(Error::conflict(RUN_CHANGED, "another run was faster"));
+            return Err(Error::conflict(NO_ROOM, "another run was faster"));
         }
         for (claim, outcome) in &self.attempts {
             if !transaction.holds_step(claim).await? {
@@ -326,12 +329,17 @@ impl Work for RunCommit {
             transaction.signal(&signal.execution, &signal.path, &signal.value).await?;
         }
         transaction.say_of_run(&self.execution, &self.messages).await?;
-        if let Some(turn) = &self.turn {
-            turn.speak(transaction).await?;
-        }
+        let receipt = match &self.turn {
+            // What somebody does there counts once, and only as long as the conversation is open.
+            Some(turn) if turn.said.is_some() => Some(turn.run(transaction).await?),
+            Some(turn) => {
+                turn.speak(transaction).await?;
+                None
+            }
+            None => None,
+        };
         transaction.append(&self.events, None).await?;
-        crate::crash_point::reached("run.committed");
-        Ok(())
+        Ok(receipt)
     }
 }
 
@@ -375,7 +383,7 @@ pub struct RunFilter<'a> {
 }
 
 impl Store {
-    pub async fn commit_run(&self, commit: RunCommit) -> Result<()> {
+    pub async fn commit_run(&self, commit: RunCommit) -> Result<Option<Receipt>> {
         self.write(commit).await
     }
 

@@ -283,7 +283,26 @@ impl Due {
     }
 }
 
+struct Lapse {
+    now: Millis,
+}
+
+impl Work for Lapse {
+    type Output = ();
+
+    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<()> {
+        let lapse = query("UPDATE steps SET lease_until = $1 WHERE status = 'running' AND lease_until > $1");
+        transaction.write(lapse.bind(self.now)).await?;
+        Ok(())
+    }
+}
+
 impl Store {
+    /// Ends every lease: of a database that nobody else uses, at its start.
+    pub async fn lapse_steps(&self, now: Millis) -> Result<()> {
+        self.write(Lapse { now }).await
+    }
+
     /// Gives a worker up to `most` steps that are ready, oldest first, until `lease_until`.
     pub async fn claim_steps(&self, worker: &str, most: usize, now: Millis, lease_until: Millis) -> Result<Vec<Claimed>> {
         let most = i64::try_from(most).unwrap_or(i64::MAX);

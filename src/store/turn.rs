@@ -157,7 +157,8 @@ impl Work for Turn {
         if let Some(execution) = &self.execution {
             transaction.insert_execution(execution).await?;
         }
-        self.happen(transaction).await
+        let nothing = || Error::internal("commit a turn", "nothing was said and nothing follows");
+        self.happen(transaction).await?.ok_or_else(nothing)
     }
 }
 
@@ -170,8 +171,8 @@ impl Turn {
         Ok(())
     }
 
-    /// Puts everything into the log.
-    async fn happen(&self, transaction: &mut Transaction<'_>) -> Result<Receipt> {
+    /// Puts everything into the log; none when that was nothing after all.
+    async fn happen(&self, transaction: &mut Transaction<'_>) -> Result<Option<Receipt>> {
         let rewritten = match &self.beside {
             Some(beside) => transaction.settle(&self.conversation, beside, self.at).await?,
             None => Vec::new(),
@@ -184,9 +185,11 @@ impl Turn {
                 transaction.keep_said(&self.conversation, named, place, event.created_at).await?;
             }
         }
-        if let Some(outside) = &self.outside {
+        // What a run says by itself comes from nowhere outside, and goes wherever the conversation is held.
+        let from = self.outside.as_ref().and_then(|outside| outside.said.as_ref());
+        if self.outside.is_some() || self.said.is_none() {
             let told: Vec<_> = events.iter().copied().zip(&places).collect();
-            transaction.send_outside(&self.conversation, &told, outside.said.as_ref()).await?;
+            transaction.send_outside(&self.conversation, &told, from).await?;
         }
         let stream = Stream::conversation(&self.conversation);
         let own = events.iter().zip(&places).filter(|(event, _)| event.stream == stream);
@@ -194,10 +197,7 @@ impl Turn {
             let at = rfc3339(self.at);
             transaction.announce(Frame::Passing(Passing::activity(&self.owner, &self.conversation, head, &at)));
         }
-        if places.is_empty() {
-            return Err(Error::internal("commit a turn", "nothing was said and nothing follows"));
-        }
-        Ok(Receipt { place: places.swap_remove(0), duplicate: false })
+        Ok((!places.is_empty()).then(|| Receipt { place: places.swap_remove(0), duplicate: false }))
     }
 }
 
