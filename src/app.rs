@@ -16,9 +16,11 @@ use crate::bus::Bus;
 use crate::chat::{Cleared, FileLimits, Files, Hub};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::connector::{self, Connectors};
 use crate::engine::registry::Registry;
 use crate::engine::flow::{self, Flows};
 use crate::engine::{Engine, remote};
+use crate::fetch::Fetch;
 use crate::files::Folder;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
@@ -27,6 +29,7 @@ use crate::manifest::Watcher;
 use crate::store::audit::{Action, Deed, Doer};
 use crate::store::{Alone, Store, Target};
 use crate::tasks::Tasks;
+use crate::vault::Vault;
 
 /// How long requests and sockets have to end at a shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -42,6 +45,7 @@ pub struct Running {
     pub store: Arc<Store>,
     pub engine: Arc<Engine>,
     pub hub: Arc<Hub>,
+    pub connectors: Arc<Connectors>,
     tasks: Tasks,
     server: tokio::task::JoinHandle<std::io::Result<()>>,
     /// Given back last.
@@ -86,7 +90,8 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let registry = tokio::task::spawn_blocking(move || Registry::open(folders)).await?;
     let record = Recorder { store: store.clone(), clock: clock.clone() };
     reload_on_change(&registry, watcher, changes, record, &tasks);
-    let engine = Engine::new(registry, store.clone(), clock.clone(), flows(config));
+    let connectors = open_connectors(config, &store, &clock, &tasks).await?;
+    let engine = Engine::new(registry, store.clone(), clock.clone(), flows(config, connectors.clone()));
     remote::keep_deadlines(&engine, &tasks);
     flow::keep_flows(&engine, &tasks);
     let files = open_files(config, store.epoch())?;
@@ -96,8 +101,10 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     clear_files(&hub, &tasks);
     let reached = Address::new(&config.public_url, address);
     let people = People::new(&config.directory, store.clone(), identity.clone(), clock.clone())?;
-    let oidc = Oidc::new(&config.oidc, &config.scim, &reached.public_url, store.clone(), identity.clone(), clock)?;
-    let api = Api::new(engine.clone(), hub.clone(), identity.clone(), people, oidc, tasks.clone(), &reached, config);
+    let oidc =
+        Oidc::new(&config.oidc, &config.scim, &reached.public_url, store.clone(), identity.clone(), clock.clone())?;
+    let doors = (people, connectors.clone());
+    let api = Api::new(engine.clone(), hub.clone(), identity.clone(), doors, oidc, tasks.clone(), &reached, config);
     tasks.spawn("watch", api::watch(api.clone()));
     // Every door may ask who is at the other end.
     let router = api::router(api).into_make_service_with_connect_info::<SocketAddr>();
@@ -116,11 +123,72 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let server = tokio::spawn(async move {
         axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
     });
-    Ok(Running { address, public_url: reached.public_url, identity, store, engine, hub, tasks, server, _alone: alone })
+    Ok(Running {
+        address,
+        public_url: reached.public_url,
+        identity,
+        store,
+        engine,
+        hub,
+        connectors,
+        tasks,
+        server,
+        _alone: alone,
+    })
+}
+
+/// The vault of an open store.
+pub async fn open_vault(config: &Config, store: &Arc<Store>, clock: &Clock) -> anyhow::Result<Arc<Vault>> {
+    std::fs::create_dir_all(&config.data)?;
+    let vault = Vault::open(&config.vault, &config.data, store.clone(), clock.clone()).await;
+    vault.map(Arc::new).context("failed to open the vault")
+}
+
+/// The connectors of an open store, without a watch over their folders.
+pub async fn read_connectors(config: &Config, store: &Arc<Store>, clock: &Clock) -> anyhow::Result<Arc<Connectors>> {
+    let vault = open_vault(config, store, clock).await?;
+    let base_urls =
+        config.connectors.iter().map(|(kind, settings)| (kind.clone(), settings.base_url.clone())).collect();
+    let settings = connector::Settings { folders: config.connector_dirs.clone(), base_urls };
+    let (fetch, store, clock) = (Fetch::new(&config.fetch)?, store.clone(), clock.clone());
+    Ok(tokio::task::spawn_blocking(move || Connectors::open(settings, fetch, store, vault, clock)).await?)
+}
+
+async fn open_connectors(
+    config: &Config,
+    store: &Arc<Store>,
+    clock: &Clock,
+    tasks: &Tasks,
+) -> anyhow::Result<Arc<Connectors>> {
+    for folder in &config.connector_dirs {
+        let place = folder.display();
+        anyhow::ensure!(
+            folder.is_dir(),
+            "there is no folder of connectors at {place} (--connectors, `connector_dirs`)"
+        );
+    }
+    let (watcher, mut changes) =
+        Watcher::of_files(&config.connector_dirs).context("failed to watch the folders of connectors")?;
+    let connectors = read_connectors(config, store, clock).await?;
+    let (watched, stop) = (connectors.clone(), tasks.stop_token().clone());
+    tasks.spawn("connector watcher", async move {
+        let _watcher = watcher;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = changes.recv() => if changed.is_none() { return },
+            }
+            let reading = watched.clone();
+            if let Err(error) = tokio::task::spawn_blocking(move || reading.catalogue().reload()).await {
+                tracing::error!(%error, "failed to read the connectors again");
+            }
+        }
+    });
+    Ok(connectors)
 }
 
 /// What works on runs.
-fn flows(config: &Config) -> Flows {
+fn flows(config: &Config, connectors: Arc<Connectors>) -> Flows {
     let millis = |duration: jiff::SignedDuration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4);
     let limits = flow::Limits {
         workers: config.flows.workers.max(1),
@@ -128,7 +196,7 @@ fn flows(config: &Config) -> Flows {
         script_memory: config.flows.script_memory,
         script_program: (!config.flows.script_program.as_os_str().is_empty()).then(|| config.flows.script_program.clone()),
     };
-    Flows::new(config.playbooks.clone(), limits, flow::actions::Actions::default())
+    Flows::new(config.playbooks.clone(), limits, flow::actions::Actions::new(connectors))
 }
 
 /// The folder of the files that are sent along.

@@ -46,3 +46,14 @@ pub fn reached(point: &'static str) {
         std::process::abort();
     }
 }
+
+/// Every place that a rotation of the vault's keys passes.
+pub const VAULT_POINTS: [&str; 7] = [
+    "vault.file_written",
+    "vault.master_added",
+    "vault.key_rewrapped",
+    "vault.key_succeeded",
+    "vault.value_resealed",
+    "vault.retired_dropped",
+    "vault.rotated",
+];

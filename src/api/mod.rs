@@ -20,6 +20,7 @@ use utoipa_axum::routes;
 
 use crate::chat::Hub;
 use crate::config::Config;
+use crate::connector::Connectors;
 use crate::engine::Engine;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
@@ -36,9 +37,12 @@ mod authz;
 mod bots;
 mod by;
 mod commands;
+mod connectors;
 mod cors;
+mod credentials;
 mod error;
 mod events;
+mod executions;
 mod extract;
 mod files;
 mod gate;
@@ -52,6 +56,7 @@ mod metrics;
 mod oidc;
 mod openapi;
 mod peer;
+mod playbooks;
 mod rates;
 mod search;
 mod services;
@@ -59,6 +64,7 @@ mod session;
 mod site;
 mod system;
 mod users;
+mod workflows;
 mod ws;
 
 pub use openapi::document;
@@ -78,6 +84,7 @@ pub struct Api {
     pub hub: Arc<Hub>,
     pub identity: Arc<Identity>,
     pub people: Arc<People>,
+    pub connectors: Arc<Connectors>,
     /// The directory people sign in with, if there is one.
     pub oidc: Option<Arc<Oidc>>,
     pub tasks: Tasks,
@@ -96,7 +103,7 @@ impl Api {
         engine: Arc<Engine>,
         hub: Arc<Hub>,
         identity: Arc<Identity>,
-        people: Arc<People>,
+        (people, connectors): (Arc<People>, Arc<Connectors>),
         oidc: Option<Arc<Oidc>>,
         tasks: Tasks,
         address: &Address,
@@ -112,6 +119,7 @@ impl Api {
             hub,
             identity,
             people,
+            connectors,
             oidc,
             tasks,
             counts: Arc::default(),
@@ -201,12 +209,44 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(grants::remove))
         .routes(routes!(services::list, services::enrol))
         .routes(routes!(services::dismiss))
+        .routes(routes!(credentials::list, credentials::create))
+        .routes(routes!(credentials::get, credentials::update, credentials::delete))
+        .routes(routes!(credentials::test))
+        .routes(routes!(credentials::list_named, credentials::create_named))
+        .routes(routes!(credentials::update_named, credentials::delete_named))
+        .routes(routes!(connectors::list, connectors::create))
+        .routes(routes!(connectors::get, connectors::update, connectors::delete))
+        .routes(routes!(connectors::schema))
         .routes(routes!(admin::bots))
         .routes(routes!(audit::read))
         .routes(routes!(system::status))
         .routes(routes!(metrics::read))
         .routes(routes!(metrics::scrape))
         .routes(routes!(authz::explain))
+        .routes(routes!(playbooks::list))
+        .routes(routes!(playbooks::duplicate))
+        .routes(routes!(playbooks::get))
+        .routes(routes!(playbooks::schema))
+        .routes(routes!(executions::list, executions::start))
+        .routes(routes!(executions::get, executions::delete))
+        .routes(routes!(executions::state))
+        .routes(routes!(executions::pause))
+        .routes(routes!(executions::resume))
+        .routes(routes!(executions::cancel))
+        .routes(routes!(executions::skip))
+        .routes(routes!(executions::skip_back))
+        .routes(routes!(executions::retry))
+        .routes(routes!(executions::resolve))
+        .routes(routes!(executions::answer))
+        .routes(routes!(executions::definition, executions::edit))
+        .routes(routes!(executions::health))
+        .routes(routes!(workflows::list, workflows::create))
+        .routes(routes!(workflows::get, workflows::update, workflows::patch, workflows::delete))
+        .routes(routes!(workflows::versions))
+        .routes(routes!(workflows::execute))
+        .routes(routes!(workflows::executions))
+        .routes(routes!(workflows::execution, workflows::act))
+        .routes(routes!(ws::executions::connect))
         .routes(routes!(ws::connect))
         .routes(routes!(ws::schema::serve))
         .routes(routes!(ws::asyncapi::serve))

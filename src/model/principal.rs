@@ -97,6 +97,11 @@ impl Principal {
         self.roles.contains(&role)
     }
 
+    /// Under whom something is kept that it makes: of a user's key it is the user.
+    pub fn keeper(&self) -> &str {
+        self.rights.owner.as_ref().map_or(&self.id, |owner| &owner.id)
+    }
+
     pub fn is_admin(&self) -> bool {
         self.has_role(Role::Admin)
     }

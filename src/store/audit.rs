@@ -56,6 +56,19 @@ actions! {
     UserChange = "user.change",
     UserDeactivate = "user.deactivate",
     UserDelete = "user.delete",
+    CredentialCreate = "credential.create",
+    CredentialChange = "credential.change",
+    CredentialDelete = "credential.delete",
+    CredentialOpen = "credential.open",
+    ConnectorCreate = "connector.create",
+    ConnectorChange = "connector.change",
+    ConnectorDelete = "connector.delete",
+    WebhookCreate = "webhook.create",
+    WebhookChange = "webhook.change",
+    WebhookDelete = "webhook.delete",
+    VaultRotate = "vault.rotate",
+    VaultExport = "vault.export",
+    VaultImport = "vault.import",
 }
 
 impl Action {

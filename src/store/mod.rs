@@ -29,6 +29,7 @@ pub mod api_key;
 pub mod audit;
 pub mod change;
 pub mod conversation;
+pub mod credential;
 pub mod delivery;
 pub mod dialog;
 pub mod directory;
@@ -59,6 +60,7 @@ pub mod stats;
 pub mod step;
 mod transaction;
 pub mod turn;
+pub mod vault;
 pub mod workflow;
 
 pub use alone::Alone;
@@ -229,6 +231,7 @@ fn migrator() -> Migrator {
         (16, "linked accounts", include_str!("../../migrations/0016_linked_accounts.sql")),
         (19, "workflows", include_str!("../../migrations/0019_workflows.sql")),
         (20, "runs", include_str!("../../migrations/0020_runs.sql")),
+        (22, "vault and connectors", include_str!("../../migrations/0022_vault_and_connectors.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)

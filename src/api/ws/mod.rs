@@ -19,6 +19,7 @@ use crate::model::{Error, Kind};
 
 pub(super) mod asyncapi;
 mod ending;
+pub(super) mod executions;
 mod frame;
 mod limits;
 mod reading;

@@ -1,37 +1,34 @@
-//! What steps call: connectors.
+//! What steps call: connectors, in the words of the engine.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::connector::{Call, Connectors};
 use crate::engine::plan::Fault;
-use crate::flow::EffectClass;
-use crate::model::principal::Principal;
-
-/// One call of a connector.
-pub struct Call<'a> {
-    pub connector: &'a str,
-    pub action: &'a str,
-    pub input: Value,
-    /// The credential it is made with.
-    pub credential: Option<&'a str>,
-    pub principal: &'a Principal,
-    pub idempotency_key: &'a str,
-    pub timeout: Duration,
-}
+use crate::flow::Effect;
 
 /// The connectors of this installation.
-#[derive(Default)]
-pub struct Actions {}
+pub struct Actions {
+    connectors: Arc<Connectors>,
+}
 
 impl Actions {
-    /// How often an action may be called without harm; none when there is no such action.
-    pub fn effect(&self, _connector: &str, _action: &str, _input: &Value) -> Option<EffectClass> {
-        None
+    pub fn new(connectors: Arc<Connectors>) -> Self {
+        Self { connectors }
     }
 
-    pub async fn call(&self, call: Call<'_>) -> Result<Value, Fault> {
-        let Call { connector, action, .. } = call;
-        Err(Fault::new("unknown_action", format!("there is no action {connector}.{action} here")))
+    /// What calling an action again would do; none when there is no such action.
+    pub(super) fn effect(&self, connector: &str, action: &str, input: &Value) -> Option<Effect> {
+        self.connectors.effect(connector, action, input)
+    }
+
+    pub(super) async fn call(&self, call: Call<'_>) -> Result<Value, Fault> {
+        self.connectors.call(call).await.map_err(|failure| Fault {
+            retryable: failure.retryable,
+            retry_after: failure.retry_after.and_then(|pause| i64::try_from(pause.as_millis()).ok()),
+            uncertain: failure.uncertain,
+            ..Fault::new(failure.code, failure.message)
+        })
     }
 }

@@ -55,8 +55,6 @@ pub(super) struct Nudge {
 
 /// A run after it came further.
 pub(super) struct Brought {
-    pub(super) run: Run,
-    pub(super) flow: Arc<Flow>,
     pub(super) journal: Journal,
     pub(super) receipt: Option<Receipt>,
 }
@@ -65,8 +63,6 @@ pub(super) struct Brought {
 pub(super) struct About<'a> {
     pub(super) execution: &'a str,
     pub(super) title: &'a str,
-    pub(super) kind: &'a str,
-    pub(super) source: &'a str,
     pub(super) bot: &'a str,
     pub(super) command: &'a str,
     /// Id of who started it.
@@ -149,13 +145,11 @@ impl Engine {
         }
         let changed = !effects.touched.is_empty() || effects.ended.is_some() || journal.wish != wish || nudge.always;
         if !changed && nudge.turn.is_none() && nudge.attempts.is_empty() {
-            return Ok(Some(Brought { run, flow, journal, receipt: None }));
+            return Ok(Some(Brought { journal, receipt: None }));
         }
         let about = About {
             execution: &run.execution,
             title: &run.title,
-            kind: &run.kind,
-            source: &run.source,
             bot: &run.bot,
             command: &run.command,
             principal: &run.principal,
@@ -202,7 +196,7 @@ impl Engine {
             self.flows.abort(&run.execution, |path| fenced.contains(path));
         }
         self.flows.wake.notify_one();
-        Ok(Some(Brought { run, flow, journal, receipt }))
+        Ok(Some(Brought { journal, receipt }))
     }
 
     /// What is to be written down of what was planned.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::engine::plan::{Fault, Journal, Row, StepStatus, Wish};
-use crate::flow::EffectClass;
+use crate::flow::Effect;
 use crate::model::{Error, Result};
 use crate::store::run::Run;
 use crate::store::step::StepRow;
@@ -42,7 +42,7 @@ fn from(row: StepRow) -> Result<Row> {
         .ok_or_else(|| Error::internal("read a run", format!("unknown status {}", row.status)))?;
     Ok(Row {
         status,
-        effect: EffectClass::named(&row.effect).unwrap_or(EffectClass::Once),
+        effect: Effect::parse(&row.effect).unwrap_or(Effect::Once),
         tries: row.tries,
         round: row.round,
         fence: row.fence,

@@ -92,8 +92,6 @@ impl Beginning<'_> {
         About {
             execution: &self.execution,
             title: &self.flow.title,
-            kind: self.kind,
-            source: &self.source,
             bot: &self.bot,
             command: &self.command,
             principal: &self.principal.id,

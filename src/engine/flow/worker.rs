@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::actions::Call;
 use super::bring::Nudge;
+use crate::connector::Call;
 use crate::engine::Engine;
 use crate::engine::plan::{Fault, Outcomes, Row, StepStatus, Wish};
 use crate::model::conversation::Millis;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::journal::{Fault, StepStatus, is_below};
 use super::leaf::WORKER_LOST;
 use super::walk::{End, State, Walk};
-use crate::flow::{EffectClass, Retry};
+use crate::flow::{Effect, Retry};
 
 /// How often an undo is tried.
 const TRIES: i64 = 3;
@@ -57,7 +57,7 @@ impl Walk<'_> {
             if let Some(why) = undo["error"].as_str() {
                 return self.fail(path, Fault::new("expression_failed", format!("undo: {why}")));
             }
-            self.put_down(path, undo, EffectClass::Idempotent, 5 * 60 * 1000);
+            self.put_down(path, undo, Effect::Idempotent, 5 * 60 * 1000);
             self.change(path, |row| row.data = json!({ "phase": "call", "by": by }));
             return State::Open;
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::flow::EffectClass;
+use crate::flow::Effect;
 use crate::model::conversation::Millis;
 
 /// Where a step stands.
@@ -115,7 +115,7 @@ impl Fault {
 pub struct Row {
     pub path: String,
     pub status: StepStatus,
-    pub effect: EffectClass,
+    pub effect: Effect,
     /// How often it was tried and failed since it was begun.
     pub tries: i64,
     /// How often it was begun again from scratch.
@@ -149,7 +149,7 @@ impl Row {
         Self {
             path: path.into(),
             status,
-            effect: EffectClass::Pure,
+            effect: Effect::Pure,
             tries: 0,
             round: 0,
             fence: 0,

@@ -7,7 +7,7 @@ use super::walk::{End, State, Walk};
 use super::{Child, Emitted, Question, Saying};
 use crate::clock::moment;
 use crate::flow::expression::plain;
-use crate::flow::{Ask, Call, Case, Dialect, EffectClass, Retry, RunBody, Step, Verb, Wait, parse_duration, text, write_duration};
+use crate::flow::{Ask, Call, Case, Dialect, Effect, Retry, RunBody, Step, Verb, Wait, parse_duration, text, write_duration};
 use crate::model::conversation::Millis;
 use crate::model::id::sha256_hex;
 use crate::model::message::{Field, Message, Part, Tone};
@@ -199,7 +199,7 @@ impl Walk<'_> {
     }
 
     /// Puts work down for a worker.
-    pub(super) fn put_down(&mut self, path: &str, input: Value, effect: EffectClass, timeout: Millis) {
+    pub(super) fn put_down(&mut self, path: &str, input: Value, effect: Effect, timeout: Millis) {
         let now = self.now;
         let row = self.begin(path, StepStatus::Ready);
         (row.input, row.effect, row.timeout, row.ready_at) = (input, effect, Some(timeout), Some(now));
@@ -222,7 +222,7 @@ impl Walk<'_> {
             // What nobody declared is done by the connector's own word; the engine puts that in.
             let effect = step.effect.or(self.flow.defaults.effect);
             let timeout = self.timeout_of(step);
-            self.put_down(path, input, effect.unwrap_or(EffectClass::Once), timeout);
+            self.put_down(path, input, effect.unwrap_or(Effect::Once), timeout);
             let data = json!({ "phase": "call", "probe": probe, "declared": effect.is_some() });
             self.change(path, |row| row.data = data);
             return State::Open;
@@ -282,7 +282,7 @@ impl Walk<'_> {
         let Some(row) = self.journal.rows.get(path).cloned() else { return State::Open };
         let is_probe = row.data["phase"] == "probe";
         let now = self.now;
-        if !is_probe && fault.uncertain && row.effect == EffectClass::Once {
+        if !is_probe && fault.uncertain && row.effect == Effect::Once {
             return self.doubt(path, &row, fault);
         }
         let again = |row: &mut Row, at: Millis| {
@@ -382,7 +382,7 @@ impl Walk<'_> {
         if !self.has_begun(path) {
             let input = json!({ "script": source, "scope": self.named_in(source) });
             let timeout = step.timeout.or(self.flow.defaults.timeout).unwrap_or(10_000).min(60_000);
-            self.put_down(path, input, EffectClass::Pure, timeout);
+            self.put_down(path, input, Effect::Pure, timeout);
             return State::Open;
         }
         match self.outcomes.remove(path) {
@@ -568,7 +568,7 @@ impl Walk<'_> {
                 Err(why) => return self.expression(path, "poll", &why),
             };
             let limit = poll.timeout.or(step.timeout).map(|timeout| self.now.saturating_add(timeout));
-            self.put_down(path, input, EffectClass::Pure, CALL_TIMEOUT.min(poll.timeout.unwrap_or(CALL_TIMEOUT)));
+            self.put_down(path, input, Effect::Pure, CALL_TIMEOUT.min(poll.timeout.unwrap_or(CALL_TIMEOUT)));
             // Beside the deadline of each try, which a claim writes.
             self.change(path, |row| row.data = json!({ "phase": "call", "limit": limit, "polls": 0 }));
             return State::Open;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::journal::{Fault, Journal, Row, StepStatus, is_below};
+use super::journal::{Fault, Journal, Row, StepStatus};
 use super::scope::Scope;
 use super::{Effects, Ended, Outcomes, cancel_below};
 use crate::flow::expression::Evaluator;
@@ -502,10 +502,5 @@ impl Walk<'_> {
         for step in steps {
             self.scope.saw(&step.id, None);
         }
-    }
-
-    /// Whether a row below this one is under way.
-    pub(super) fn is_busy(&self, path: &str) -> bool {
-        self.journal.rows.values().any(|row| row.path != path && is_below(&row.path, path) && !row.status.is_final())
     }
 }

@@ -257,7 +257,10 @@ fn new_key(
 /// What is written down by an administrator is there for who may act; credentials are not: they are their owner's, or
 /// given by grants.
 fn resource(principal: &Principal, verb: Verb, kind: ResourceKind, owner: Option<&str>, note: &mut Note) -> bool {
-    if owner == Some(principal.id.as_str()) {
+    // What a user made is there for their keys as well.
+    let is_own =
+        |owner: &str| owner == principal.id || principal.rights.owner.as_ref().is_some_and(|user| user.id == owner);
+    if owner.is_some_and(is_own) {
         return match verb {
             Verb::View => note.allow(|| format!("it is your {}", kind.as_str())),
             _ if acts(principal) => note.allow(|| format!("it is your {}", kind.as_str())),

@@ -91,6 +91,7 @@ impl Server {
             data: Some(folder.path().join("data")),
             database: database.as_ref().map(|database| database.url.clone()),
             bots: vec![bots.clone()],
+            ..Overrides::default()
         };
         let mut config = Config::load(None, &overrides).expect("the settings are good");
         change(&mut config);
@@ -108,6 +109,8 @@ impl Server {
         let folder = tempfile::tempdir().expect("a folder for the server");
         let mut config = self.config.clone();
         config.data = folder.path().join("data");
+        // Servers on one database open what the others sealed.
+        config.vault.key_file = self.config.data.join("vault.key");
         let running = app::start(&config, self.clock.clone()).await.expect("the server starts");
         let url = running.public_url.clone();
         let (bots, clock) = (self.bots.clone(), self.clock.clone());
