@@ -57,6 +57,8 @@ pub(super) struct Nudge {
 pub(super) struct Brought {
     pub(super) journal: Journal,
     pub(super) receipt: Option<Receipt>,
+    /// Whether anything came of it.
+    pub(super) changed: bool,
 }
 
 /// What a run is, as far as what comes of it needs to know.
@@ -145,7 +147,7 @@ impl Engine {
         }
         let changed = !effects.touched.is_empty() || effects.ended.is_some() || journal.wish != wish || nudge.always;
         if !changed && nudge.turn.is_none() && nudge.attempts.is_empty() {
-            return Ok(Some(Brought { journal, receipt: None }));
+            return Ok(Some(Brought { journal, receipt: None, changed: false }));
         }
         let about = About {
             execution: &run.execution,
@@ -196,7 +198,7 @@ impl Engine {
             self.flows.abort(&run.execution, |path| fenced.contains(path));
         }
         self.flows.wake.notify_one();
-        Ok(Some(Brought { journal, receipt }))
+        Ok(Some(Brought { journal, receipt, changed: true }))
     }
 
     /// What is to be written down of what was planned.
@@ -288,7 +290,8 @@ impl Engine {
                 halted: journal.halted.as_ref().map(serde_json::to_string).transpose().map_err(json)?,
                 wish: journal.wish.as_str(),
                 is_open: effects.ended.is_none(),
-                deadline: if effects.ended.is_some() { None } else { deadline },
+                // What ended a run early is over once it has.
+                deadline: deadline.filter(|_| effects.ended.is_none() && journal.halted.is_none()),
             },
             status,
             error: error.map(|fault| fault.message),

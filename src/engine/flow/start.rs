@@ -12,13 +12,14 @@ use crate::engine::plan::{Child, Journal, Wish};
 use crate::engine::runner::{new_execution, record_run};
 use crate::flow::expression::{Evaluator, plain};
 use crate::flow::{Conflict, Flow};
+use crate::identity::acting::Kept;
 use crate::identity::permission::{Object, Verb, authorize};
 use crate::manifest::flow::Document;
 use crate::model::conversation::Millis;
 use crate::model::execution::ExecutionStatus;
 use crate::model::grant::ResourceKind;
 use crate::model::id::new_id;
-use crate::model::principal::{Principal, PrincipalKind, Role};
+use crate::model::principal::Principal;
 use crate::model::{Error, Kind, Result};
 use crate::store::delivery::AnswerPlace;
 use crate::store::execution::{Invocation, NewExecution};
@@ -142,7 +143,7 @@ impl Beginning<'_> {
     fn into_run(self, products: Products, at: Millis) -> Result<(Box<NewRun>, ExecutionStatus, Option<String>, String)> {
         let concurrency = self.slot(at)?;
         let user = json!({ "id": self.principal.id, "name": self.principal.name });
-        let cause = json!({ "user": user, "trigger": self.trigger, "principal": remembered(self.principal) });
+        let cause = json!({ "user": user, "trigger": self.trigger, "principal": Kept::of(self.principal) });
         let responses = serde_json::to_string(&products.messages).map_err(|error| Error::internal("write the answer", error))?;
         let run = NewRun {
             definition: self.definition,
@@ -167,43 +168,15 @@ impl Beginning<'_> {
     }
 }
 
-/// Who a run acts for, as it keeps it.
-fn remembered(principal: &Principal) -> Value {
-    let kind = match principal.kind {
-        PrincipalKind::User => "user",
-        PrincipalKind::Service => "service",
-        PrincipalKind::Key => "key",
-        PrincipalKind::Guest => "guest",
-    };
-    json!({ "id": principal.id, "kind": kind, "name": principal.name, "roles": principal.roles, "groups": principal.groups })
-}
-
 impl Engine {
-    /// Who a run acts for: as they are now, when they are a user; else as they were.
+    /// Who a run acts for, with the rights they have now.
     pub(super) async fn actor(&self, cause: &str) -> Result<Principal> {
-        let cause: Value = serde_json::from_str(cause).map_err(|error| Error::internal("read a run", error))?;
-        let kept = &cause["principal"];
-        let id = kept["id"].as_str().unwrap_or_default();
-        if let Some(user) = self.store().user(id).await? {
-            return Ok(user);
+        #[derive(serde::Deserialize)]
+        struct Cause {
+            principal: Kept,
         }
-        let texts = |value: &Value| -> Vec<String> {
-            value.as_array().into_iter().flatten().filter_map(|item| item.as_str().map(str::to_owned)).collect()
-        };
-        Ok(Principal {
-            id: id.to_owned(),
-            kind: match kept["kind"].as_str() {
-                Some("user") => PrincipalKind::User,
-                Some("service") => PrincipalKind::Service,
-                Some("guest") => PrincipalKind::Guest,
-                _ => PrincipalKind::Key,
-            },
-            name: kept["name"].as_str().unwrap_or_default().to_owned(),
-            roles: texts(&kept["roles"]).iter().filter_map(|role| Role::parse(role)).collect(),
-            groups: texts(&kept["groups"]),
-            serves: Vec::new(),
-            rights: crate::model::principal::Rights::default(),
-        })
+        let cause: Cause = serde_json::from_str(cause).map_err(|error| Error::internal("read a run", error))?;
+        cause.principal.now(self.store(), self.clock().now()).await
     }
 
     /// Finds what is to be run, when the caller may run it.

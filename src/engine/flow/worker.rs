@@ -110,20 +110,20 @@ impl Engine {
         for step in claimed {
             let (engine, claim) = (self.clone(), step.claim.clone());
             let work = tasks.track(async move { engine.work(step).await });
+            let (started, go) = tokio::sync::oneshot::channel::<()>();
             #[expect(clippy::disallowed_methods, reason = "counted among the tasks by `track`; a step may be aborted alone")]
             let handle = tokio::spawn({
                 let (engine, claim) = (self.clone(), claim.clone());
                 async move {
-                    let _done = Done { engine, claim };
-                    work.await;
+                    // Not before it stands among those that run, or its end would find nothing to take out.
+                    if go.await.is_ok() {
+                        let _done = Done { engine, claim };
+                        work.await;
+                    }
                 }
             });
-            let mut running = flows.running.lock().unwrap_or_else(PoisonError::into_inner);
-            running.insert(claim, handle.abort_handle());
-            if handle.is_finished() {
-                // It was faster than this line.
-                running.retain(|_, handle| !handle.is_finished());
-            }
+            flows.running.lock().unwrap_or_else(PoisonError::into_inner).insert(claim, handle.abort_handle());
+            let _ = started.send(());
         }
         Ok(())
     }
@@ -178,7 +178,7 @@ impl Engine {
         let Some(run) = self.store().run(&step.claim.execution).await.ok().flatten() else {
             return Err(Fault { retryable: true, ..Fault::new("internal_error", "the run cannot be read") });
         };
-        let actor = self.actor(&run.cause).await.map_err(|error| Fault::new("internal_error", error.message))?;
+        let actor = self.actor(&run.cause).await.map_err(|error| Fault::new(error.code.to_lowercase(), error.message))?;
         // A playbook of the toolbox names the credential of all its steps when it is started.
         let metadata: Value = serde_json::from_str(&run.metadata).unwrap_or_default();
         let connection = input["connection"].as_str().or(metadata["credential_name"].as_str());
@@ -241,7 +241,7 @@ impl Engine {
                 Ok(nudge)
             })
             .await?;
-        Ok(brought.is_some())
+        Ok(brought.is_some_and(|brought| brought.changed))
     }
 
     /// Lets a run begin that waited for another one to end.
@@ -258,7 +258,7 @@ impl Engine {
             .await;
         match admitted {
             Err(error) if error.code == NO_ROOM => Ok(false),
-            outcome => outcome.map(|brought| brought.is_some()),
+            outcome => Ok(outcome?.is_some_and(|brought| brought.changed)),
         }
     }
 }
