@@ -17,8 +17,8 @@ use crate::chat::{Cleared, FileLimits, Files, Hub};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connector::{self, Connectors};
-use crate::engine::registry::Registry;
 use crate::engine::flow::{self, Flows};
+use crate::engine::registry::Registry;
 use crate::engine::{Engine, remote};
 use crate::fetch::Fetch;
 use crate::files::Folder;
@@ -194,7 +194,8 @@ fn flows(config: &Config, connectors: Arc<Connectors>) -> Flows {
         workers: config.flows.workers.max(1),
         lease: millis(config.flows.lease),
         script_memory: config.flows.script_memory,
-        script_program: (!config.flows.script_program.as_os_str().is_empty()).then(|| config.flows.script_program.clone()),
+        script_program: (!config.flows.script_program.as_os_str().is_empty())
+            .then(|| config.flows.script_program.clone()),
     };
     Flows::new(config.playbooks.clone(), limits, flow::actions::Actions::new(connectors))
 }

@@ -221,10 +221,15 @@ pub(super) fn array<T: Serialize>(items: Vec<T>, next: Option<String>) -> Respon
 
 /// Lists runs, newest first: one's own, or everybody's for an administrator. `X-Next-Cursor` leads on.
 #[utoipa::path(get, path = "/api/executions", tag = "executions", params(ListQuery), responses((status = 200, body = Vec<ExecutionLine>), (status = 400), (status = 401)))]
-pub(super) async fn list(State(api): State<Api>, caller: Caller, Query(query): Query<ListQuery>) -> ApiResult<Response> {
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+) -> ApiResult<Response> {
     let limit = within("limit", query.limit, 1, 200)?;
     let before = query.cursor.as_deref().map(cursor).transpose()?.map(|(at, id)| (at, id.to_owned()));
-    let filter = RunFilter { status: status(query.status.as_deref())?, before, limit: limit + 1, ..RunFilter::default() };
+    let filter =
+        RunFilter { status: status(query.status.as_deref())?, before, limit: limit + 1, ..RunFilter::default() };
     let mut views = api.engine.list_runs(&caller.principal, filter).await?;
     let more = views.len() > usize::try_from(limit).unwrap_or(usize::MAX);
     views.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -234,13 +239,21 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller, Query(query): Q
 
 /// A run with all its steps.
 #[utoipa::path(get, path = "/api/executions/{id}", tag = "executions", params(("id" = String, Path)), responses((status = 200, body = Execution), (status = 401), (status = 404)))]
-pub(super) async fn get(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> ApiResult<Answer<Execution>> {
+pub(super) async fn get(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> ApiResult<Answer<Execution>> {
     Ok(Answer(whole(api.engine.view_run(&caller.principal, &id).await?)))
 }
 
 /// The same as the run itself.
 #[utoipa::path(get, path = "/api/executions/{id}/status", tag = "executions", params(("id" = String, Path)), responses((status = 200, body = Execution), (status = 401), (status = 404)))]
-pub(super) async fn state(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> ApiResult<Answer<Execution>> {
+pub(super) async fn state(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> ApiResult<Answer<Execution>> {
     get(State(api), caller, Path(id)).await
 }
 
@@ -254,7 +267,13 @@ pub(super) struct Controlled {
     in_flight: Option<Vec<String>>,
 }
 
-async fn control(api: &Api, caller: &Caller, id: String, control: Control, message: &'static str) -> ApiResult<Answer<Controlled>> {
+async fn control(
+    api: &Api,
+    caller: &Caller,
+    id: String,
+    control: Control,
+    message: &'static str,
+) -> ApiResult<Answer<Controlled>> {
     let cancels = control == Control::Cancel;
     let done = api.engine.control_run(&caller.principal, &id, control, None).await?;
     Ok(Answer(Controlled { message, execution_id: id, in_flight: cancels.then_some(done.in_flight) }))
@@ -262,31 +281,51 @@ async fn control(api: &Api, caller: &Caller, id: String, control: Control, messa
 
 /// Pauses a run: once this answers nothing more begins. Steps that are under way end.
 #[utoipa::path(post, path = "/api/executions/{id}/pause", tag = "executions", params(("id" = String, Path)), responses((status = 200, body = Controlled), (status = 401), (status = 404), (status = 409, description = "It has ended")))]
-pub(super) async fn pause(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> ApiResult<Answer<Controlled>> {
+pub(super) async fn pause(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> ApiResult<Answer<Controlled>> {
     control(&api, &caller, id, Control::Pause, "Execution paused").await
 }
 
 /// Lets a paused run go on.
 #[utoipa::path(post, path = "/api/executions/{id}/resume", tag = "executions", params(("id" = String, Path)), responses((status = 200, body = Controlled), (status = 401), (status = 404), (status = 409, description = "It has ended, or has to be told first what became of a step")))]
-pub(super) async fn resume(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> ApiResult<Answer<Controlled>> {
+pub(super) async fn resume(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> ApiResult<Answer<Controlled>> {
     control(&api, &caller, id, Control::Resume, "Execution resumed").await
 }
 
 /// Cancels a run for good: once this answers no step of it begins. Asked for again it changes nothing.
 #[utoipa::path(post, path = "/api/executions/{id}/cancel", tag = "executions", params(("id" = String, Path)), responses((status = 200, body = Controlled), (status = 401), (status = 404), (status = 409, description = "It has ended otherwise")))]
-pub(super) async fn cancel(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> ApiResult<Answer<Controlled>> {
+pub(super) async fn cancel(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> ApiResult<Answer<Controlled>> {
     control(&api, &caller, id, Control::Cancel, "Execution cancelled").await
 }
 
 /// Passes over the step that is under way, or the next one.
 #[utoipa::path(post, path = "/api/executions/{id}/skip", tag = "executions", params(("id" = String, Path)), responses((status = 200, body = Controlled), (status = 401), (status = 404), (status = 409)))]
-pub(super) async fn skip(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> ApiResult<Answer<Controlled>> {
+pub(super) async fn skip(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> ApiResult<Answer<Controlled>> {
     control(&api, &caller, id, Control::Skip, "Current step skipped").await
 }
 
 /// Goes back to the step before, at the top of the document.
 #[utoipa::path(post, path = "/api/executions/{id}/skip_back", tag = "executions", params(("id" = String, Path)), responses((status = 200, body = Controlled), (status = 401), (status = 404), (status = 409)))]
-pub(super) async fn skip_back(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> ApiResult<Answer<Controlled>> {
+pub(super) async fn skip_back(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> ApiResult<Answer<Controlled>> {
     control(&api, &caller, id, Control::SkipBack, "Execution went back one step").await
 }
 
@@ -373,7 +412,11 @@ pub(super) async fn answer(
 
 /// The document of a run as it is pinned, in flow/v1.
 #[utoipa::path(get, path = "/api/executions/{id}/definition", tag = "executions", params(("id" = String, Path)), responses((status = 200, description = "flow/v1", content_type = "application/json"), (status = 401), (status = 404)))]
-pub(super) async fn definition(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> ApiResult<Answer<Value>> {
+pub(super) async fn definition(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> ApiResult<Answer<Value>> {
     Ok(Answer(api.engine.document_of_run(&caller.principal, &id).await?))
 }
 
@@ -425,7 +468,11 @@ pub(super) struct Deleted {
 
 /// Deletes a run that has ended, with all that is known of it.
 #[utoipa::path(delete, path = "/api/executions/{id}", tag = "executions", params(("id" = String, Path)), responses((status = 200, body = Deleted), (status = 401), (status = 404), (status = 409, description = "It has not ended")))]
-pub(super) async fn delete(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> ApiResult<Answer<Deleted>> {
+pub(super) async fn delete(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> ApiResult<Answer<Deleted>> {
     api.engine.delete_run(&caller.principal, &id).await?;
     Ok(Answer(Deleted { message: "Execution deleted successfully", execution_id: id, screenshots_deleted: 0 }))
 }

@@ -89,7 +89,11 @@ async fn find(api: &Api, caller: &Caller, verb: Verb, id: &str) -> Result<Workfl
 
 /// Lists workflows, newest first: one's own and those that are public. `X-Next-Cursor` leads on.
 #[utoipa::path(get, path = "/api/v1/workflows", tag = "workflows", params(ListQuery), responses((status = 200, body = Vec<WorkflowLine>), (status = 400), (status = 401)))]
-pub(super) async fn list(State(api): State<Api>, caller: Caller, Query(query): Query<ListQuery>) -> ApiResult<Response> {
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+) -> ApiResult<Response> {
     let limit = within("limit", query.limit, 1, 200)?;
     let before = query.cursor.as_deref().map(cursor).transpose()?.map(|(at, id)| (at, id.to_owned()));
     let whose = (!caller.principal.is_admin()).then_some(caller.principal.id.as_str());
@@ -148,7 +152,11 @@ pub(super) async fn create(
     Json { value, .. }: Json<Create>,
 ) -> ApiResult<(StatusCode, Answer<WorkflowView>)> {
     let own = Some(caller.principal.id.as_str());
-    authorize(&caller.principal, Verb::Manage, Object::Resource { kind: ResourceKind::Workflow, name: "", owner: own })?;
+    authorize(
+        &caller.principal,
+        Verb::Manage,
+        Object::Resource { kind: ResourceKind::Workflow, name: "", owner: own },
+    )?;
     let document = understand(&value.name, &value.description, &value.definition)?;
     let now = api.engine.clock().now();
     let workflow = Workflow {
@@ -171,7 +179,11 @@ pub(super) async fn create(
 
 /// A workflow with its definition.
 #[utoipa::path(get, path = "/api/v1/workflows/{id}", tag = "workflows", params(("id" = String, Path)), responses((status = 200, body = WorkflowView), (status = 401), (status = 404)))]
-pub(super) async fn get(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> ApiResult<Answer<WorkflowView>> {
+pub(super) async fn get(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> ApiResult<Answer<WorkflowView>> {
     let workflow = find(&api, &caller, Verb::View, &id).await?;
     Ok(Answer(view(&api, &workflow).await?))
 }
@@ -240,7 +252,11 @@ pub(super) struct Deleted {
 
 /// Takes a workflow out of use. Its runs stay, and those under way go on.
 #[utoipa::path(delete, path = "/api/v1/workflows/{id}", tag = "workflows", params(("id" = String, Path)), responses((status = 200, body = Deleted), (status = 401), (status = 403), (status = 404)))]
-pub(super) async fn delete(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> ApiResult<Answer<Deleted>> {
+pub(super) async fn delete(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> ApiResult<Answer<Deleted>> {
     find(&api, &caller, Verb::Manage, &id).await?;
     let success = api.engine.store().delete_workflow(&id, api.engine.clock().now()).await?;
     Ok(Answer(Deleted { success, id }))
@@ -417,8 +433,13 @@ pub(super) async fn executions(
     let limit = within("limit", query.limit, 1, 200)?;
     let before = query.cursor.as_deref().map(cursor).transpose()?.map(|(at, id)| (at, id.to_owned()));
     let source = query.workflow_id.as_deref();
-    let filter =
-        RunFilter { status: status(query.status.as_deref())?, source, before, limit: limit + 1, ..RunFilter::default() };
+    let filter = RunFilter {
+        status: status(query.status.as_deref())?,
+        source,
+        before,
+        limit: limit + 1,
+        ..RunFilter::default()
+    };
     let mut views = api.engine.list_runs(&caller.principal, filter).await?;
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = views.len() > most;
@@ -429,7 +450,11 @@ pub(super) async fn executions(
 
 /// A run with all its steps.
 #[utoipa::path(get, path = "/api/v1/executions/{id}", tag = "workflows", params(("id" = String, Path)), responses((status = 200, body = ExecutionView), (status = 401), (status = 404)))]
-pub(super) async fn execution(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> ApiResult<Answer<ExecutionView>> {
+pub(super) async fn execution(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> ApiResult<Answer<ExecutionView>> {
     Ok(Answer(shown(api.engine.view_run(&caller.principal, &id).await?)))
 }
 

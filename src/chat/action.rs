@@ -139,7 +139,13 @@ impl Hub {
     }
 
     /// Answers what a run asked, or does something to it: what was done here and what it came to are one transaction.
-    async fn act_on_run(&self, scene: &Scene<'_>, choice: &Choice, action: &Registered, hash: String) -> Result<Receipt> {
+    async fn act_on_run(
+        &self,
+        scene: &Scene<'_>,
+        choice: &Choice,
+        action: &Registered,
+        hash: String,
+    ) -> Result<Receipt> {
         let principal = scene.principal;
         let receipt = match &action.deed {
             Deed::Answer { execution, path, answer } => {

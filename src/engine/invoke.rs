@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::flow::{Launch, Launched};
 use super::arguments::{Checked, Fault, check, refusal};
+use super::flow::{Launch, Launched};
 use super::registry::{LoadedBot, Snapshot};
 use super::{Engine, runner};
 use crate::identity::permission::{Object, Verb, authorize, unknown_bot};

@@ -11,8 +11,8 @@ mod retry;
 pub mod text;
 
 pub use ast::{
-    Ask, Call, Case, Concurrency, Conflict, Defaults, Dialect, Flow, ForEach, Input, InputType, LoopError,
-    OnError, Poll, Probe, RunBody, Step, Verb, Wait, While,
+    Ask, Call, Case, Concurrency, Conflict, Defaults, Dialect, Flow, ForEach, Input, InputType, LoopError, OnError,
+    Poll, Probe, RunBody, Step, Verb, Wait, While,
 };
 pub use duration::{parse as parse_duration, write as write_duration};
 pub use retry::{Backoff, Jitter, Retry};

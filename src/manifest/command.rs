@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::fault::Level;
+use super::flow::Document;
 use super::folder::Folder;
 use super::reference::Reference;
 use super::sheet::{NOTHING_LATER, Sheet};
 use super::yaml::{Entry, Kind, Node, Place};
-use super::flow::Document;
 use super::{access, parameter, remote, reply, sample, steps};
 use crate::model::command::{Body, Command, Effect, Example, Reply};
 use crate::model::name::{fold, is_name};
@@ -289,7 +289,8 @@ fn read_body(
 ) -> Option<(Compiled, Vec<Reference>)> {
     let bodies: Vec<&str> = BODIES.into_iter().filter(|key| node.get(key).is_some()).collect();
     match bodies.as_slice() {
-        [] => sheet.error(name_at, "the command does nothing: write a \"reply\", \"steps\", a \"playbook\" or a \"remote\""),
+        [] => sheet
+            .error(name_at, "the command does nothing: write a \"reply\", \"steps\", a \"playbook\" or a \"remote\""),
         [_] => {}
         several => {
             let message = format!("a command does one thing, not several ({})", several.join(", "));

@@ -36,7 +36,8 @@ pub(super) fn read(
         for input in document.flow.inputs.iter().filter(|input| input.required) {
             let given = command.parameters.iter().any(|parameter| fold(&parameter.name) == fold(&input.name));
             if !given && !command.mapped_parameters.keys().any(|name| *name == input.name) {
-                let message = format!("the playbook needs the input \"{}\", and the command has no such parameter", input.name);
+                let message =
+                    format!("the playbook needs the input \"{}\", and the command has no such parameter", input.name);
                 sheet.error(written.at, message);
             }
         }

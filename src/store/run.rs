@@ -361,7 +361,11 @@ impl Work for Delete {
         }
         let run = query("DELETE FROM runs WHERE execution = $1 AND is_open = 0");
         if transaction.write(run.bind(&self.execution)).await? == 0 {
-            return Err(Error::new(Kind::Conflict, "RUN_OPEN", "a run that has not ended cannot be deleted: cancel it first"));
+            return Err(Error::new(
+                Kind::Conflict,
+                "RUN_OPEN",
+                "a run that has not ended cannot be deleted: cancel it first",
+            ));
         }
         transaction.write(query("DELETE FROM events WHERE stream = $1").bind(stream.as_str())).await?;
         transaction.write(query("DELETE FROM streams WHERE stream = $1").bind(stream.as_str())).await?;

@@ -122,7 +122,8 @@ impl Transaction<'_> {
 
     /// Whether a claim still has its step.
     pub(super) async fn holds_step(&mut self, claim: &Claim) -> Result<bool> {
-        let find = query("SELECT 1 FROM steps WHERE execution = $1 AND path = $2 AND fence = $3 AND status = 'running'");
+        let find =
+            query("SELECT 1 FROM steps WHERE execution = $1 AND path = $2 AND fence = $3 AND status = 'running'");
         Ok(self.optional(claim.bind(find)).await?.is_some())
     }
 
@@ -304,7 +305,13 @@ impl Store {
     }
 
     /// Gives a worker up to `most` steps that are ready, oldest first, until `lease_until`.
-    pub async fn claim_steps(&self, worker: &str, most: usize, now: Millis, lease_until: Millis) -> Result<Vec<Claimed>> {
+    pub async fn claim_steps(
+        &self,
+        worker: &str,
+        most: usize,
+        now: Millis,
+        lease_until: Millis,
+    ) -> Result<Vec<Claimed>> {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         self.write(Take { worker: worker.to_owned(), most, now, lease_until }).await
     }
@@ -364,7 +371,9 @@ impl Store {
              AND o.wish <> 'queue') < q.concurrency_limit GROUP BY q.concurrency_key LIMIT 100",
         );
         let queued = queued.all(&mut connection).await.map_err(failed)?;
-        let ids = |rows: Vec<Row>| rows.iter().map(|row| row.get(0)).collect::<Result<Vec<String>, Failure>>().map_err(failed);
+        let ids = |rows: Vec<Row>| {
+            rows.iter().map(|row| row.get(0)).collect::<Result<Vec<String>, Failure>>().map_err(failed)
+        };
         Ok(Due { lapsed, overdue, runs: ids(runs)?, queued: ids(queued)? })
     }
 

@@ -210,7 +210,8 @@ impl Store {
              AND (cast($1 AS text) IS NULL OR owner = $1 OR is_public = 1) \
              AND (created_at < $2 OR (created_at = $2 AND id < $3)) ORDER BY created_at DESC, id DESC LIMIT $4"
         ));
-        let rows = list.bind(principal).bind(at).bind(id).bind(limit).all(&mut reader.connection()).await.map_err(failed)?;
+        let rows =
+            list.bind(principal).bind(at).bind(id).bind(limit).all(&mut reader.connection()).await.map_err(failed)?;
         rows.iter().map(workflow).collect::<Result<_, Failure>>().map_err(failed)
     }
 

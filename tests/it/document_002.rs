@@ -25,7 +25,10 @@ async fn finished(program: &Client, id: &str) -> Value {
     loop {
         let frame = socket.next().await;
         let data = &frame["data"];
-        if data["execution_id"] == id && data["step_result"].is_null() && ["completed", "failed"].contains(&data["status"].as_str().unwrap()) {
+        if data["execution_id"] == id
+            && data["step_result"].is_null()
+            && ["completed", "failed"].contains(&data["status"].as_str().unwrap())
+        {
             return program.get(&format!("/api/v1/executions/{id}")).await.expect(200);
         }
     }
@@ -39,16 +42,31 @@ async fn workflows_are_made_changed_and_run(server: Arc<Server>) {
     let id = made["id"].as_str().unwrap();
     let list = program.get("/api/v1/workflows").await.expect(200);
     let line = list[0].as_object().unwrap();
-    assert_eq!(line.keys().map(String::as_str).collect::<Vec<_>>(), ["id", "name", "description", "isPublic", "createdAt", "updatedAt"]);
+    assert_eq!(
+        line.keys().map(String::as_str).collect::<Vec<_>>(),
+        ["id", "name", "description", "isPublic", "createdAt", "updatedAt"]
+    );
     assert_eq!((line["name"].as_str(), line["isPublic"].as_bool()), (Some("New Workflow"), Some(false)));
     let got = program.get(&format!("/api/v1/workflows/{id}")).await.expect(200);
-    assert_eq!((got["version"].as_i64(), &got["definition"]), (Some(1), &documented(&format!("{}/count/data", sink.url))["definition"]));
+    assert_eq!(
+        (got["version"].as_i64(), &got["definition"]),
+        (Some(1), &documented(&format!("{}/count/data", sink.url))["definition"])
+    );
 
-    let executed = program.post(&format!("/api/v1/workflows/{id}/execute"), &json!({ "input": { "key": "value" } })).await.expect(200);
-    assert_eq!(executed.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>(), ["executionId", "status", "startedAt"]);
+    let executed = program
+        .post(&format!("/api/v1/workflows/{id}/execute"), &json!({ "input": { "key": "value" } }))
+        .await
+        .expect(200);
+    assert_eq!(
+        executed.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>(),
+        ["executionId", "status", "startedAt"]
+    );
     assert_eq!(executed["status"], "pending");
     let run = finished(&program, executed["executionId"].as_str().unwrap()).await;
-    assert_eq!((run["status"].as_str(), run["workflowId"].as_str(), &run["input"]), (Some("completed"), Some(id), &json!({ "key": "value" })));
+    assert_eq!(
+        (run["status"].as_str(), run["workflowId"].as_str(), &run["input"]),
+        (Some("completed"), Some(id), &json!({ "key": "value" }))
+    );
     assert_eq!(run["steps"][0]["output"]["data"], json!({ "count": 1 }));
 
     // Another definition is another version; values keep their types on the way through.
@@ -60,7 +78,12 @@ async fn workflows_are_made_changed_and_run(server: Arc<Server>) {
         { "name": "one", "type": "http_request", "config": { "method": "PUT", "url": format!("{}/count/item-{{{{item.id}}}}", sink.url) } },
         { "name": "nap", "type": "delay", "config": { "milliseconds": 0 } },
     ] });
-    let changed = program.request(Method::PUT, &format!("/api/v1/workflows/{id}")).json(&json!({ "definition": definition })).send().await.unwrap();
+    let changed = program
+        .request(Method::PUT, &format!("/api/v1/workflows/{id}"))
+        .json(&json!({ "definition": definition }))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(changed.json::<Value>().await.unwrap()["version"], 2);
     let versions = program.get(&format!("/api/v1/workflows/{id}/versions")).await.expect(200);
     assert_eq!((versions[0]["version"].as_i64(), versions[1]["version"].as_i64()), (Some(2), Some(1)));
@@ -76,11 +99,17 @@ async fn workflows_are_made_changed_and_run(server: Arc<Server>) {
     let runs = program.get(&format!("/api/v1/executions?workflowId={id}&limit=1")).await;
     let next = runs.headers["x-next-cursor"].to_str().unwrap().to_owned();
     assert_eq!(runs.expect(200)[0]["id"], executed["executionId"]);
-    assert_eq!(program.get(&format!("/api/v1/executions?limit=1&cursor={next}")).await.expect(200).as_array().unwrap().len(), 1);
+    assert_eq!(
+        program.get(&format!("/api/v1/executions?limit=1&cursor={next}")).await.expect(200).as_array().unwrap().len(),
+        1
+    );
 
     // A run is cancelled.
     let hold = program.post("/api/v1/workflows", &documented(&format!("{}/hold", sink.url))).await.expect(201);
-    let executed = program.post(&format!("/api/v1/workflows/{}/execute", hold["id"].as_str().unwrap()), &json!({})).await.expect(200);
+    let executed = program
+        .post(&format!("/api/v1/workflows/{}/execute", hold["id"].as_str().unwrap()), &json!({}))
+        .await
+        .expect(200);
     sink.has_held(1).await;
     let path = format!("/api/v1/executions/{}", executed["executionId"].as_str().unwrap());
     assert_eq!(program.post(&path, &json!({ "action": "cancel" })).await.expect(200)["status"], "cancelled");
@@ -100,8 +129,14 @@ async fn what_is_wrong_or_not_ones_own_is_refused(server: Arc<Server>) {
         (json!({ "name": "x", "definition": [] }), "definition"),
         (json!({ "name": "x", "definition": { "steps": [] } }), "steps"),
         (json!({ "name": "x", "definition": { "steps": [{ "name": "a", "type": "dance", "config": {} }] } }), "dance"),
-        (json!({ "name": "x", "definition": { "steps": [{ "name": "a", "type": "custom_code", "config": { "language": "python", "code": "x" } }] } }), "python"),
-        (json!({ "name": "x", "definition": { "apiVersion": "flow/v1", "kind": "Workflow", "metadata": { "name": "x", "version": "1" }, "steps": [{ "id": "a", "lgo": {} }] } }), "did you mean"),
+        (
+            json!({ "name": "x", "definition": { "steps": [{ "name": "a", "type": "custom_code", "config": { "language": "python", "code": "x" } }] } }),
+            "python",
+        ),
+        (
+            json!({ "name": "x", "definition": { "apiVersion": "flow/v1", "kind": "Workflow", "metadata": { "name": "x", "version": "1" }, "steps": [{ "id": "a", "lgo": {} }] } }),
+            "did you mean",
+        ),
     ] {
         let refused = program.post("/api/v1/workflows", &body).await.expect(400);
         assert!(refused["error"].as_str().unwrap().contains(part) || refused.to_string().contains(part), "{refused}");
@@ -115,7 +150,10 @@ async fn what_is_wrong_or_not_ones_own_is_refused(server: Arc<Server>) {
     program.patch(&path, &json!({ "isPublic": true })).await.expect(200);
     assert_eq!(stranger.get(&path).await.expect(200)["isPublic"], true);
     stranger.patch(&path, &json!({ "name": "mine" })).await.expect(403);
-    assert_eq!(server.program(Role::Readonly).await.post(&format!("{path}/execute"), &json!({})).await.status.as_u16(), 403);
+    assert_eq!(
+        server.program(Role::Readonly).await.post(&format!("{path}/execute"), &json!({})).await.status.as_u16(),
+        403
+    );
     let odd = program.post("/api/v1/executions/none", &json!({ "action": "cancel" })).await.expect(404);
     assert!(odd["error"].is_string());
     // What the connector refuses fails the run, with words.

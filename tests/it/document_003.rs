@@ -30,7 +30,8 @@ async fn ended(program: &Client, id: &str, after: i64) -> Vec<Value> {
             continue;
         }
         let status = frame["data"]["status"].as_str().expect("a status").to_owned();
-        let is_last = frame["data"]["step_result"].is_null() && ["completed", "failed", "cancelled"].contains(&&*status);
+        let is_last =
+            frame["data"]["step_result"].is_null() && ["completed", "failed", "cancelled"].contains(&&*status);
         updates.push(frame);
         if is_last {
             return updates;
@@ -41,7 +42,8 @@ async fn ended(program: &Client, id: &str, after: i64) -> Vec<Value> {
 async fn playbooks_are_listed_shown_and_copied(server: Arc<Server>) {
     let program = server.program(Role::Admin).await;
     let list = program.get("/api/playbooks").await.expect(200);
-    let upgrade = list["playbooks"].as_array().unwrap().iter().find(|line| line["path"] == "gateway/module_upgrade.yaml");
+    let upgrade =
+        list["playbooks"].as_array().unwrap().iter().find(|line| line["path"] == "gateway/module_upgrade.yaml");
     assert_eq!(
         upgrade.unwrap(),
         &json!({
@@ -56,7 +58,9 @@ async fn playbooks_are_listed_shown_and_copied(server: Arc<Server>) {
     assert_eq!(count(&page) + count(&rest), count(&list));
     for path in ["gateway/module_upgrade.yaml", "gateway%2Fmodule_upgrade.yaml"] {
         let playbook = program.get(&format!("/api/playbooks/{path}")).await.expect(200);
-        for (key, value) in [("name", "Module Upgrade"), ("version", "1.0"), ("description", "Upgrade modules on a gateway")] {
+        for (key, value) in
+            [("name", "Module Upgrade"), ("version", "1.0"), ("description", "Upgrade modules on a gateway")]
+        {
             assert_eq!(playbook[key], value);
         }
         assert_eq!(
@@ -72,7 +76,10 @@ async fn playbooks_are_listed_shown_and_copied(server: Arc<Server>) {
         program.post("/api/playbooks/duplicate", &copy).await.expect(200),
         json!({ "message": "Playbook duplicated successfully", "new_path": "gateway/my-custom-playbook.yaml" })
     );
-    assert_eq!(program.get("/api/playbooks/gateway/my-custom-playbook.yaml").await.expect(200)["name"], "My Custom Playbook");
+    assert_eq!(
+        program.get("/api/playbooks/gateway/my-custom-playbook.yaml").await.expect(200)["name"],
+        "My Custom Playbook"
+    );
     let user = server.program(Role::User).await;
     let refused = user.post("/api/playbooks/duplicate", &copy).await.expect(403);
     assert_eq!(refused["detail"]["error"], "permission_denied");
@@ -105,29 +112,51 @@ async fn a_run_is_started_watched_and_ended(server: Arc<Server>) {
     );
     let updates = ended(&program, id, 0).await;
     assert!(updates.iter().all(|update| update["type"] == "execution_update" && update["seq"].is_i64()));
-    let done = updates.iter().find(|update| update["data"]["step_result"]["step_id"] == "login" && update["data"]["step_result"]["status"] == "completed");
+    let done = updates.iter().find(|update| {
+        update["data"]["step_result"]["step_id"] == "login" && update["data"]["step_result"]["status"] == "completed"
+    });
     let done = done.unwrap_or_else(|| panic!("{updates:?}"));
-    assert_eq!((done["data"]["status"].as_str(), done["data"]["current_step_index"].as_i64()), (Some("running"), Some(1)));
+    assert_eq!(
+        (done["data"]["status"].as_str(), done["data"]["current_step_index"].as_i64()),
+        (Some("running"), Some(1))
+    );
     let run = program.get(&format!("/api/executions/{id}")).await.expect(200);
-    assert_eq!((run["status"].as_str(), run["current_step_index"].as_i64(), run["total_steps"].as_i64()), (Some("completed"), Some(5), Some(5)));
-    for key in ["execution_id", "playbook_name", "status", "started_at", "current_step_index", "total_steps", "step_results"] {
+    assert_eq!(
+        (run["status"].as_str(), run["current_step_index"].as_i64(), run["total_steps"].as_i64()),
+        (Some("completed"), Some(5), Some(5))
+    );
+    for key in
+        ["execution_id", "playbook_name", "status", "started_at", "current_step_index", "total_steps", "step_results"]
+    {
         assert!(keys(&run).contains(&key), "{key} in {run}");
     }
     let login = &run["step_results"][0];
-    assert_eq!((login["step_id"].as_str(), login["step_name"].as_str(), login["status"].as_str()), (Some("login"), Some("Login to Gateway"), Some("completed")));
+    assert_eq!(
+        (login["step_id"].as_str(), login["step_name"].as_str(), login["status"].as_str()),
+        (Some("login"), Some("Login to Gateway"), Some("completed"))
+    );
     assert!(login["started_at"].is_string() && login["completed_at"].is_string());
     assert_eq!(run["step_results"][3]["output"]["message"], "upload gave 200", "what a playbook passes on is text");
     let list = program.get("/api/executions?limit=50&status=completed").await.expect(200);
     let line = &list[0];
-    assert_eq!((line["execution_id"].as_str(), line["playbook_name"].as_str(), line["total_steps"].as_i64()), (Some(id), Some("Module Upgrade"), Some(5)));
+    assert_eq!(
+        (line["execution_id"].as_str(), line["playbook_name"].as_str(), line["total_steps"].as_i64()),
+        (Some(id), Some("Module Upgrade"), Some(5))
+    );
     assert_eq!(program.get("/api/executions?status=running").await.expect(200), json!([]));
     assert_eq!(
         program.delete(&format!("/api/executions/{id}")).await.expect(200),
         json!({ "message": "Execution deleted successfully", "execution_id": id, "screenshots_deleted": 0 })
     );
-    assert_eq!(program.get(&format!("/api/executions/{id}")).await.expect(404)["detail"]["error"], "execution_not_found");
+    assert_eq!(
+        program.get(&format!("/api/executions/{id}")).await.expect(404)["detail"]["error"],
+        "execution_not_found"
+    );
     let health = server.anybody().get("/api/health").await.expect(200);
-    assert_eq!((health["status"].as_str(), health["version"].is_string(), health["uptime_seconds"].is_i64()), (Some("healthy"), true, true));
+    assert_eq!(
+        (health["status"].as_str(), health["version"].is_string(), health["uptime_seconds"].is_i64()),
+        (Some("healthy"), true, true)
+    );
     // The request of the guide's first example, whose playbook takes an address of its own.
     let body = json!({ "playbook_path": "gateway/health_check.yaml", "gateway_url": sink.url });
     let keyed = program.with("idempotency-key", "k1");
@@ -150,8 +179,13 @@ async fn a_run_is_paused_resumed_skipped_and_cancelled(server: Arc<Server>) {
     let id = start().await;
     sink.has_held(1).await;
     let run = program.get(&format!("/api/executions/{id}")).await.expect(200);
-    let states: Vec<&str> = run["step_results"].as_array().unwrap().iter().map(|step| step["status"].as_str().unwrap()).collect();
-    assert_eq!(states, ["completed", "running", "pending", "pending", "pending"], "the whole plan is there from the start");
+    let states: Vec<&str> =
+        run["step_results"].as_array().unwrap().iter().map(|step| step["status"].as_str().unwrap()).collect();
+    assert_eq!(
+        states,
+        ["completed", "running", "pending", "pending", "pending"],
+        "the whole plan is there from the start"
+    );
     assert_eq!(control(id.clone(), "pause").await, json!({ "message": "Execution paused", "execution_id": id }));
     assert_eq!(program.get("/api/executions?status=paused").await.expect(200)[0]["execution_id"], *id);
     assert_eq!(control(id.clone(), "skip").await["message"], "Current step skipped");
@@ -168,7 +202,10 @@ async fn a_run_is_paused_resumed_skipped_and_cancelled(server: Arc<Server>) {
     assert_eq!(cancelled, json!({ "message": "Execution cancelled", "execution_id": id, "in_flight": ["upload"] }));
     assert_eq!(control(id.clone(), "cancel").await["message"], "Execution cancelled", "again it changes nothing");
     let run = program.get(&format!("/api/executions/{id}")).await.expect(200);
-    assert_eq!((run["status"].as_str(), run["step_results"][1]["status"].as_str()), (Some("cancelled"), Some("cancelled")));
+    assert_eq!(
+        (run["status"].as_str(), run["step_results"][1]["status"].as_str()),
+        (Some("cancelled"), Some("cancelled"))
+    );
     let refused = program.post(&format!("/api/executions/{id}/pause"), &json!({})).await.expect(409);
     assert_eq!(refused["detail"]["error"], "execution_ended");
 
@@ -191,7 +228,10 @@ async fn a_run_is_paused_resumed_skipped_and_cancelled(server: Arc<Server>) {
     while socket.next().await["data"] != json!({}) {
         let run = program.get(&format!("/api/executions/{id}")).await.expect(200);
         if run["status"] == "paused" {
-            assert_eq!((run["step_results"][0]["status"].as_str(), run["step_results"][1]["status"].as_str()), (Some("completed"), Some("pending")));
+            assert_eq!(
+                (run["step_results"][0]["status"].as_str(), run["step_results"][1]["status"].as_str()),
+                (Some("completed"), Some("pending"))
+            );
             break;
         }
     }
@@ -211,7 +251,9 @@ async fn a_watcher_misses_nothing(server: Arc<Server>) {
         let id = program.post("/api/executions", &body).await.expect(200)["execution_id"].as_str().unwrap().to_owned();
         loop {
             let frame = live.next().await;
-            let is_last = frame["data"]["execution_id"] == *id && frame["data"]["step_result"].is_null() && frame["data"]["status"] == "completed";
+            let is_last = frame["data"]["execution_id"] == *id
+                && frame["data"]["step_result"].is_null()
+                && frame["data"]["status"] == "completed";
             seen.push(frame);
             if is_last {
                 break;
@@ -243,20 +285,27 @@ async fn refusals_have_their_envelope(server: Arc<Server>) {
     for path in ["../secret.yaml", "/etc/passwd", "gateway/../../x.yaml", "x.txt"] {
         assert_eq!(start(path).await.expect(400)["detail"]["error"], "invalid_path", "{path}");
     }
-    assert_eq!(program.get("/api/playbooks/..%2F..%2Fetc%2Fpasswd.yaml").await.expect(400)["detail"]["error"], "invalid_path");
+    assert_eq!(
+        program.get("/api/playbooks/..%2F..%2Fetc%2Fpasswd.yaml").await.expect(400)["detail"]["error"],
+        "invalid_path"
+    );
     let missing = start("gateway/health_check.yaml").await.expect(400);
     assert_eq!(missing["detail"]["error"], "validation_error");
     assert_eq!(missing["detail"]["details"]["errors"][0]["field"], "parameters.gateway_url");
     for path in ["/api/executions/550e8400", "/api/executions/550e8400/status"] {
         let unknown = program.get(path).await.expect(404);
-        assert_eq!((unknown["detail"]["error"].as_str(), &unknown["detail"]["details"]), (Some("execution_not_found"), &json!({ "execution_id": "550e8400" })));
+        assert_eq!(
+            (unknown["detail"]["error"].as_str(), &unknown["detail"]["details"]),
+            (Some("execution_not_found"), &json!({ "execution_id": "550e8400" }))
+        );
     }
     for what in ["pause", "resume", "cancel", "skip", "skip_back"] {
         let unknown = program.post(&format!("/api/executions/550e8400/{what}"), &json!({})).await.expect(404);
         assert_eq!(unknown["detail"]["error"], "execution_not_found");
     }
     let reader = server.program(Role::Readonly).await;
-    let body = json!({ "playbook_path": "gateway/health_check.yaml", "parameters": { "gateway_url": "http://127.0.0.1:1" } });
+    let body =
+        json!({ "playbook_path": "gateway/health_check.yaml", "parameters": { "gateway_url": "http://127.0.0.1:1" } });
     assert_eq!(reader.post("/api/executions", &body).await.expect(403)["detail"]["error"], "permission_denied");
     assert_eq!(program.get("/api/executions?status=odd").await.expect(400)["detail"]["error"], "validation_error");
 }

@@ -64,7 +64,9 @@ async fn survives(data: &Path, database: Option<&str>) {
         match (data["step_result"]["step_id"].as_str(), data["step_result"]["status"].as_str()) {
             (Some(step), Some("completed")) => *completed.entry((id, step.to_owned())).or_default() += 1,
             (None, _) if data["status"] == "completed" => left -= 1,
-            (None, _) => assert!(["running", "pending"].contains(&data["status"].as_str().expect("a status")), "{frame}"),
+            (None, _) => {
+                assert!(["running", "pending"].contains(&data["status"].as_str().expect("a status")), "{frame}")
+            }
             _ => {}
         }
     }

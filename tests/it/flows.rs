@@ -44,7 +44,8 @@ fn post(event: &Value) -> &Value {
 
 async fn take(program: &Client, session: &str, message: &Value, label: &str) -> crate::support::server::Answer {
     let actions = post(message)["actions"].as_array().unwrap_or_else(|| panic!("no actions: {message}"));
-    let action = actions.iter().find(|action| action["label"] == label).unwrap_or_else(|| panic!("no {label}: {message}"));
+    let action =
+        actions.iter().find(|action| action["label"] == label).unwrap_or_else(|| panic!("no {label}: {message}"));
     let (message, id) = (post(message)["message_id"].as_str().unwrap(), action["id"].as_str().unwrap());
     program.post(&format!("/api/session/{session}/messages/{message}/actions/{id}"), &json!({})).await
 }
@@ -58,14 +59,19 @@ async fn a_command_with_steps_answers_where_it_was_asked(server: Arc<Server>) {
     let told = until(&program, &session, |event| event["content"] == "**HELLO**").await;
     assert_eq!((told["title"].as_str(), told["sender"]["id"].as_str()), (Some("Loud"), Some("runner")));
     // The card stands above it and is rewritten to the end.
-    let done = until(&program, &session, |event| event["type"] == "message_update" && post(event)["content"] == "**shout** is done.").await;
+    let done = until(&program, &session, |event| {
+        event["type"] == "message_update" && post(event)["content"] == "**shout** is done."
+    })
+    .await;
     let cards = events(&program, &session).await;
-    let cards: Vec<&Value> = cards.iter().filter(|event| event["message_id"] == done["message_id"] && event["type"] == "message").collect();
+    let cards: Vec<&Value> =
+        cards.iter().filter(|event| event["message_id"] == done["message_id"] && event["type"] == "message").collect();
     assert_eq!(cards.len(), 1, "one message");
     assert_eq!(cards[0]["parts"][0]["state"], "done");
     // The same over the automation API, polled.
     let body = json!({ "command": "shout", "parameters": [{ "name": "what", "value": "x" }] });
-    let url = program.post("/command?invoke=true", &body).await.expect(200)["invocation"]["url"].as_str().unwrap().to_owned();
+    let url =
+        program.post("/command?invoke=true", &body).await.expect(200)["invocation"]["url"].as_str().unwrap().to_owned();
     let result = program.get(&format!("{url}?wait=20")).await.expect(200);
     assert_eq!(result["phase"], "SUCCESS", "{result}");
     let said: Vec<&Value> = result["command_responses"].as_array().unwrap().iter().collect();
@@ -77,33 +83,54 @@ async fn a_playbook_asks_sleeps_and_ends_in_its_card(server: Arc<Server>) {
     let session = program.open("runner").await;
     program.say(&session, "release web").await;
     let question = until(&program, &session, |event| event["content"] == "Release **web**?").await;
-    let labels: Vec<&str> = question["actions"].as_array().unwrap().iter().map(|action| action["label"].as_str().unwrap()).collect();
+    let labels: Vec<&str> =
+        question["actions"].as_array().unwrap().iter().map(|action| action["label"].as_str().unwrap()).collect();
     assert_eq!(labels, ["Approve", "Reject"]);
     let executions = program.get("/api/executions").await.expect(200);
     let id = executions[0]["execution_id"].as_str().unwrap().to_owned();
-    assert_eq!(program.get(&format!("/api/executions/{id}")).await.expect(200)["step_results"][0]["question"], "Release **web**?");
+    assert_eq!(
+        program.get(&format!("/api/executions/{id}")).await.expect(200)["step_results"][0]["question"],
+        "Release **web**?"
+    );
     // Nobody else answers it, neither here nor over the API.
     let stranger = server.program(Role::User).await;
     let answer = json!({ "answer": { "decision": "approve" } });
-    assert_eq!(stranger.post(&format!("/api/executions/{id}/answer"), &answer).await.expect(404)["detail"]["error"], "execution_not_found");
+    assert_eq!(
+        stranger.post(&format!("/api/executions/{id}/answer"), &answer).await.expect(404)["detail"]["error"],
+        "execution_not_found"
+    );
     take(&program, &session, &question, "Approve").await.expect(201);
     assert_eq!(take(&program, &session, &question, "Reject").await.error(409), "ACTION_USED");
     // An hour later it goes on by itself.
     until(&program, &session, |event| post(event)["parts"][0]["label"] == "Settle (waiting)").await;
     server.clock.advance(60 * 60 * 1000);
     let form = until(&program, &session, |event| event["content"] == "What shall it be called?").await;
-    let fields: Vec<&str> = form["form"]["fields"].as_array().unwrap().iter().map(|field| field["name"].as_str().unwrap()).collect();
+    let fields: Vec<&str> =
+        form["form"]["fields"].as_array().unwrap().iter().map(|field| field["name"].as_str().unwrap()).collect();
     assert_eq!(fields, ["name", "loud", "times"]);
-    let path = format!("/api/session/{session}/messages/{}/actions/{}", form["message_id"].as_str().unwrap(), form["form"]["id"].as_str().unwrap());
+    let path = format!(
+        "/api/session/{session}/messages/{}/actions/{}",
+        form["message_id"].as_str().unwrap(),
+        form["form"]["id"].as_str().unwrap()
+    );
     let wrong = program.post(&path, &json!({ "value": { "loud": "true" } })).await;
     assert_eq!(wrong.error(400), "VALIDATION_ERROR");
     program.post(&path, &json!({ "value": { "name": "v2", "times": "3" } })).await.expect(201);
     until(&program, &session, |event| event["content"] == "Released web as v2").await;
-    let done = until(&program, &session, |event| event["type"] == "message_update" && post(event)["content"] == "**Release** is done.").await;
+    let done = until(&program, &session, |event| {
+        event["type"] == "message_update" && post(event)["content"] == "**Release** is done."
+    })
+    .await;
     let fields = post(&done)["parts"].as_array().unwrap().iter().find(|part| part["type"] == "fields").unwrap();
-    assert_eq!((fields["fields"][0]["value"].as_str(), fields["fields"][1]["value"].as_str()), (Some("web"), Some("user")));
+    assert_eq!(
+        (fields["fields"][0]["value"].as_str(), fields["fields"][1]["value"].as_str()),
+        (Some("web"), Some("user"))
+    );
     let run = program.get(&format!("/api/executions/{id}")).await.expect(200);
-    assert_eq!((run["status"].as_str(), run["kind"].as_str(), run["source"].as_str()), (Some("completed"), Some("command"), Some("runner/release")));
+    assert_eq!(
+        (run["status"].as_str(), run["kind"].as_str(), run["source"].as_str()),
+        (Some("completed"), Some("command"), Some("runner/release"))
+    );
 }
 
 async fn a_run_is_stopped_by_its_card(server: Arc<Server>) {
@@ -118,7 +145,10 @@ async fn a_run_is_stopped_by_its_card(server: Arc<Server>) {
     let resumed = page.iter().rev().find(|event| event["type"] == "message_update").unwrap();
     assert_eq!(post(resumed)["content"], "**Release** is under way.");
     take(&program, &session, resumed, "Cancel").await.expect(201);
-    let over = until(&program, &session, |event| post(event)["content"].as_str().is_some_and(|text| text.contains("was cancelled"))).await;
+    let over = until(&program, &session, |event| {
+        post(event)["content"].as_str().is_some_and(|text| text.contains("was cancelled"))
+    })
+    .await;
     assert!(post(&over)["actions"].is_null(), "nothing more can be done: {over}");
     // Rejecting cancels as the document says, and nobody's answer is a rejection.
     program.say(&session, "release api").await;
@@ -194,7 +224,10 @@ async fn a_run_goes_on_with_another_document(server: Arc<Server>) {
         }
     }
     let run = program.get(&format!("/api/v1/executions/{id}")).await.expect(200);
-    assert_eq!((&run["steps"][1]["output"]["data"], &run["steps"][2]["output"]), (&json!({ "x": 1 }), &json!({ "n": 2 })));
+    assert_eq!(
+        (&run["steps"][1]["output"]["data"], &run["steps"][2]["output"]),
+        (&json!({ "x": 1 }), &json!({ "n": 2 }))
+    );
 }
 
 async fn runs_of_one_key_wait_for_each_other(server: Arc<Server>) {
@@ -210,7 +243,10 @@ async fn runs_of_one_key_wait_for_each_other(server: Arc<Server>) {
     let make = |on_conflict: &'static str| {
         let (program, definition) = (program.clone(), definition(on_conflict));
         async move {
-            let made = program.post("/api/v1/workflows", &json!({ "name": "one", "definition": definition })).await.expect(201);
+            let made = program
+                .post("/api/v1/workflows", &json!({ "name": "one", "definition": definition }))
+                .await
+                .expect(201);
             format!("/api/v1/workflows/{}/execute", made["id"].as_str().unwrap())
         }
     };
@@ -233,7 +269,12 @@ async fn runs_of_one_key_wait_for_each_other(server: Arc<Server>) {
         async move {
             let mut states = Vec::new();
             for id in ids {
-                states.push(program.get(&format!("/api/executions/{id}")).await.expect(200)["status"].as_str().unwrap().to_owned());
+                states.push(
+                    program.get(&format!("/api/executions/{id}")).await.expect(200)["status"]
+                        .as_str()
+                        .unwrap()
+                        .to_owned(),
+                );
             }
             states
         }
@@ -266,7 +307,10 @@ async fn what_nobody_knows_is_asked(server: Arc<Server>) {
     let id = program.post(&path, &json!({})).await.expect(200)["executionId"].as_str().unwrap().to_owned();
     while socket.next().await["data"]["step_result"]["status"] != "uncertain" {}
     let run = program.get(&format!("/api/executions/{id}")).await.expect(200);
-    assert_eq!((run["status"].as_str(), run["step_results"][0]["status"].as_str()), (Some("paused"), Some("uncertain")));
+    assert_eq!(
+        (run["status"].as_str(), run["step_results"][0]["status"].as_str()),
+        (Some("paused"), Some("uncertain"))
+    );
     let refused = program.post(&format!("/api/executions/{id}/resume"), &json!({})).await.expect(409);
     assert_eq!(refused["detail"]["error"], "step_uncertain");
     program.post(&format!("/api/executions/{id}/resolve"), &json!({ "outcome": "happened" })).await.expect(200);

@@ -47,7 +47,12 @@ impl Client {
 
 /// Starts a run and follows it to its end; some are cancelled on the way. Answers its id, and what had been called of it
 /// when the cancellation was answered.
-async fn live(client: &Client, sink: &Sink, name: String, mut chance: Chance) -> (String, String, Option<BTreeMap<String, u32>>) {
+async fn live(
+    client: &Client,
+    sink: &Sink,
+    name: String,
+    mut chance: Chance,
+) -> (String, String, Option<BTreeMap<String, u32>>) {
     let body = json!({ "playbook_path": "seven.yaml", "parameters": { "sink": sink.url, "run": name } });
     let (status, started) = client.ask(reqwest::Method::POST, "/api/executions", &name, &body).await;
     assert_eq!(status, 200, "{started}");
@@ -55,7 +60,8 @@ async fn live(client: &Client, sink: &Sink, name: String, mut chance: Chance) ->
     let mut at_cancel = None;
     if chance.percent(CANCELLED) {
         tokio::time::sleep(chance.millis(1, 300)).await;
-        let (status, answer) = client.ask(reqwest::Method::POST, &format!("/api/executions/{id}/cancel"), &name, &json!({})).await;
+        let (status, answer) =
+            client.ask(reqwest::Method::POST, &format!("/api/executions/{id}/cancel"), &name, &json!({})).await;
         if status == 200 {
             // What was in flight may still arrive; nothing else may.
             let in_flight = answer["in_flight"].as_array().cloned().unwrap_or_default();
@@ -133,7 +139,11 @@ async fn go_through(database_name: &str, database: Option<&str>) {
         }
     }
     let cancelled = ended.iter().filter(|(_, _, at_cancel)| at_cancel.is_some()).count();
-    println!("  {} kills, {cancelled} cancelled, {repeated} calls repeated that may be, {:.0} s", kills - left, begun.elapsed().as_secs_f64());
+    println!(
+        "  {} kills, {cancelled} cancelled, {repeated} calls repeated that may be, {:.0} s",
+        kills - left,
+        begun.elapsed().as_secs_f64()
+    );
 }
 
 /// How many results each step of each run has, from the stream of all updates, which has no gap.

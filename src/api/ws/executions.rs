@@ -144,7 +144,7 @@ fn update(caller: &Caller, seq: i64, bytes: &Bytes) -> Option<String> {
     let frame: Value = serde_json::from_slice(bytes).ok()?;
     let text = |key: &str| frame["whose"][key].as_str().unwrap_or_default();
     let object = Object::Execution { starter: text("starter"), bot: text("bot"), command: text("command") };
-    decide(&caller.principal, Verb::View, object).allowed.then(|| {
-        json!({ "type": "execution_update", "seq": seq, "data": frame["data"] }).to_string()
-    })
+    decide(&caller.principal, Verb::View, object)
+        .allowed
+        .then(|| json!({ "type": "execution_update", "seq": seq, "data": frame["data"] }).to_string())
 }

@@ -59,8 +59,10 @@ impl Engine {
 /// The step that an answer is for.
 fn find(journal: &Journal, answer: &Answer) -> Result<Row> {
     let over = || Error::conflict("ASK_OVER", "this was answered already, or the run has ended");
-    let waits = |row: &&Row| row.status == StepStatus::Waiting && row.data["approvers"].is_object() && row.signal.is_null();
-    let mut asked = journal.rows.values().filter(waits).filter(|row| answer.path.as_ref().is_none_or(|path| row.path == *path));
+    let waits =
+        |row: &&Row| row.status == StepStatus::Waiting && row.data["approvers"].is_object() && row.signal.is_null();
+    let mut asked =
+        journal.rows.values().filter(waits).filter(|row| answer.path.as_ref().is_none_or(|path| row.path == *path));
     let first = asked.next().ok_or_else(over)?;
     if asked.next().is_some() {
         return Err(Error::conflict("ASK_AMBIGUOUS", "the run asks several things; name the step"));
@@ -102,10 +104,14 @@ fn vote(run: &Run, row: &Row, who: &Principal, sees: bool, answer: &Value, at: &
         } else {
             form.clone()
         };
-        let validator = jsonschema::validator_for(&check).map_err(|error| Error::internal("check an answer", error.to_string()))?;
+        let validator =
+            jsonschema::validator_for(&check).map_err(|error| Error::internal("check an answer", error.to_string()))?;
         if let Err(error) = validator.validate(&answer) {
-            let errors = json!([{ "field": error.instance_path().to_string(), "code": "schema", "message": error.to_string() }]);
-            return Err(Error::new(Kind::Invalid, "VALIDATION_ERROR", error.to_string()).details(json!({ "errors": errors })));
+            let errors =
+                json!([{ "field": error.instance_path().to_string(), "code": "schema", "message": error.to_string() }]);
+            return Err(
+                Error::new(Kind::Invalid, "VALIDATION_ERROR", error.to_string()).details(json!({ "errors": errors }))
+            );
         }
     }
     let mut data = row.data.clone();
@@ -138,7 +144,9 @@ fn typed(form: &Value, answer: &Value) -> Value {
     let value = |(name, value): (&String, &Value)| {
         let kind = form["properties"][name.as_str()]["type"].as_str().unwrap_or_default();
         let value = match (kind, value.as_str()) {
-            ("integer" | "number" | "boolean", Some(text)) => serde_json::from_str(text.trim()).unwrap_or_else(|_| value.clone()),
+            ("integer" | "number" | "boolean", Some(text)) => {
+                serde_json::from_str(text.trim()).unwrap_or_else(|_| value.clone())
+            }
             _ => value.clone(),
         };
         (name.clone(), value)

@@ -389,7 +389,13 @@ fn step_result(row: &Row, name: &str) -> Value {
 
 impl Engine {
     /// Adds something that a run says to a turn of its conversation.
-    pub(super) fn post_of_run(&self, turn: &mut Turn, about: &About<'_>, mut message: Message, at: Millis) -> Result<()> {
+    pub(super) fn post_of_run(
+        &self,
+        turn: &mut Turn,
+        about: &About<'_>,
+        mut message: Message,
+        at: Millis,
+    ) -> Result<()> {
         let form = message.form.clone().and_then(|form| message.offers.pop().map(|offer| (form, offer)));
         let snapshot = self.registry().snapshot();
         let name = snapshot.bot(about.bot).map_or_else(|| about.bot.to_owned(), |bot| bot.bot.display_name.clone());

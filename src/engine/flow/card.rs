@@ -47,9 +47,10 @@ fn card(about: &About<'_>, flow: &Flow, journal: &Journal, effects: &Effects, st
     let lines = outline(flow, journal);
     let total = lines.len().max(1);
     let done = lines.iter().filter(|line| line.status().is_final()).count();
-    let current = lines.iter().rev().find(|line| {
-        line.row.is_some_and(|row| !row.status.is_final() && row.status != StepStatus::Active)
-    });
+    let current = lines
+        .iter()
+        .rev()
+        .find(|line| line.row.is_some_and(|row| !row.status.is_final() && row.status != StepStatus::Active));
     let title = escape_markdown(about.title);
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let ended = effects.ended.as_ref();
@@ -121,7 +122,8 @@ fn shortened(text: &str) -> String {
 fn asked(about: &About<'_>, question: &Question) -> Result<Message> {
     let ask = &question.ask;
     let mut message = Message::text(ask.message.clone()).tone(Tone::Question);
-    let deed = |answer: Value| Deed::Answer { execution: about.execution.to_owned(), path: question.path.clone(), answer };
+    let deed =
+        |answer: Value| Deed::Answer { execution: about.execution.to_owned(), path: question.path.clone(), answer };
     let choices = choices(&ask.form);
     if let Some((name, values)) = choices {
         for (index, value) in values.iter().enumerate() {
@@ -151,7 +153,13 @@ fn asked(about: &About<'_>, question: &Question) -> Result<Message> {
     });
     // Registered with the message: a form's actions are looked up by the ids it carries.
     message.offers.push(Offer {
-        action: Action::Button { id: String::new(), label: "Send".to_owned(), style: Style::Primary, confirm: None, life: Life::default() },
+        action: Action::Button {
+            id: String::new(),
+            label: "Send".to_owned(),
+            style: Style::Primary,
+            confirm: None,
+            life: Life::default(),
+        },
         deed: Some(deed(Value::Null)),
         single_use: true,
         ttl: ask.timeout,
@@ -182,8 +190,7 @@ fn label(value: &str) -> String {
 fn fields(form: &Value) -> Vec<FormField> {
     let required: Vec<&str> = form["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let field = |(name, property): (&String, &Value)| {
-        let choices: Vec<String> =
-            property["enum"].as_array().into_iter().flatten().map(plain).collect();
+        let choices: Vec<String> = property["enum"].as_array().into_iter().flatten().map(plain).collect();
         let kind = match property["type"].as_str() {
             _ if !choices.is_empty() => "choice",
             Some("boolean") => "boolean",

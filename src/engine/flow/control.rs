@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::bring::{Brought, Nudge};
 use crate::engine::Engine;
-use crate::engine::plan::{self, Ended, Fault, Journal, Row, StepStatus, Wish, cancel_below, is_below, outline, reset_below};
+use crate::engine::plan::{
+    self, Ended, Fault, Journal, Row, StepStatus, Wish, cancel_below, is_below, outline, reset_below,
+};
 use crate::flow::{Flow, Step};
 use crate::identity::permission::{Object, Verb, authorize};
 use crate::model::execution::ExecutionStatus;
@@ -28,7 +30,10 @@ pub enum Control {
     /// Begins again from a step at the top of its document.
     RetryFrom(String),
     /// Says what became of a step of which nobody knows.
-    Resolve { path: Option<String>, resolution: Resolution },
+    Resolve {
+        path: Option<String>,
+        resolution: Resolution,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -76,7 +81,13 @@ impl Engine {
     }
 
     /// Does something to a run. `turn` is what was done in its conversation.
-    pub async fn control_run(&self, principal: &Principal, id: &str, control: Control, turn: Option<Turn>) -> Result<Controlled> {
+    pub async fn control_run(
+        &self,
+        principal: &Principal,
+        id: &str,
+        control: Control,
+        turn: Option<Turn>,
+    ) -> Result<Controlled> {
         let run = self.run_for(principal, Verb::Manage, id).await?;
         let by = principal.name.clone();
         let brought = match &control {
@@ -101,7 +112,9 @@ impl Engine {
         let Some(brought) = brought else {
             let now = self.store().run(id).await?.unwrap_or(run);
             return match control {
-                Control::Cancel if now.status == ExecutionStatus::Cancelled => Ok(Controlled { in_flight: Vec::new(), receipt: None }),
+                Control::Cancel if now.status == ExecutionStatus::Cancelled => {
+                    Ok(Controlled { in_flight: Vec::new(), receipt: None })
+                }
                 _ => Err(over(&now)),
             };
         };
@@ -148,7 +161,12 @@ impl Engine {
     }
 
     /// Goes on with another document. Refused when a step that has begun means something else in it.
-    pub async fn edit_run(&self, principal: &Principal, id: &str, document: crate::manifest::flow::Document) -> Result<()> {
+    pub async fn edit_run(
+        &self,
+        principal: &Principal,
+        id: &str,
+        document: crate::manifest::flow::Document,
+    ) -> Result<()> {
         self.run_for(principal, Verb::Manage, id).await?;
         let found = super::start::found(document, "command", String::new());
         let brought = self
@@ -223,7 +241,10 @@ fn skip(flow: &Flow, journal: &mut Journal, nudge: &mut Nudge) {
     };
     for path in paths {
         let position = journal.next_position();
-        let row = journal.rows.entry(path.clone()).or_insert_with(|| Row::new(path.clone(), StepStatus::Pending, position, 0));
+        let row = journal
+            .rows
+            .entry(path.clone())
+            .or_insert_with(|| Row::new(path.clone(), StepStatus::Pending, position, 0));
         row.status = StepStatus::Skipped;
         row.error = None;
         row.ready_at = None;
@@ -248,7 +269,13 @@ fn skip_back(flow: &Flow, journal: &mut Journal, nudge: &mut Nudge) {
     }
 }
 
-fn resolve(journal: &mut Journal, path: Option<&str>, resolution: &Resolution, by: &str, nudge: &mut Nudge) -> Result<()> {
+fn resolve(
+    journal: &mut Journal,
+    path: Option<&str>,
+    resolution: &Resolution,
+    by: &str,
+    nudge: &mut Nudge,
+) -> Result<()> {
     let uncertain = journal.rows.values().filter(|row| row.status == StepStatus::Uncertain);
     let row = uncertain.into_iter().find(|row| path.is_none_or(|path| row.path == path));
     let path = row.map(|row| row.path.clone()).ok_or_else(|| {
@@ -285,7 +312,8 @@ fn resolve(journal: &mut Journal, path: Option<&str>, resolution: &Resolution, b
             }
         }
     }
-    let others = journal.rows.values().any(|row| row.status == StepStatus::Uncertain && nudge.outcomes.get(&row.path).is_none());
+    let others =
+        journal.rows.values().any(|row| row.status == StepStatus::Uncertain && nudge.outcomes.get(&row.path).is_none());
     if !others && journal.wish == Wish::Pause {
         journal.wish = Wish::Run;
     }

@@ -56,7 +56,9 @@ pub(super) fn check(flow: &Flow, given: &Map<String, Value>) -> Result<Map<Strin
 fn typed(input: &Input, value: Value) -> Result<Value, &'static str> {
     let text = |value: &Value| value.as_str().map(|text| text.trim().to_owned());
     match (input.kind, &value) {
-        (InputType::String | InputType::File | InputType::Credential | InputType::Secret, Value::String(_)) => Ok(value),
+        (InputType::String | InputType::File | InputType::Credential | InputType::Secret, Value::String(_)) => {
+            Ok(value)
+        }
         (InputType::String, Value::Number(_) | Value::Bool(_)) => Ok(json!(value.to_string())),
         (InputType::String | InputType::File | InputType::Credential | InputType::Secret, _) => Err("a text"),
         (InputType::Integer, Value::Number(number)) if number.is_i64() || number.is_u64() => Ok(value),
@@ -133,7 +135,8 @@ mod tests {
         assert_eq!(json!(checked), json!({ "url": "http://a.example", "n": 3, "deep": true, "list": ["a", "b"] }));
         let given = json!({ "ulr": "x", "url": "no address", "n": "many", "list": [1] });
         let error = check(&flow(), given.as_object().unwrap()).unwrap_err();
-        let codes: Vec<&str> = error.details["errors"].as_array().unwrap().iter().map(|e| e["code"].as_str().unwrap()).collect();
+        let codes: Vec<&str> =
+            error.details["errors"].as_array().unwrap().iter().map(|e| e["code"].as_str().unwrap()).collect();
         assert_eq!(codes, ["unknown", "schema", "type", "schema"], "{error:?}");
         assert!(error.message.contains("did you mean 'url'"), "{error}");
     }

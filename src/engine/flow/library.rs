@@ -99,7 +99,11 @@ impl Library {
             let mut bytes = Vec::new();
             fs::File::open(&real).map_err(unread)?.take(LONGEST + 1).read_to_end(&mut bytes).map_err(unread)?;
             if bytes.len() as u64 > LONGEST {
-                return Err(Error::new(Kind::TooLarge, "PLAYBOOK_TOO_LARGE", format!("'{path}' is longer than 256 KiB")));
+                return Err(Error::new(
+                    Kind::TooLarge,
+                    "PLAYBOOK_TOO_LARGE",
+                    format!("'{path}' is longer than 256 KiB"),
+                ));
             }
             return String::from_utf8(bytes).map_err(|_| invalid(path, "is not text in UTF-8"));
         }
@@ -120,14 +124,16 @@ impl Library {
 
     /// A playbook that is named without its ending, as other documents may.
     pub fn find(&self, name: &str) -> Option<String> {
-        let candidates = std::iter::once(name.to_owned()).chain(PLAYBOOK_ENDINGS.map(|ending| format!("{name}.{ending}")));
+        let candidates =
+            std::iter::once(name.to_owned()).chain(PLAYBOOK_ENDINGS.map(|ending| format!("{name}.{ending}")));
         candidates.into_iter().find(|path| self.source(path).is_ok())
     }
 
     /// Copies a playbook under a new name beside it; answers the new path. Blocks on files.
     pub fn duplicate(&self, path: &str, name: &str) -> Result<String> {
         let source = self.source(path)?;
-        let file: String = name.trim().to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let file: String =
+            name.trim().to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let file = file.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
         if file.is_empty() || file.len() > 100 {
             let message = "new_name has no letter or digit that could name a file, or too many";
@@ -216,9 +222,20 @@ mod tests {
         let library = Library::new(vec![root.clone()]);
         assert_eq!(library.document("gateway/original.yaml").unwrap().flow.title, "Original");
         for path in [
-            "../secret.yaml", "gateway/../../secret.yaml", "/etc/hostname", "gateway/%2e%2e/x.yaml", "out.yaml", "", ".yaml",
-            "gateway", "gateway//original.yaml", "./gateway/original.yaml", "gateway\\original.yaml", "gateway/.hidden.yaml",
-            "gateway/original.yaml/", "gateway/\0.yaml",
+            "../secret.yaml",
+            "gateway/../../secret.yaml",
+            "/etc/hostname",
+            "gateway/%2e%2e/x.yaml",
+            "out.yaml",
+            "",
+            ".yaml",
+            "gateway",
+            "gateway//original.yaml",
+            "./gateway/original.yaml",
+            "gateway\\original.yaml",
+            "gateway/.hidden.yaml",
+            "gateway/original.yaml/",
+            "gateway/\0.yaml",
         ] {
             let error = library.source(path).unwrap_err();
             assert!(["INVALID_PATH", "PLAYBOOK_NOT_FOUND"].contains(&error.code), "{path}: {error:?}");
@@ -228,7 +245,10 @@ mod tests {
         assert_eq!(new, "gateway/my-custom-playbook.yaml");
         let copied = fs::read_to_string(root.join(&new)).unwrap();
         assert!(copied.starts_with("name: \"My Custom Playbook\"\nversion"), "{copied}");
-        assert_eq!(library.duplicate("gateway/original.yaml", "my custom playbook").unwrap_err().code, "PLAYBOOK_EXISTS");
+        assert_eq!(
+            library.duplicate("gateway/original.yaml", "my custom playbook").unwrap_err().code,
+            "PLAYBOOK_EXISTS"
+        );
         assert_eq!(library.duplicate("gateway/original.yaml", "../..").unwrap_err().code, "VALIDATION_ERROR");
         let paths: Vec<String> = library.list().into_iter().map(|listed| listed.path).collect();
         assert_eq!(paths, ["gateway/my-custom-playbook.yaml", "gateway/original.yaml", "out.yaml"]);

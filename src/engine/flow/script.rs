@@ -79,8 +79,9 @@ impl Scripts {
         if answer.len() as u64 > LONGEST {
             return Err(Fault::new("result_too_large", "the script returns more than 1 MiB"));
         }
-        let answer: Value = serde_json::from_slice(&answer)
-            .map_err(|_| Fault::new("script_failed", "the process of the script died; it may have wanted too much memory"))?;
+        let answer: Value = serde_json::from_slice(&answer).map_err(|_| {
+            Fault::new("script_failed", "the process of the script died; it may have wanted too much memory")
+        })?;
         match answer.get("result") {
             Some(result) => Ok(result.clone()),
             None => {
@@ -99,7 +100,12 @@ pub fn work(request: &[u8]) -> String {
     };
     let millis = request["millis"].as_u64().unwrap_or(1000);
     let memory = request["memory"].as_u64().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(64 * 1024 * 1024);
-    match evaluate(request["source"].as_str().unwrap_or_default(), &request["scope"], Duration::from_millis(millis), memory) {
+    match evaluate(
+        request["source"].as_str().unwrap_or_default(),
+        &request["scope"],
+        Duration::from_millis(millis),
+        memory,
+    ) {
         Ok(result) => format!("{{\"result\":{result}}}"),
         Err((code, message)) => failed(code, message),
     }
@@ -126,7 +132,13 @@ fn evaluate(source: &str, scope: &Value, time: Duration, memory: usize) -> Resul
                     let line = line.map(|line| format!(" (line {line})")).unwrap_or_default();
                     ("script_failed", format!("{message}{line}"))
                 }
-                CaughtError::Value(value) => ("script_failed", value.as_string().and_then(|text| text.to_string().ok()).unwrap_or_else(|| "the script threw a value".to_owned())),
+                CaughtError::Value(value) => (
+                    "script_failed",
+                    value
+                        .as_string()
+                        .and_then(|text| text.to_string().ok())
+                        .unwrap_or_else(|| "the script threw a value".to_owned()),
+                ),
                 CaughtError::Error(error) => ("script_failed", error.to_string()),
             }
         };
@@ -179,7 +191,10 @@ mod tests {
     #[test]
     fn a_script_gets_values_and_returns_one() {
         let scope = json!({ "inputs": { "n": [1, 2, 3] }, "steps": { "a": { "output": { "x": "y" } } } });
-        assert_eq!(run("return {sum: inputs.n.reduce((a, b) => a + b), x: variables.a.x}", &scope), json!({ "result": { "sum": 6, "x": "y" } }));
+        assert_eq!(
+            run("return {sum: inputs.n.reduce((a, b) => a + b), x: variables.a.x}", &scope),
+            json!({ "result": { "sum": 6, "x": "y" } })
+        );
         assert_eq!(run("const x = 1", &scope), json!({ "result": null }));
         assert_eq!(run("return input.n.length", &scope)["result"], 3);
     }

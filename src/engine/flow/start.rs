@@ -130,9 +130,9 @@ impl Beginning<'_> {
         if let Some(expression) = &concurrency.key {
             let scope = json!({ "inputs": self.inputs, "user": { "id": self.principal.id, "name": self.principal.name }, "trigger": self.trigger });
             let scope = scope.as_object().cloned().unwrap_or_default();
-            let value = Evaluator::new(at).value(expression, &scope).map_err(|why| {
-                Error::new(Kind::Invalid, "VALIDATION_ERROR", format!("concurrency.key: {why}"))
-            })?;
+            let value = Evaluator::new(at)
+                .value(expression, &scope)
+                .map_err(|why| Error::new(Kind::Invalid, "VALIDATION_ERROR", format!("concurrency.key: {why}")))?;
             key.push(':');
             key.push_str(&plain(&value));
         }
@@ -140,11 +140,16 @@ impl Beginning<'_> {
         Ok(Some(Slot { key, limit: concurrency.limit, reject }))
     }
 
-    fn into_run(self, products: Products, at: Millis) -> Result<(Box<NewRun>, ExecutionStatus, Option<String>, String)> {
+    fn into_run(
+        self,
+        products: Products,
+        at: Millis,
+    ) -> Result<(Box<NewRun>, ExecutionStatus, Option<String>, String)> {
         let concurrency = self.slot(at)?;
         let user = json!({ "id": self.principal.id, "name": self.principal.name });
         let cause = json!({ "user": user, "trigger": self.trigger, "principal": Kept::of(self.principal) });
-        let responses = serde_json::to_string(&products.messages).map_err(|error| Error::internal("write the answer", error))?;
+        let responses =
+            serde_json::to_string(&products.messages).map_err(|error| Error::internal("write the answer", error))?;
         let run = NewRun {
             definition: self.definition,
             kind: self.kind,
@@ -302,7 +307,13 @@ impl Engine {
     }
 
     /// A run that a step of another one starts, in the name of who started that.
-    pub(super) async fn begin_child(&self, about: &About<'_>, journal: &Journal, child: &Child, at: Millis) -> Result<NewExecution> {
+    pub(super) async fn begin_child(
+        &self,
+        about: &About<'_>,
+        journal: &Journal,
+        child: &Child,
+        at: Millis,
+    ) -> Result<NewExecution> {
         if about.depth + 1 > DEEPEST {
             let message = format!("runs start runs at most {DEEPEST} deep");
             return Err(Error::new(Kind::Invalid, "RUN_DEPTH", message));

@@ -100,7 +100,10 @@ impl Engine {
         });
         let steps = lines.collect();
         let read = |text: &Option<String>| text.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        let (output, error) = (read(&run.output).unwrap_or_default(), run.error.as_deref().and_then(|text| serde_json::from_str(text).ok()));
+        let (output, error) = (
+            read(&run.output).unwrap_or_default(),
+            run.error.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+        );
         Ok(RunView { run, output, error, steps })
     }
 

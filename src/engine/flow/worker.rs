@@ -76,7 +76,8 @@ impl Engine {
             let mut any = false;
             for (claim, begun) in due.lapsed {
                 tracing::warn!(execution = claim.execution, step = claim.path, "the worker of a step is gone");
-                let fault = Fault { uncertain: begun, retryable: true, ..Fault::new("worker_lost", "the worker was lost") };
+                let fault =
+                    Fault { uncertain: begun, retryable: true, ..Fault::new("worker_lost", "the worker was lost") };
                 any |= self.settle(&claim, Err(fault), "worker_lost").await?;
             }
             for (claim, begun) in due.overdue {
@@ -111,7 +112,10 @@ impl Engine {
             let (engine, claim) = (self.clone(), step.claim.clone());
             let work = tasks.track(async move { engine.work(step).await });
             let (started, go) = tokio::sync::oneshot::channel::<()>();
-            #[expect(clippy::disallowed_methods, reason = "counted among the tasks by `track`; a step may be aborted alone")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "counted among the tasks by `track`; a step may be aborted alone"
+            )]
             let handle = tokio::spawn({
                 let (engine, claim) = (self.clone(), claim.clone());
                 async move {
@@ -178,7 +182,8 @@ impl Engine {
         let Some(run) = self.store().run(&step.claim.execution).await.ok().flatten() else {
             return Err(Fault { retryable: true, ..Fault::new("internal_error", "the run cannot be read") });
         };
-        let actor = self.actor(&run.cause).await.map_err(|error| Fault::new(error.code.to_lowercase(), error.message))?;
+        let actor =
+            self.actor(&run.cause).await.map_err(|error| Fault::new(error.code.to_lowercase(), error.message))?;
         // A playbook of the toolbox names the credential of all its steps when it is started.
         let metadata: Value = serde_json::from_str(&run.metadata).unwrap_or_default();
         let connection = input["connection"].as_str().or(metadata["credential_name"].as_str());
@@ -213,7 +218,8 @@ impl Engine {
                     .is_some_and(|row| row.status == StepStatus::Running && row.fence == of.fence);
                 let attempts = vec![(of.clone(), word)];
                 // Refused at the commit, too: this only spares the plan.
-                let outcomes = if is_held { Outcomes::from([(of.path.clone(), outcome.clone())]) } else { Outcomes::new() };
+                let outcomes =
+                    if is_held { Outcomes::from([(of.path.clone(), outcome.clone())]) } else { Outcomes::new() };
                 Ok(Nudge { outcomes, attempts, ..Nudge::default() })
             })
             .await;

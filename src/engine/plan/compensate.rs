@@ -13,8 +13,11 @@ const TRIES: i64 = 3;
 impl Walk<'_> {
     /// What a step that is named by its id means at a place: within a loop, the pass that the place is in.
     pub(super) fn target(&self, id: &str, at: &str) -> String {
-        let last = |path: &str| path.rsplit(['.', '~']).next().map(|part| part.split('[').next().unwrap_or_default().to_owned());
-        let mut found: Vec<&String> = self.journal.rows.keys().filter(|path| last(path).as_deref() == Some(id)).collect();
+        let last = |path: &str| {
+            path.rsplit(['.', '~']).next().map(|part| part.split('[').next().unwrap_or_default().to_owned())
+        };
+        let mut found: Vec<&String> =
+            self.journal.rows.keys().filter(|path| last(path).as_deref() == Some(id)).collect();
         // The nearest one: it shares the longest beginning.
         let shared = |path: &str| path.chars().zip(at.chars()).take_while(|(a, b)| a == b).count();
         found.sort_by_key(|path| std::cmp::Reverse(shared(path)));
@@ -28,7 +31,9 @@ impl Walk<'_> {
             .journal
             .rows
             .values()
-            .filter(|row| is_below(&row.path, target) && row.status == StepStatus::Succeeded && row.data["undo"].is_object())
+            .filter(|row| {
+                is_below(&row.path, target) && row.status == StepStatus::Succeeded && row.data["undo"].is_object()
+            })
             .map(|row| (row.position, row.path.clone(), row.data["undo"].clone()))
             .collect();
         done.sort_by_key(|(position, _, _)| std::cmp::Reverse(*position));
@@ -39,7 +44,10 @@ impl Walk<'_> {
                 State::Done(End::Succeeded(_) | End::Skipped) => undone.push(path),
                 State::Done(End::Failed(fault)) => {
                     let message = format!("{path} could not be undone: {}", fault.message);
-                    return State::Done(End::Failed(Fault { details: json!({ "step": path }), ..Fault::new("undo_failed", message) }));
+                    return State::Done(End::Failed(Fault {
+                        details: json!({ "step": path }),
+                        ..Fault::new("undo_failed", message)
+                    }));
                 }
                 other => return other,
             }
@@ -65,7 +73,9 @@ impl Walk<'_> {
             StepStatus::Succeeded => return State::Done(End::Succeeded(Value::Null)),
             StepStatus::Skipped => return State::Done(End::Skipped),
             StepStatus::Failed | StepStatus::Cancelled => {
-                return State::Done(End::Failed(row.error.unwrap_or_else(|| Fault::new("cancelled", "it was cancelled"))));
+                return State::Done(End::Failed(
+                    row.error.unwrap_or_else(|| Fault::new("cancelled", "it was cancelled")),
+                ));
             }
             _ => {}
         }

@@ -237,6 +237,5 @@ impl Journal {
 
 /// Whether `path` is `of` or below it.
 pub fn is_below(path: &str, of: &str) -> bool {
-    of.is_empty()
-        || path.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[', '~']))
+    of.is_empty() || path.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[', '~']))
 }

@@ -7,7 +7,9 @@ use super::walk::{End, State, Walk};
 use super::{Child, Emitted, Question, Saying};
 use crate::clock::moment;
 use crate::flow::expression::plain;
-use crate::flow::{Ask, Call, Case, Dialect, Effect, Retry, RunBody, Step, Verb, Wait, parse_duration, text, write_duration};
+use crate::flow::{
+    Ask, Call, Case, Dialect, Effect, Retry, RunBody, Step, Verb, Wait, parse_duration, text, write_duration,
+};
 use crate::model::conversation::Millis;
 use crate::model::id::sha256_hex;
 use crate::model::message::{Field, Message, Part, Tone};
@@ -41,9 +43,12 @@ impl Walk<'_> {
             Verb::Run(body) => self.child(step, body, path),
             Verb::Ask(ask) => self.ask(step, ask, path),
             Verb::Wait(wait) => self.wait(step, wait, path),
-            Verb::Set(_) | Verb::Say(_) | Verb::Log { .. } | Verb::Fail { .. } | Verb::Cancel { .. } | Verb::Emit { .. } => {
-                self.at_once(step, path)
-            }
+            Verb::Set(_)
+            | Verb::Say(_)
+            | Verb::Log { .. }
+            | Verb::Fail { .. }
+            | Verb::Cancel { .. }
+            | Verb::Emit { .. } => self.at_once(step, path),
         }
     }
 
@@ -122,7 +127,9 @@ impl Walk<'_> {
                 self.effects.sayings.push(Saying { path: path.to_owned(), message });
                 output
             }
-            Verb::Fail { code, message } => return Ok(Err(Fault::new(code.clone(), render(self, message, Form::Plain)?))),
+            Verb::Fail { code, message } => {
+                return Ok(Err(Fault::new(code.clone(), render(self, message, Form::Plain)?)));
+            }
             Verb::Cancel { reason } => {
                 let reason = render(self, reason, Form::Plain)?;
                 self.change(path, |row| row.data = json!({ "cancel": reason }));
@@ -414,7 +421,8 @@ impl Walk<'_> {
                 && row.ready_at.is_some_and(|at| at <= self.now)
         });
         if !self.has_begun(path) || restart {
-            let filled = self.evaluator.fill(&json!({ "workflow": body.workflow, "with": body.with }), &self.scope.values);
+            let filled =
+                self.evaluator.fill(&json!({ "workflow": body.workflow, "with": body.with }), &self.scope.values);
             let filled = match filled {
                 Ok(filled) => filled,
                 Err(why) => return self.expression(path, "run", &why),
@@ -449,7 +457,11 @@ impl Walk<'_> {
             let error = &signal["error"];
             let code = error["code"].as_str().unwrap_or("failed").to_owned();
             let message = error["message"].as_str().unwrap_or("the run failed").to_owned();
-            let fault = Fault { details: json!({ "execution_id": row.data["child"] }), retryable: true, ..Fault::new(code, message) };
+            let fault = Fault {
+                details: json!({ "execution_id": row.data["child"] }),
+                retryable: true,
+                ..Fault::new(code, message)
+            };
             self.change(path, |row| row.signal = Value::Null);
             let state = self.tried(step, path, fault);
             if state == State::Open {
@@ -481,10 +493,11 @@ impl Walk<'_> {
                 Ok(message) => message,
                 Err(why) => return self.expression(path, "message", &why),
             };
-            let on_timeout = match ask.on_timeout.as_ref().map(|value| self.evaluator.fill(value, &self.scope.values)).transpose() {
-                Ok(value) => value,
-                Err(why) => return self.expression(path, "on_timeout", &why),
-            };
+            let on_timeout =
+                match ask.on_timeout.as_ref().map(|value| self.evaluator.fill(value, &self.scope.values)).transpose() {
+                    Ok(value) => value,
+                    Err(why) => return self.expression(path, "on_timeout", &why),
+                };
             let deadline = ask.timeout.or(step.timeout).map(|timeout| self.now.saturating_add(timeout));
             let row = self.begin(path, StepStatus::Waiting);
             row.deadline = deadline;
@@ -522,9 +535,14 @@ impl Walk<'_> {
                     };
                     let at = match (&value, wait) {
                         (Value::String(text), Wait::Until(_)) => moment(text),
-                        (Value::String(text), _) => parse_duration(text).or_else(|| text.parse().ok()).map(|length: Millis| self.now.saturating_add(length)),
+                        (Value::String(text), _) => parse_duration(text)
+                            .or_else(|| text.parse().ok())
+                            .map(|length: Millis| self.now.saturating_add(length)),
                         (Value::Number(number), wait) => {
-                            #[expect(clippy::cast_possible_truncation, reason = "a moment has no parts of milliseconds")]
+                            #[expect(
+                                clippy::cast_possible_truncation,
+                                reason = "a moment has no parts of milliseconds"
+                            )]
                             let millis = number.as_i64().or_else(|| number.as_f64().map(|millis| millis as Millis));
                             let from = if matches!(wait, Wait::Until(_)) { 0 } else { self.now };
                             millis.map(|millis| millis.saturating_add(from))

@@ -29,7 +29,16 @@ impl Run {
         let about = About { file: Path::new("x.yaml"), name: "x", title: "X" };
         let flow = read(&source, about).unwrap_or_else(|faults| panic!("{faults:?}")).flow;
         let journal = Journal { execution: "e".into(), inputs, started_at: START, ..Journal::default() };
-        Self { flow, journal, now: START, calls: Vec::new(), said: Vec::new(), questions: Vec::new(), children: Vec::new(), ended: None }
+        Self {
+            flow,
+            journal,
+            now: START,
+            calls: Vec::new(),
+            said: Vec::new(),
+            questions: Vec::new(),
+            children: Vec::new(),
+            ended: None,
+        }
     }
 
     fn advance(&mut self, outcomes: Outcomes) -> Effects {
@@ -42,9 +51,11 @@ impl Run {
     }
 
     fn ready(&self) -> Vec<String> {
-        let ready = self.journal.rows.values().filter(|row| {
-            row.status == StepStatus::Ready && row.ready_at.is_some_and(|at| at <= self.now)
-        });
+        let ready = self
+            .journal
+            .rows
+            .values()
+            .filter(|row| row.status == StepStatus::Ready && row.ready_at.is_some_and(|at| at <= self.now));
         ready.map(|row| row.path.clone()).collect()
     }
 
@@ -111,7 +122,8 @@ outputs: {total: "${{ vars.total }}", skipped: "${{ steps.skipped.skipped }}"}
     assert_eq!((ended.status, ended.output), (ExecutionStatus::Completed, json!({ "total": 10, "skipped": true })));
     assert_eq!(run.called(), ["a", "route.small"]);
     assert_eq!(run.said, ["**10** and 10"]);
-    let shown: Vec<(String, &str)> = outline(&run.flow, &run.journal).iter().map(|line| (line.path.clone(), line.status().shown())).collect();
+    let shown: Vec<(String, &str)> =
+        outline(&run.flow, &run.journal).iter().map(|line| (line.path.clone(), line.status().shown())).collect();
     let expected = ["a", "keep", "route", "route.small", "skipped", "tell"];
     assert_eq!(shown.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), expected);
     assert_eq!(shown[4].1, "skipped");
@@ -120,13 +132,18 @@ outputs: {total: "${{ vars.total }}", skipped: "${{ steps.skipped.skipped }}"}
 #[test]
 fn loops_run_as_many_at_once_as_they_may_and_end_as_they_say() {
     let body = |on_error: &str, rest: &str| {
-        format!("steps:\n  - id: all\n    for_each: {{in: \"${{{{ [1,2,3,4] }}}}\", as: n, concurrency: 2, on_error: {on_error}}}\n    steps:\n      - {{id: call, use: x.y, with: {{n: \"${{{{ n }}}}\"}}}}\n{rest}")
+        format!(
+            "steps:\n  - id: all\n    for_each: {{in: \"${{{{ [1,2,3,4] }}}}\", as: n, concurrency: 2, on_error: {on_error}}}\n    steps:\n      - {{id: call, use: x.y, with: {{n: \"${{{{ n }}}}\"}}}}\n{rest}"
+        )
     };
     let mut run = Run::new(&body("fail_fast", ""), json!({}));
     run.advance(Outcomes::new());
     assert_eq!(run.ready(), ["all[0].call", "all[1].call"], "two at once");
     let ended = run.go(&mut echo).expect("it ends");
-    assert_eq!(ended.output["all"], json!([{ "call": { "n": 1 } }, { "call": { "n": 2 } }, { "call": { "n": 3 } }, { "call": { "n": 4 } }]));
+    assert_eq!(
+        ended.output["all"],
+        json!([{ "call": { "n": 1 } }, { "call": { "n": 2 } }, { "call": { "n": 3 } }, { "call": { "n": 4 } }])
+    );
 
     let odd = |_: &str, input: &Value, _: usize| {
         if input["with"]["n"].as_i64().is_some_and(|n| n % 2 == 1) { failing("odd") } else { Ok(Value::Null) }
@@ -143,7 +160,10 @@ fn loops_run_as_many_at_once_as_they_may_and_end_as_they_say() {
     let handled = "    on_error: [{id: tell, say: {message: \"{{n}}: {{error.code}}\"}}]\n  - {id: after, log: {message: \"${{ steps.all.errors | length }} failed\"}}\n";
     let mut run = Run::new(&body("collect", handled), json!({}));
     let ended = run.go(&mut { odd }).expect("it ends");
-    assert_eq!((ended.status, run.said.clone()), (ExecutionStatus::Completed, vec!["1: odd".to_owned(), "3: odd".to_owned()]));
+    assert_eq!(
+        (ended.status, run.said.clone()),
+        (ExecutionStatus::Completed, vec!["1: odd".to_owned(), "3: odd".to_owned()])
+    );
     assert_eq!(ended.output["after"]["message"], "2 failed");
 
     let mut run = Run::new(
@@ -158,7 +178,9 @@ fn loops_run_as_many_at_once_as_they_may_and_end_as_they_say() {
 #[test]
 fn branches_run_side_by_side() {
     let body = |fail_fast: bool| {
-        format!("steps:\n  - id: both\n    parallel: {{fail_fast: {fail_fast}, branches: {{a: [{{id: one, use: x.y}}, {{id: two, use: x.y}}], b: [{{id: other, use: x.y}}]}}}}\n  - {{id: after, log: {{message: \"${{{{ steps.two.status }}}}\"}}}}\n")
+        format!(
+            "steps:\n  - id: both\n    parallel: {{fail_fast: {fail_fast}, branches: {{a: [{{id: one, use: x.y}}, {{id: two, use: x.y}}], b: [{{id: other, use: x.y}}]}}}}\n  - {{id: after, log: {{message: \"${{{{ steps.two.status }}}}\"}}}}\n"
+        )
     };
     let mut run = Run::new(&body(true), json!({}));
     run.advance(Outcomes::new());
@@ -173,13 +195,23 @@ fn branches_run_side_by_side() {
 
 #[test]
 fn failures_are_tried_again_handled_undone_or_told() {
-    let mut run = Run::new("steps:\n  - {id: a, use: x.y, effect: pure, retry: {max_attempts: 3, backoff: exponential, initial: 10s, jitter: none}}\n", json!({}));
-    let ended = run.go(&mut |_: &str, _: &Value, count: usize| if count < 2 { failing("http_503") } else { Ok(json!("ok")) });
+    let mut run = Run::new(
+        "steps:\n  - {id: a, use: x.y, effect: pure, retry: {max_attempts: 3, backoff: exponential, initial: 10s, jitter: none}}\n",
+        json!({}),
+    );
+    let ended =
+        run.go(&mut |_: &str, _: &Value, count: usize| if count < 2 { failing("http_503") } else { Ok(json!("ok")) });
     assert_eq!((ended.expect("it ends").status, run.now - START), (ExecutionStatus::Completed, 30_000));
-    let mut run = Run::new("steps:\n  - {id: a, use: x.y, effect: pure, retry: {max_attempts: 3, retry_on: [timeout]}}\n", json!({}));
+    let mut run = Run::new(
+        "steps:\n  - {id: a, use: x.y, effect: pure, retry: {max_attempts: 3, retry_on: [timeout]}}\n",
+        json!({}),
+    );
     run.go(&mut |_: &str, _: &Value, _: usize| failing("http_503"));
     assert_eq!(run.called().len(), 1, "only what is named is tried again");
-    let mut run = Run::new("steps:\n  - {id: a, use: x.y, retry: {max_attempts: 5, initial: 1s, if: \"${{ error.code == 'again' }}\"}}\n", json!({}));
+    let mut run = Run::new(
+        "steps:\n  - {id: a, use: x.y, retry: {max_attempts: 5, initial: 1s, if: \"${{ error.code == 'again' }}\"}}\n",
+        json!({}),
+    );
     run.go(&mut |_: &str, _: &Value, count: usize| failing(if count < 2 { "again" } else { "enough" }));
     assert_eq!(run.called().len(), 3);
 
@@ -228,7 +260,11 @@ fn what_may_have_happened_is_found_out_or_asked() {
             (Some("look"), _) => Ok(json!({ "there": happened })),
             _ => Ok(json!("paid")),
         });
-        assert_eq!((ended.expect("it ends").status, run.called()), (ExecutionStatus::Completed, expected), "{happened}");
+        assert_eq!(
+            (ended.expect("it ends").status, run.called()),
+            (ExecutionStatus::Completed, expected),
+            "{happened}"
+        );
         assert_eq!(run.calls[1].1["action"], "look");
     }
     let mut run = Run::new(&body(""), json!({}));
@@ -284,10 +320,19 @@ fn a_paused_run_starts_nothing_and_a_cancelled_document_ends_in_order() {
     run.journal.wish = Wish::Run;
     run.advance(Outcomes::new());
     assert_eq!(run.ready(), ["b"]);
-    let mut run = Run::new("steps:\n  - {id: stop, steps: [{id: now, cancel: {reason: enough}}]}\n  - {id: never, use: x.y}\nfinally: [{id: last, log: {message: \"${{ execution.status }}\"}}]\n", json!({}));
+    let mut run = Run::new(
+        "steps:\n  - {id: stop, steps: [{id: now, cancel: {reason: enough}}]}\n  - {id: never, use: x.y}\nfinally: [{id: last, log: {message: \"${{ execution.status }}\"}}]\n",
+        json!({}),
+    );
     let ended = run.go(&mut echo).expect("it ends");
-    assert_eq!((ended.status, ended.error.map(|fault| fault.message)), (ExecutionStatus::Cancelled, Some("enough".into())));
-    assert_eq!((run.journal.rows["finally.last"].output["message"].clone(), run.called().len()), (json!("cancelled"), 0));
+    assert_eq!(
+        (ended.status, ended.error.map(|fault| fault.message)),
+        (ExecutionStatus::Cancelled, Some("enough".into()))
+    );
+    assert_eq!(
+        (run.journal.rows["finally.last"].output["message"].clone(), run.called().len()),
+        (json!("cancelled"), 0)
+    );
     let mut run = Run::new("steps:\n  - {id: a, use: x.y}\n  - {id: b, use: x.y}\n", json!({}));
     run.journal.debug = true;
     run.go(&mut echo);
@@ -308,7 +353,14 @@ fn step(depth: u32) -> BoxedStrategy<String> {
         return leaf.boxed();
     }
     let list = prop::collection::vec(step(depth - 1), 1..3);
-    let many = move |head: &'static str| list.clone().prop_map(move |steps| format!("{head}: [{}]", steps.iter().map(|step| format!("{{id: ID, {step}}}")).collect::<Vec<_>>().join(", ")));
+    let many = move |head: &'static str| {
+        list.clone().prop_map(move |steps| {
+            format!(
+                "{head}: [{}]",
+                steps.iter().map(|step| format!("{{id: ID, {step}}}")).collect::<Vec<_>>().join(", ")
+            )
+        })
+    };
     prop_oneof![
         3 => leaf,
         1 => many("steps"),

@@ -344,7 +344,8 @@ impl Walk<'_> {
             };
             self.change(path, |row| row.data = json!({ "items": items }));
         }
-        let items = self.journal.rows.get(path).and_then(|row| row.data["items"].as_array().cloned()).unwrap_or_default();
+        let items =
+            self.journal.rows.get(path).and_then(|row| row.data["items"].as_array().cloned()).unwrap_or_default();
         let length = items.len();
         let (mut open, mut outputs, mut errors, mut first) = (0_i64, Vec::new(), Vec::new(), None);
         for (index, item) in items.into_iter().enumerate() {
@@ -430,7 +431,8 @@ impl Walk<'_> {
             let n = row.data["n"].as_i64().unwrap_or_default();
             let last = row.data["last"].clone();
             let inner = format!("{path}[{n}]");
-            let value = self.scope.put("loop", json!({ "index": n, "index0": n, "first": n == 0, "last_result": last }));
+            let value =
+                self.scope.put("loop", json!({ "index": n, "index0": n, "first": n == 0, "last_result": last }));
             let begun = self.journal.rows.get(&inner).is_some_and(|row| row.status != StepStatus::Pending);
             let goes_on = if begun { Ok(true) } else { self.evaluator.holds(&repeat.condition, &self.scope.values) };
             let mark = self.scope.mark();
@@ -447,7 +449,9 @@ impl Walk<'_> {
             self.scope.take_back(value);
             match state {
                 Err(over) => return over,
-                Ok(State::Done(End::Succeeded(output))) => self.change(path, |row| row.data = json!({ "n": n + 1, "last": output })),
+                Ok(State::Done(End::Succeeded(output))) => {
+                    self.change(path, |row| row.data = json!({ "n": n + 1, "last": output }))
+                }
                 Ok(State::Done(End::Skipped)) => self.change(path, |row| row.data["n"] = json!(n + 1)),
                 Ok(State::Done(End::Failed(fault))) => return self.fail(path, fault),
                 Ok(other) => return other,
@@ -455,7 +459,13 @@ impl Walk<'_> {
         }
     }
 
-    pub(super) fn parallel(&mut self, step: &Step, path: &str, branches: &[(String, Vec<Step>)], fail_fast: bool) -> State {
+    pub(super) fn parallel(
+        &mut self,
+        step: &Step,
+        path: &str,
+        branches: &[(String, Vec<Step>)],
+        fail_fast: bool,
+    ) -> State {
         self.open(step, path);
         let (mut open, mut outputs, mut first, mut seen) = (false, Map::new(), None, Vec::new());
         for (name, steps) in branches {

@@ -211,7 +211,7 @@ fn a_playbook_of_the_toolbox_loads_as_it_is() {
     assert_eq!((retry.max_attempts, retry.pause(1, 0.3)), (3, 5000));
     let Verb::Use(call) = &login.verb else { panic!("{:?}", login.verb) };
     assert_eq!((call.connector.as_str(), call.action.as_str()), ("gateway", "login"));
-    assert_eq!(call.with["password"], "${{ credential('gateway_admin', 'password') }}");
+    assert_eq!((call.connection.as_deref(), &call.with), (Some("gateway_admin"), &json!({})));
     assert!(matches!(flow.steps[1].verb, Verb::Wait(Wait::For(2000))));
     assert!(matches!(&flow.steps[2].verb, Verb::Set(set) if set["target"] == "${{ inputs.gateway_url | string }}"));
     assert!(matches!(flow.steps[3].on_error, OnError::Continue));

@@ -31,7 +31,10 @@ impl Sink {
         };
         let router = Router::new()
             .route("/hold", any(hold))
-            .route("/fail", any(|| async { (axum::http::StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "no": true }))) }))
+            .route(
+                "/fail",
+                any(|| async { (axum::http::StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "no": true }))) }),
+            )
             .route("/seen/{*what}", any(seen))
             .route("/count/{*what}", any(count))
             .fallback(|| async { Json(json!({ "ok": true })) })

@@ -1,8 +1,10 @@
 /** Where in the page someone is; `at` is a place of the conversation's log. */
-export type Route = { name: "home" } | { name: "conversation"; id: string; at?: number };
+export type Route = { name: "home" } | { name: "conversation"; id: string; at?: number } | { name: "runs"; id?: string };
 
 /** Reads an address: its path, and the place after `#`. */
 export function readRoute(path: string, hash = ""): Route {
+  const [runs, run] = /^\/runs(?:\/([\w-]+))?\/?$/.exec(path) ?? [];
+  if (runs !== undefined) return { name: "runs", ...(run ? { id: run } : {}) };
   const [, id] = /^\/c\/([^/]+)\/?$/.exec(path) ?? [];
   if (id === undefined) return { name: "home" };
   const [, place] = /^#(\d{1,15})$/.exec(hash) ?? [];
@@ -15,5 +17,6 @@ export function readRoute(path: string, hash = ""): Route {
 
 export function pathOf(route: Route): string {
   if (route.name === "home") return "/";
+  if (route.name === "runs") return route.id === undefined ? "/runs" : `/runs/${encodeURIComponent(route.id)}`;
   return `/c/${encodeURIComponent(route.id)}${route.at === undefined ? "" : `#${route.at}`}`;
 }
