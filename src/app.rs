@@ -21,6 +21,7 @@ use crate::chat::{Cleared, FileLimits, Files, Hub, Patience};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connector::{self, Connectors};
+use crate::engine::flow::{self, Flows};
 use crate::engine::registry::Registry;
 use crate::engine::{Engine, approval, remote};
 use crate::fetch::Fetch;
@@ -84,6 +85,8 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let alone = Target::parse(&config.database_target()).take()?;
     let (store, identity) = open_store(config, clock.clone(), &tasks).await?;
     if alone.is_some() {
+        // Whoever worked here before is gone: nobody has to wait for their leases.
+        store.lapse_steps(clock.now()).await?;
         let freed = store.free_leases(clock.now()).await?;
         if freed > 0 {
             tracing::info!(freed, "deliveries given back that processes had before the start");
@@ -95,9 +98,12 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let registry = tokio::task::spawn_blocking(move || Registry::open(folders)).await?;
     let record = Recorder { store: store.clone(), clock: clock.clone() };
     reload_on_change(&registry, watcher, changes, record, &tasks);
-    let engine = Engine::new(registry, store.clone(), clock.clone());
+    let outbound = Outbound::open(config, &store, &clock).await?;
+    let connectors = open_connectors(config, &outbound, &tasks).await?;
+    let engine = Engine::new(registry, store.clone(), clock.clone(), flows(config, connectors.clone()));
     remote::keep_deadlines(&engine, &tasks);
     approval::watch(&engine, &tasks);
+    flow::keep_flows(&engine, &tasks);
     let files = open_files(config, store.epoch())?;
     let millis = |time: SignedDuration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2);
     let patience = Patience { expires: millis(config.dialogs.expires), reminder: millis(config.dialogs.reminder) };
@@ -111,8 +117,6 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let provisioning = Provisioning::new(&config.scim, &config.oidc, store.clone(), identity.clone(), clock.clone());
     let oidc =
         Oidc::new(&config.oidc, &config.scim, &reached.public_url, store.clone(), identity.clone(), clock.clone())?;
-    let outbound = Outbound::open(config, &store, &clock).await?;
-    let connectors = open_connectors(config, &outbound, &tasks).await?;
     let hooks = open_hooks(config, &outbound, &tasks).await?;
     let chats = open_chats(config, &reached.public_url, &hub, &identity, &tasks).await?;
     let rooms = Rooms {
@@ -269,6 +273,19 @@ async fn open_chats(
         discord.listen(&outside, tasks);
     }
     Ok(Chats { outside, outbox, slack, discord })
+}
+
+/// What works on runs.
+fn flows(config: &Config, connectors: Arc<Connectors>) -> Flows {
+    let millis = |duration: jiff::SignedDuration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4);
+    let limits = flow::Limits {
+        workers: config.flows.workers.max(1),
+        lease: millis(config.flows.lease),
+        script_memory: config.flows.script_memory,
+        script_program: (!config.flows.script_program.as_os_str().is_empty())
+            .then(|| config.flows.script_program.clone()),
+    };
+    Flows::new(config.playbooks.clone(), limits, flow::actions::Actions::new(connectors))
 }
 
 /// The folder of the files that are sent along.

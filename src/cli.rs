@@ -77,6 +77,20 @@ enum Command {
     Openapi,
     /// Print the JSON Schema of the web socket's frames.
     Frames,
+    /// Playbooks and workflows.
+    #[command(subcommand)]
+    Flow(FlowCommand),
+    /// Run one script: the server starts this, nobody else needs it.
+    #[command(hide = true)]
+    ScriptWorker,
+}
+
+#[derive(Subcommand)]
+enum FlowCommand {
+    /// Print a playbook or workflow of any form as flow/v1.
+    Export { file: PathBuf },
+    /// Read playbooks and workflows, report faults with file and line.
+    Check { files: Vec<PathBuf> },
 }
 
 #[derive(Subcommand)]
@@ -212,6 +226,9 @@ struct Settings {
     /// A folder with bots; may be given several times.
     #[arg(long)]
     bots: Vec<PathBuf>,
+    /// A folder with playbooks; may be given several times.
+    #[arg(long)]
+    playbooks: Vec<PathBuf>,
     /// A folder with connectors; may be given several times.
     #[arg(long)]
     connectors: Vec<PathBuf>,
@@ -230,8 +247,8 @@ fn role(text: &str) -> Result<Role, String> {
 
 impl Settings {
     fn load(self) -> anyhow::Result<Config> {
-        let Self { config, listen, data, database, bots, connectors: connector_dirs } = self;
-        Config::load(config.as_deref(), &Overrides { listen, data, database, bots, connector_dirs })
+        let Self { config, listen, data, database, bots, playbooks, connectors: connector_dirs } = self;
+        Config::load(config.as_deref(), &Overrides { listen, data, database, bots, playbooks, connector_dirs })
     }
 }
 
@@ -254,6 +271,9 @@ pub fn run() -> anyhow::Result<ExitCode> {
             print(&format!("{:#}\n", crate::api::frames()))?;
             return Ok(ExitCode::SUCCESS);
         }
+        Command::Flow(FlowCommand::Export { file }) => return export_flow(&file),
+        Command::Flow(FlowCommand::Check { files }) => return check_flows(&files),
+        Command::ScriptWorker => return run_script(),
         command => command,
     };
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run_async(command))
@@ -277,8 +297,49 @@ async fn run_async(command: Command) -> anyhow::Result<ExitCode> {
         Command::Key(KeyCommand::List(settings)) => list_keys(&settings.load()?).await?,
         Command::Key(KeyCommand::Revoke { id, settings }) => revoke_key(&settings.load()?, &id).await?,
         Command::Audit(AuditCommand::Verify(settings)) => return verify_audit(&settings.load()?).await,
-        Command::Check { .. } | Command::Openapi | Command::Frames => {}
+        Command::Check { .. } | Command::Openapi | Command::Frames | Command::Flow(_) | Command::ScriptWorker => {}
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads a document; its faults are printed and there is none.
+fn read_flow(file: &std::path::Path) -> anyhow::Result<Option<crate::manifest::flow::Document>> {
+    let source = std::fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
+    let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let about = crate::manifest::flow::About { file, name: &stem, title: &stem };
+    match crate::manifest::flow::read(&source, about) {
+        Ok(document) => Ok(Some(document)),
+        Err(faults) => {
+            for fault in faults {
+                println!("{fault}");
+            }
+            Ok(None)
+        }
+    }
+}
+
+fn export_flow(file: &std::path::Path) -> anyhow::Result<ExitCode> {
+    let Some(document) = read_flow(file)? else { return Ok(ExitCode::FAILURE) };
+    print!("{}", crate::manifest::flow::to_yaml(&document.value));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check_flows(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
+    let mut fine = true;
+    for file in files {
+        match read_flow(file)? {
+            Some(document) => document.warnings.iter().for_each(|warning| println!("{warning}")),
+            None => fine = false,
+        }
+    }
+    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_script() -> anyhow::Result<ExitCode> {
+    use std::io::{Read as _, Write as _};
+    let mut request = Vec::new();
+    std::io::stdin().read_to_end(&mut request)?;
+    std::io::stdout().write_all(crate::engine::flow::script::work(&request).as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -24,6 +24,9 @@ pub const APPROVAL_POINTS: [&str; 5] =
 pub const OUTSIDE: [&str; 5] =
     ["inbox.written", "inbox.acknowledged", "inbox.acted", "outbox.delivering", "outbox.delivered"];
 
+/// The places that a run with steps passes, in its order.
+pub const RUNS: [&str; 5] = ["step.claimed", "step.intended", "step.performed", "run.committing", "run.committed"];
+
 /// The process is at this place.
 #[cfg(not(debug_assertions))]
 pub fn reached(_: &'static str) {}

@@ -49,6 +49,7 @@ mod credentials;
 mod discord;
 mod error;
 mod events;
+mod executions;
 mod extract;
 mod files;
 mod gate;
@@ -65,6 +66,7 @@ mod oidc;
 mod openapi;
 mod outbox;
 mod peer;
+mod playbooks;
 mod preview;
 mod rates;
 mod scim;
@@ -76,6 +78,7 @@ mod slack;
 mod system;
 mod users;
 mod webhooks;
+mod workflows;
 mod ws;
 
 pub use openapi::document;
@@ -293,6 +296,30 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(links::ask, links::link))
         .routes(routes!(outbox::dead_letters))
         .routes(routes!(outbox::retry))
+        .routes(routes!(playbooks::list))
+        .routes(routes!(playbooks::duplicate))
+        .routes(routes!(playbooks::get))
+        .routes(routes!(playbooks::schema))
+        .routes(routes!(executions::list, executions::start))
+        .routes(routes!(executions::get, executions::delete))
+        .routes(routes!(executions::state))
+        .routes(routes!(executions::pause))
+        .routes(routes!(executions::resume))
+        .routes(routes!(executions::cancel))
+        .routes(routes!(executions::skip))
+        .routes(routes!(executions::skip_back))
+        .routes(routes!(executions::retry))
+        .routes(routes!(executions::resolve))
+        .routes(routes!(executions::answer))
+        .routes(routes!(executions::definition, executions::edit))
+        .routes(routes!(executions::health))
+        .routes(routes!(workflows::list, workflows::create))
+        .routes(routes!(workflows::get, workflows::update, workflows::patch, workflows::delete))
+        .routes(routes!(workflows::versions))
+        .routes(routes!(workflows::execute))
+        .routes(routes!(workflows::executions))
+        .routes(routes!(workflows::execution, workflows::act))
+        .routes(routes!(ws::executions::connect))
         .routes(routes!(ws::connect))
         .routes(routes!(ws::schema::serve))
         .routes(routes!(ws::asyncapi::serve))

@@ -384,6 +384,7 @@ fn end(dialog: &Dialog, beside: &mut Beside, status: ExecutionStatus, why: &str,
         delivery: None,
         approval: None,
         elsewhere: None,
+        run: None,
     });
     execution_update(&dialog.execution, status, None, at)
 }

@@ -81,9 +81,22 @@ impl Answer<'_> {
 /// Answers its id.
 pub fn answer(
     turn: &mut Turn,
+    message: Message,
+    speaker: (Speaker<'_>, &str),
+    run: Option<(&str, &str)>,
+    at: Millis,
+) -> Result<String> {
+    let reply_to = turn.said.as_ref().map(|said| said.id.clone());
+    answer_to(turn, message, speaker, run, reply_to.as_deref(), at)
+}
+
+/// The same as the answer to an earlier event.
+pub fn answer_to(
+    turn: &mut Turn,
     mut message: Message,
     (bot, to): (Speaker<'_>, &str),
     run: Option<(&str, &str)>,
+    reply_to: Option<&str>,
     at: Millis,
 ) -> Result<String> {
     let id = new_id();
@@ -97,7 +110,6 @@ pub fn answer(
         message.actions.extend(actions);
         turn.beside().actions.extend(registered);
     }
-    let reply_to = turn.answered();
     let event = Answer { conversation: &turn.conversation, reply_to, message }.event_of(id.clone(), bot, run, at)?;
     turn.follows.push(event);
     Ok(id)

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::arguments::{Checked, Fault, check, refusal};
+use super::flow::{Launch, Launched};
 use super::record::Record;
 use super::registry::{LoadedBot, Snapshot};
 use super::{Engine, approval, runner};
@@ -196,6 +197,13 @@ impl Engine {
             Some(state) => Box::pin(approval::ask(self, principal, &prepared, place, state)).await,
             None => runner::run(self, principal, prepared, place).await,
         }
+    }
+}
+
+impl Engine {
+    /// Starts a run of a playbook or workflow. The same idempotency key and request give the first one.
+    pub async fn launch(&self, principal: &Principal, launch: Launch) -> Result<Launched> {
+        Box::pin(self.begin_launch(principal, launch)).await
     }
 }
 

@@ -5,6 +5,7 @@ use super::approval::NewApproval;
 use super::delivery::NewDelivery;
 use super::outbox::Run;
 use super::query::{Failure, Row, query};
+use super::run::NewRun;
 use super::transaction::{Transaction, Work, failed};
 use crate::model::conversation::Millis;
 use crate::model::event::NewEvent;
@@ -42,6 +43,8 @@ pub struct NewExecution {
     pub delivery: Option<NewDelivery>,
     /// What it waits for before it runs.
     pub approval: Option<Box<NewApproval>>,
+    /// The steps of a document, when those are what it does.
+    pub run: Option<Box<NewRun>>,
     /// What it says to other places than its own.
     pub elsewhere: Option<Box<Elsewhere>>,
 }
@@ -74,6 +77,8 @@ pub struct RunChange {
     pub approval: Option<Box<NewApproval>>,
     /// What it says to other places than its own.
     pub elsewhere: Option<Box<Elsewhere>>,
+    /// The steps of a document, when those are what it does from now on.
+    pub run: Option<Box<NewRun>>,
 }
 
 impl From<NewExecution> for RunChange {
@@ -91,6 +96,7 @@ impl From<NewExecution> for RunChange {
             delivery: run.delivery,
             approval: run.approval,
             elsewhere: run.elsewhere,
+            run: run.run,
         }
     }
 }
@@ -173,6 +179,9 @@ impl Transaction<'_> {
         if let Some(approval) = &e.approval {
             self.insert_approval(approval).await?;
         }
+        if let Some(run) = &e.run {
+            Box::pin(self.insert_run(&e.id, run, e.created_at)).await?;
+        }
         self.tell_hooks(&e.id, ExecutionStatus::Pending, e.created_at).await?;
         if e.status != ExecutionStatus::Pending {
             self.tell_hooks(&e.id, e.status, e.finished_at.unwrap_or(e.created_at)).await?;
@@ -195,7 +204,7 @@ impl Transaction<'_> {
              request = coalesce($4, request), responses = coalesce($5, responses), error = coalesce($6, error), \
              started_at = coalesce($7, started_at), finished_at = coalesce($8, finished_at) \
              WHERE id = $1 AND status IN ('pending', 'awaiting_input', 'awaiting_confirmation', 'awaiting_approval', \
-             'running')",
+             'running', 'paused')",
         )
         .bind(&change.id)
         .bind(change.status.as_str())
@@ -213,6 +222,10 @@ impl Transaction<'_> {
         }
         if let Some(approval) = &change.approval {
             self.insert_approval(approval).await?;
+        }
+        if let Some(run) = &change.run {
+            let at = change.started_at.unwrap_or_default();
+            Box::pin(self.insert_run(&change.id, run, at)).await?;
         }
         if let Some(at) = change.finished_at {
             self.tell_hooks(&change.id, change.status, at).await?;

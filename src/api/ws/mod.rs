@@ -20,6 +20,7 @@ use crate::model::{Error, Kind};
 pub(super) mod asyncapi;
 mod bot_message;
 mod ending;
+pub(super) mod executions;
 mod frame;
 mod limits;
 mod reading;

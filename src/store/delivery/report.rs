@@ -53,7 +53,12 @@ pub struct Ending {
 
 impl Transaction<'_> {
     /// Adds a message to what a run has said.
-    async fn add_response(&mut self, execution: &str, message: &Message, at: Millis) -> Result<()> {
+    pub(in crate::store) async fn add_response(
+        &mut self,
+        execution: &str,
+        message: &Message,
+        at: Millis,
+    ) -> Result<()> {
         let find = query("SELECT responses, bot, command FROM executions WHERE id = $1").bind(execution);
         let unreadable = |error: serde_json::Error| Error::internal("read an execution", error);
         let Some(row) = self.optional(find).await? else { return Ok(()) };
@@ -105,7 +110,7 @@ impl Transaction<'_> {
     async fn end_execution(&mut self, ending: &Ending) -> Result<bool> {
         let end = query(
             "UPDATE executions SET status = $2, error = $3, finished_at = $4 \
-             WHERE id = $1 AND status IN ('pending', 'running', 'awaiting_input')",
+             WHERE id = $1 AND status IN ('pending', 'running', 'paused', 'awaiting_input')",
         )
         .bind(&ending.execution)
         .bind(ending.status.as_str())

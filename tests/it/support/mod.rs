@@ -9,5 +9,6 @@ pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod rust_source;
 pub(crate) mod server;
+pub(crate) mod sink;
 pub(crate) mod slack;
 pub(crate) mod visitor;
