@@ -753,7 +753,7 @@ export interface CurrentSession {
   created_at: string;
   expires_at?: string | null;
   /**
-   * `login` or `api_key`.
+   * `login`, `api_key` or `service`.
    */
   kind: string;
   session_id: string;
