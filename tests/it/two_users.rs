@@ -108,6 +108,18 @@ fn door(method: &str, path: &str) -> Option<Option<Vec<Probe>>> {
         ("POST", "/api/v1/credentials/{id}/test") => with("/api/v1/credentials/{credential}/test", json!({})),
         ("GET" | "DELETE", "/api/v1/connectors/{id}") => one("/api/v1/connectors/{connector}"),
         ("PUT", "/api/v1/connectors/{id}") => with("/api/v1/connectors/{connector}", json!({ "name": "x" })),
+        ("GET" | "POST", "/api/v1/webhooks") => own,
+        ("GET" | "DELETE", "/api/v1/webhooks/{id}") => one("/api/v1/webhooks/{webhook}"),
+        ("PUT", "/api/v1/webhooks/{id}") => with("/api/v1/webhooks/{webhook}", json!({ "name": "x" })),
+        ("POST", "/api/v1/webhooks/{id}/test") => one("/api/v1/webhooks/{webhook}/test"),
+        ("POST", "/api/v1/webhooks/{id}/rotate-secret") => one("/api/v1/webhooks/{webhook}/rotate-secret"),
+        ("GET", "/api/v1/webhooks/{id}/deliveries") => one("/api/v1/webhooks/{webhook}/deliveries"),
+        ("POST", "/api/v1/webhooks/{id}/deliveries/{delivery}/replay") => {
+            one("/api/v1/webhooks/{webhook}/deliveries/{message}/replay")
+        }
+        ("POST", "/api/v1/webhooks/{id}/replay") => {
+            with("/api/v1/webhooks/{webhook}/replay", json!({ "since": "2026-01-01T00:00:00Z" }))
+        }
         ("GET", "/api/groups/{id}/members") => one("/api/groups/{group}/members"),
         ("POST", "/api/groups/{id}/members") => with("/api/groups/{group}/members", json!({ "user_id": "{person}" })),
         ("DELETE", "/api/groups/{id}/members/{user_id}") => one("/api/groups/{group}/members/{person}"),
@@ -168,6 +180,8 @@ async fn world(server: &Server) -> (Client, Client, Ids, Ids) {
     let credential = text(&ann.get("/api/v1/credentials/hers-alone").await.expect(200)["id"]);
     let connector = json!({ "name": "hers", "type": "slack", "config": {} });
     let connector = ann.post("/api/v1/connectors", &connector).await.expect(201);
+    let webhook = json!({ "name": "hers", "url": "https://hooks.invalid/x", "events": ["workflow.failed"] });
+    let webhook = ann.post("/api/v1/webhooks", &webhook).await.expect(201);
     let group = admin.post("/api/groups/create", &json!({ "name": "secret" })).await.expect(201);
     let group = text(&group["id"]);
     let person = text(&admin.get("/api/session").await.expect(200)["user_id"]);
@@ -194,6 +208,7 @@ async fn world(server: &Server) -> (Client, Client, Ids, Ids) {
         ("credential", credential),
         ("credential_name", "hers-alone".to_owned()),
         ("connector", text(&connector["id"])),
+        ("webhook", text(&webhook["id"])),
         ("person", person),
         ("waits", text(&waits["invocation"]["id"])),
         ("waits_request", waits_request),

@@ -177,7 +177,7 @@ fn judge(principal: &Principal, verb: Verb, object: Object<'_>, note: &mut Note)
     }
     let allowed = by_role(principal, verb, object, rules, note);
     if let (false, grants::Granted::WithOtherArguments(grant)) = (allowed, granted) {
-        note.write(|| grants::told(grant));
+        note.write(|| format!("{}, with no other arguments", grants::told(grant)));
     }
     allowed
 }
