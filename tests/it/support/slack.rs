@@ -76,7 +76,9 @@ impl Workspace {
         let lines = BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok);
         let ready = lines.into_iter().any(|line| line.contains("Apps:"));
         assert!(ready, "the workspace says that it is there");
-        Self { child, url: format!("http://127.0.0.1:{port}"), http: reqwest::Client::new(), _folder: folder }
+        // It closes connections that nobody uses for a while.
+        let http = reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a client");
+        Self { child, url: format!("http://127.0.0.1:{port}"), http, _folder: folder }
     }
 
     async fn control(&self, what: &str, body: &Value) -> Value {
