@@ -11,15 +11,18 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::Receiver;
 
-use crate::api::{self, Address, Api, Chats};
+use crate::api::{self, Address, Api, Chats, Rooms};
 use crate::bus::Bus;
+use crate::chat::discord::Discord;
 use crate::chat::outside::{ChatAdapter, Outside};
 use crate::chat::slack::Slack;
 use crate::chat::{Cleared, FileLimits, Files, Hub};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::connector::{self, Connectors};
 use crate::engine::registry::Registry;
-use crate::engine::{Engine, remote};
+use crate::engine::{Engine, approval, remote};
+use crate::fetch::Fetch;
 use crate::files::Folder;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
@@ -30,6 +33,7 @@ use crate::outbox::{Outbox, Transport};
 use crate::store::audit::{Action, Deed, Doer};
 use crate::store::{Alone, Store, Target};
 use crate::tasks::Tasks;
+use crate::vault::Vault;
 
 /// How long requests and sockets have to end at a shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -45,6 +49,7 @@ pub struct Running {
     pub store: Arc<Store>,
     pub engine: Arc<Engine>,
     pub hub: Arc<Hub>,
+    pub connectors: Arc<Connectors>,
     tasks: Tasks,
     server: tokio::task::JoinHandle<std::io::Result<()>>,
     /// Given back last.
@@ -89,28 +94,32 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     reload_on_change(&registry, watcher, changes, record, &tasks);
     let engine = Engine::new(registry, store.clone(), clock.clone());
     remote::keep_deadlines(&engine, &tasks);
+    approval::watch(&engine, &tasks);
     let files = open_files(config, store.epoch())?;
     let patience = i64::try_from(config.dialogs.expires.as_millis()).unwrap_or(i64::MAX / 2);
     let hub = Hub::new(engine.clone(), files, patience);
     hub.watch_expiry(&tasks);
     clear_files(&hub, &tasks);
     let reached = Address::new(&config.public_url, address);
+    engine.reached_at(&reached.public_url);
     let people = People::new(&config.directory, store.clone(), identity.clone(), clock.clone())?;
     let provisioning = Provisioning::new(&config.scim, &config.oidc, store.clone(), identity.clone(), clock.clone());
-    let oidc = Oidc::new(&config.oidc, &config.scim, &reached.public_url, store.clone(), identity.clone(), clock)?;
+    let oidc =
+        Oidc::new(&config.oidc, &config.scim, &reached.public_url, store.clone(), identity.clone(), clock.clone())?;
+    let connectors = open_connectors(config, &store, &clock, &tasks).await?;
     let chats = open_chats(config, &reached.public_url, &hub, &identity, &tasks).await?;
-    let api = Api::new(
-        engine.clone(),
-        hub.clone(),
-        identity.clone(),
+    let rooms = Rooms {
+        engine: engine.clone(),
+        hub: hub.clone(),
+        identity: identity.clone(),
         people,
         provisioning,
+        connectors: connectors.clone(),
         oidc,
         chats,
-        tasks.clone(),
-        &reached,
-        config,
-    );
+        tasks: tasks.clone(),
+    };
+    let api = Api::new(rooms, &reached, config);
     tasks.spawn("watch", api::watch(api.clone()));
     tasks.spawn("people", api::watch_people(api.clone()));
     // Every door may ask who is at the other end.
@@ -130,7 +139,68 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let server = tokio::spawn(async move {
         axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
     });
-    Ok(Running { address, public_url: reached.public_url, identity, store, engine, hub, tasks, server, _alone: alone })
+    Ok(Running {
+        address,
+        public_url: reached.public_url,
+        identity,
+        store,
+        engine,
+        hub,
+        connectors,
+        tasks,
+        server,
+        _alone: alone,
+    })
+}
+
+/// The vault of an open store.
+pub async fn open_vault(config: &Config, store: &Arc<Store>, clock: &Clock) -> anyhow::Result<Arc<Vault>> {
+    std::fs::create_dir_all(&config.data)?;
+    let vault = Vault::open(&config.vault, &config.data, store.clone(), clock.clone()).await;
+    vault.map(Arc::new).context("failed to open the vault")
+}
+
+/// The connectors of an open store, without a watch over their folders.
+pub async fn read_connectors(config: &Config, store: &Arc<Store>, clock: &Clock) -> anyhow::Result<Arc<Connectors>> {
+    let vault = open_vault(config, store, clock).await?;
+    let base_urls =
+        config.connectors.iter().map(|(kind, settings)| (kind.clone(), settings.base_url.clone())).collect();
+    let settings = connector::Settings { folders: config.connector_dirs.clone(), base_urls };
+    let (fetch, store, clock) = (Fetch::new(&config.fetch)?, store.clone(), clock.clone());
+    Ok(tokio::task::spawn_blocking(move || Connectors::open(settings, fetch, store, vault, clock)).await?)
+}
+
+async fn open_connectors(
+    config: &Config,
+    store: &Arc<Store>,
+    clock: &Clock,
+    tasks: &Tasks,
+) -> anyhow::Result<Arc<Connectors>> {
+    for folder in &config.connector_dirs {
+        let place = folder.display();
+        anyhow::ensure!(
+            folder.is_dir(),
+            "there is no folder of connectors at {place} (--connectors, `connector_dirs`)"
+        );
+    }
+    let (watcher, mut changes) =
+        Watcher::of_files(&config.connector_dirs).context("failed to watch the folders of connectors")?;
+    let connectors = read_connectors(config, store, clock).await?;
+    let (watched, stop) = (connectors.clone(), tasks.stop_token().clone());
+    tasks.spawn("connector watcher", async move {
+        let _watcher = watcher;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = changes.recv() => if changed.is_none() { return },
+            }
+            let reading = watched.clone();
+            if let Err(error) = tokio::task::spawn_blocking(move || reading.catalogue().reload()).await {
+                tracing::error!(%error, "failed to read the connectors again");
+            }
+        }
+    });
+    Ok(connectors)
 }
 
 /// Sets the chats outside up, and starts what carries to and fro.
@@ -143,7 +213,10 @@ async fn open_chats(
 ) -> anyhow::Result<Chats> {
     let (store, clock) = (hub.store(), hub.clock());
     let slack = Slack::new(&config.slack, public_url)?;
-    let adapters: Vec<Arc<dyn ChatAdapter>> = slack.iter().map(|slack| slack.clone() as Arc<dyn ChatAdapter>).collect();
+    let discord = Discord::new(&config.discord, public_url, store)?;
+    let mut adapters: Vec<Arc<dyn ChatAdapter>> = Vec::new();
+    adapters.extend(slack.clone().map(|slack| slack as Arc<dyn ChatAdapter>));
+    adapters.extend(discord.clone().map(|discord| discord as Arc<dyn ChatAdapter>));
     let transports = adapters.iter().map(|adapter| adapter.clone() as Arc<dyn Transport>).collect();
     let outbox = Outbox::new(
         store.clone(),
@@ -163,7 +236,10 @@ async fn open_chats(
     if let Some(slack) = &slack {
         slack.listen(&outside, tasks);
     }
-    Ok(Chats { outside, outbox, slack })
+    if let Some(discord) = &discord {
+        discord.listen(&outside, tasks);
+    }
+    Ok(Chats { outside, outbox, slack, discord })
 }
 
 /// The folder of the files that are sent along.

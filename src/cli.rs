@@ -25,6 +25,9 @@ use crate::store::audit::{Chain, Doer};
 use crate::tasks::Tasks;
 use crate::telemetry;
 
+mod connector;
+mod vault;
+
 /// Conversations with bots and the commands behind them, in one program.
 #[derive(Parser)]
 #[command(name = "parlour", version, about, arg_required_else_help = true)]
@@ -44,7 +47,16 @@ enum Command {
         folders: Vec<PathBuf>,
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
+        /// A folder with connectors; may be given several times.
+        #[arg(long)]
+        connectors: Vec<PathBuf>,
     },
+    /// Services outside, as their manifests describe them.
+    #[command(subcommand)]
+    Connector(connector::ConnectorCommand),
+    /// What seals credentials.
+    #[command(subcommand)]
+    Vault(vault::VaultCommand),
     /// API keys.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -223,13 +235,13 @@ impl Settings {
 /// Runs the program to its end.
 pub fn run() -> anyhow::Result<ExitCode> {
     let command = match CommandLine::parse().command {
-        Command::Check { folders, format } => {
+        Command::Check { folders, format, connectors } => {
             let format = match format {
                 Format::Text => check::Format::Text,
                 Format::Json => check::Format::Json,
                 Format::Github => check::Format::Github,
             };
-            return Ok(report(&folders, format));
+            return Ok(report(&folders, &connectors, format));
         }
         Command::Openapi => {
             println!("{}", crate::api::document().to_pretty_json()?);
@@ -252,6 +264,8 @@ async fn run_async(command: Command) -> anyhow::Result<ExitCode> {
             create_key(&settings.load()?, wish).await?;
         }
         Command::Grant(command) => grant(command).await?,
+        Command::Connector(command) => return Box::pin(connector::run(command)).await,
+        Command::Vault(command) => Box::pin(vault::run(command)).await?,
         Command::Service(command) => service(command).await?,
         Command::Key(KeyCommand::List(settings)) => list_keys(&settings.load()?).await?,
         Command::Key(KeyCommand::Revoke { id, settings }) => revoke_key(&settings.load()?, &id).await?,
@@ -458,11 +472,12 @@ async fn doctor(config: &Config) -> anyhow::Result<ExitCode> {
     tasks.stop(Duration::from_secs(10)).await;
     let now = Clock::system().now();
     println!("clock     {}", rfc3339(now));
-    Ok(report(&config.bots, check::Format::Text))
+    Ok(report(&config.bots, &config.connector_dirs, check::Format::Text))
 }
 
-fn report(folders: &[PathBuf], format: check::Format) -> ExitCode {
-    let report = check::check(folders, &[Arc::new(crate::engine::builtin::bot())]);
+fn report(folders: &[PathBuf], connectors: &[PathBuf], format: check::Format) -> ExitCode {
+    let mut report = check::check(folders, &[Arc::new(crate::engine::builtin::bot())]);
+    report.add_connectors(connectors);
     print!("{}", report.write(format));
     if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -13,10 +13,12 @@ use crate::model::place::Address;
 use crate::model::principal::Role;
 use crate::model::secret::Secret;
 
+mod discord;
 mod people;
 mod rate_limits;
 mod slack;
 
+pub use discord::Discord;
 pub use people::{Directory, DirectoryKind, DirectoryMatch, Scim, ScimLink};
 pub use rate_limits::{Rate, RateLimits};
 pub use slack::Slack;
@@ -45,6 +47,7 @@ pub struct Config {
     pub oidc: Oidc,
     pub outside: Outside,
     pub slack: Slack,
+    pub discord: Discord,
     pub directory: Directory,
     pub scim: Scim,
     pub rate_limits: RateLimits,
@@ -362,6 +365,7 @@ impl Config {
         self.ws.validate()?;
         self.oidc.validate()?;
         self.slack.validate()?;
+        self.discord.validate()?;
         self.outside.validate()?;
         self.directory.validate()?;
         self.scim.validate()?;
@@ -514,6 +518,7 @@ fn is_setting(key: &str) -> bool {
         "oidc",
         "outside",
         "slack",
+        "discord",
         "directory",
         "scim",
         "rate_limits",

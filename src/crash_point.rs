@@ -19,6 +19,9 @@ pub const POINTS: [&str; 9] = [
 /// The places that only what comes from a chat outside, or leaves for one, passes; in its order.
 pub const OUTSIDE: [&str; 5] =
     ["inbox.written", "inbox.acknowledged", "inbox.acted", "outbox.delivering", "outbox.delivered"];
+/// Places that only a run passes which waits for a word, in their order.
+pub const APPROVAL_POINTS: [&str; 5] =
+    ["approval.asked", "approval.told", "approval.decided", "approval.beginning", "approval.begun"];
 
 /// The process is at this place.
 #[cfg(not(debug_assertions))]
@@ -46,3 +49,14 @@ pub fn reached(point: &'static str) {
         std::process::abort();
     }
 }
+
+/// Every place that a rotation of the vault's keys passes.
+pub const VAULT_POINTS: [&str; 7] = [
+    "vault.file_written",
+    "vault.master_added",
+    "vault.key_rewrapped",
+    "vault.key_succeeded",
+    "vault.value_resealed",
+    "vault.retired_dropped",
+    "vault.rotated",
+];

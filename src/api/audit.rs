@@ -21,7 +21,7 @@ use crate::store::audit::{Action, Filter, Recorded};
 pub(super) struct AuditQuery {
     /// The id of who did it.
     principal: Option<String>,
-    /// `sign_in`, `sign_out`, `key.create`, `key.revoke`, `bots.reload`, `access.refused`, `profile.change`, `group.…` or
+    /// `sign_in`, `sign_out`, `key.create`, `key.revoke`, `grant.…`, `approval.…`, `bots.reload`, `access.refused`, `profile.change`, `group.…` or
     /// `user.…`; a wrong one is answered with the list.
     action: Option<String>,
     /// What it was done to.

@@ -141,7 +141,12 @@ impl Family {
             }
             Self::Toolbox => {
                 let details = if details.is_null() { json!({}) } else { details };
-                let code = code.to_ascii_lowercase();
+                let code = match code.as_str() {
+                    "INVALID_REQUEST" | "INVALID_JSON" | "VALIDATION_FAILED" => "validation_error".to_owned(),
+                    "FORBIDDEN" => "permission_denied".to_owned(),
+                    "SERVER_ERROR" => "internal_error".to_owned(),
+                    code => code.to_ascii_lowercase(),
+                };
                 json!({ "detail": { "error": code, "message": message, "details": details, "request_id": request_id } })
             }
             Self::Scim => {

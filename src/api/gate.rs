@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use ipnet::IpNet;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Api;
 use super::by::By;
 use super::error::{ApiError, code};
-use super::extract::{Carrier, Known, token};
+use super::extract::{Carrier, Known, key_in_address, token};
 use super::peer::{Peer, is_in};
 use super::rates::{Bucket, Rates, Who, network};
 use super::scim;
@@ -27,8 +27,15 @@ use crate::store::Store;
 use crate::store::audit::{Action, Deed, Doer};
 
 /// Doors for machines that look after this one, and for a chat whose requests are signed: never counted.
-const UNCOUNTED: [&str; 6] =
-    ["/livez", "/readyz", "/metrics", "/slack/events", "/slack/interactions", "/slack/commands"];
+const UNCOUNTED: [&str; 7] = [
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/slack/events",
+    "/slack/interactions",
+    "/slack/commands",
+    "/discord/interactions",
+];
 
 /// What the gate needs to know.
 pub struct Gate {
@@ -112,7 +119,7 @@ pub(super) async fn pass(State(api): State<Api>, matched: MatchedPath, request: 
 async fn admit(api: &Api, matched: &MatchedPath, mut request: Request, next: Next) -> Response {
     let peer = Peer::of(&request, &api.gate.proxies);
     let now = api.engine.clock().now();
-    let caller = match known(api, request.headers(), now).await {
+    let caller = match known(api, request.uri(), request.headers(), now).await {
         Ok(caller) => caller,
         Err(error) => return ApiError(error).into_response(),
     };
@@ -163,9 +170,10 @@ async fn record_refusal(api: &Api, doer: Doer, mut what: Value, code: Option<Str
 }
 
 /// Who sent a request: by its token, or by the ticket that opens a socket. `None` for whoever proved nothing.
-async fn known(api: &Api, headers: &HeaderMap, now: Millis) -> crate::model::Result<Option<Caller>> {
-    match token(headers) {
-        Some((token, _)) => match api.identity.authenticate(token).await {
+async fn known(api: &Api, uri: &Uri, headers: &HeaderMap, now: Millis) -> crate::model::Result<Option<Caller>> {
+    let in_address = key_in_address(uri);
+    match in_address.as_deref().or_else(|| token(headers).map(|(token, _)| token)) {
+        Some(token) => match api.identity.authenticate(token).await {
             Ok(caller) => Ok(Some(caller)),
             Err(error) if error.kind == Kind::Unauthenticated => Ok(None),
             Err(error) => Err(error),

@@ -19,9 +19,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::chat::Hub;
+use crate::chat::discord::Discord;
 use crate::chat::outside::Outside;
 use crate::chat::slack::Slack;
 use crate::config::Config;
+use crate::connector::Connectors;
 use crate::engine::Engine;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
@@ -32,6 +34,7 @@ use crate::tasks::Tasks;
 
 mod actions;
 mod admin;
+mod approvals;
 mod attachments;
 mod attention;
 mod audit;
@@ -40,7 +43,10 @@ mod authz;
 mod bots;
 mod by;
 mod commands;
+mod connectors;
 mod cors;
+mod credentials;
+mod discord;
 mod error;
 mod events;
 mod extract;
@@ -50,6 +56,7 @@ mod grants;
 mod groups;
 mod health;
 mod invocations;
+mod key_offers;
 mod keys;
 mod links;
 mod messages;
@@ -58,6 +65,7 @@ mod oidc;
 mod openapi;
 mod outbox;
 mod peer;
+mod preview;
 mod rates;
 mod scim;
 mod search;
@@ -88,6 +96,7 @@ pub struct Chats {
     pub outside: Arc<Outside>,
     pub outbox: Arc<Outbox>,
     pub slack: Option<Arc<Slack>>,
+    pub discord: Option<Arc<Discord>>,
 }
 
 /// Everything the doors need; cloned per request.
@@ -99,6 +108,7 @@ pub struct Api {
     pub people: Arc<People>,
     /// What a directory pushes here.
     pub provisioning: Arc<Provisioning>,
+    pub connectors: Arc<Connectors>,
     /// The directory people sign in with, if there is one.
     pub oidc: Option<Arc<Oidc>>,
     pub tasks: Tasks,
@@ -113,19 +123,22 @@ pub struct Api {
     parts: Arc<system::Parts>,
 }
 
+/// What the doors open onto.
+pub struct Rooms {
+    pub engine: Arc<Engine>,
+    pub hub: Arc<Hub>,
+    pub identity: Arc<Identity>,
+    pub people: Arc<People>,
+    pub provisioning: Arc<Provisioning>,
+    pub connectors: Arc<Connectors>,
+    pub oidc: Option<Arc<Oidc>>,
+    pub chats: Chats,
+    pub tasks: Tasks,
+}
+
 impl Api {
-    pub fn new(
-        engine: Arc<Engine>,
-        hub: Arc<Hub>,
-        identity: Arc<Identity>,
-        people: Arc<People>,
-        provisioning: Arc<Provisioning>,
-        oidc: Option<Arc<Oidc>>,
-        chats: Chats,
-        tasks: Tasks,
-        address: &Address,
-        config: &Config,
-    ) -> Self {
+    pub fn new(rooms: Rooms, address: &Address, config: &Config) -> Self {
+        let Rooms { engine, hub, identity, people, provisioning, connectors, oidc, chats, tasks } = rooms;
         let mut origins = address.origins.clone();
         if config.cors.credentials {
             origins.extend(config.cors.allowed_origins.iter().cloned());
@@ -137,6 +150,7 @@ impl Api {
             identity,
             people,
             provisioning,
+            connectors,
             oidc,
             chats,
             tasks,
@@ -230,12 +244,26 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(commands::invoke))
         .routes(routes!(commands::poll))
         .routes(routes!(commands::cancel))
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::approve))
+        .routes(routes!(approvals::deny))
+        .routes(routes!(approvals::approve_polled))
+        .routes(routes!(approvals::deny_polled))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(key_offers::ask, key_offers::take))
         .routes(routes!(grants::list, grants::create))
         .routes(routes!(grants::remove))
         .routes(routes!(services::list, services::enrol))
         .routes(routes!(services::dismiss))
+        .routes(routes!(credentials::list, credentials::create))
+        .routes(routes!(credentials::get, credentials::update, credentials::delete))
+        .routes(routes!(credentials::test))
+        .routes(routes!(credentials::list_named, credentials::create_named))
+        .routes(routes!(credentials::update_named, credentials::delete_named))
+        .routes(routes!(connectors::list, connectors::create))
+        .routes(routes!(connectors::get, connectors::update, connectors::delete))
+        .routes(routes!(connectors::schema))
         .routes(routes!(admin::bots))
         .routes(routes!(audit::read))
         .routes(routes!(system::status))
@@ -245,6 +273,9 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(slack::events))
         .routes(routes!(slack::interactions))
         .routes(routes!(slack::commands))
+        .routes(routes!(discord::interactions))
+        .routes(routes!(preview::try_out))
+        .routes(routes!(preview::of_message))
         .routes(routes!(links::list))
         .routes(routes!(links::unlink))
         .routes(routes!(links::ask, links::link))

@@ -379,6 +379,7 @@ fn end(dialog: &Dialog, beside: &mut Beside, status: ExecutionStatus, why: &str,
         started_at: None,
         finished_at: Some(at),
         delivery: None,
+        approval: None,
         elsewhere: None,
     });
     execution_update(&dialog.execution, status, None, at)

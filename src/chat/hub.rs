@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hashlink::LruCache;
-use serde_json::json;
 
 use super::action::Choice;
 use super::asking::Ending;
@@ -14,7 +13,7 @@ use super::outside::Via;
 use super::say::Said;
 use crate::clock::Clock;
 use crate::engine::Engine;
-use crate::engine::answer::raw;
+use crate::engine::answer::session_update;
 use crate::engine::invoke::Source;
 use crate::engine::record::Record;
 use crate::engine::registry::Snapshot;
@@ -23,7 +22,7 @@ use crate::model::Result;
 use crate::model::conversation::{Conversation, ConversationStatus, HOUSE_BOT, Millis};
 use crate::model::event::{NewEvent, Stream};
 use crate::model::id::new_id;
-use crate::model::place::{PLATFORMS, Place};
+use crate::model::place::Place;
 use crate::model::principal::Principal;
 use crate::store::Store;
 use crate::store::conversation::Closing;
@@ -62,6 +61,11 @@ impl Hub {
 
     pub fn clock(&self) -> &Clock {
         self.engine.clock()
+    }
+
+    /// The bots and commands there are right now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.engine.registry().snapshot()
     }
 
     pub fn store(&self) -> &Arc<Store> {
@@ -301,21 +305,5 @@ impl Scene<'_> {
 
 /// Of a conversation that is also held outside: that, and where its turn comes from.
 pub(super) fn outside(conversation: &Conversation, via: Option<&Via>) -> Option<Box<Outside>> {
-    PLATFORMS.contains(&conversation.channel.as_str()).then(|| Box::new(Outside { said: via.map(Via::said_at) }))
-}
-
-fn session_update(stream: Stream, conversation: &Conversation, status: &str, at: Millis) -> Result<NewEvent> {
-    let payload = json!({
-        "session_id": conversation.id,
-        "data": { "status": status, "bot_id": conversation.bot },
-    });
-    Ok(NewEvent {
-        stream,
-        id: new_id(),
-        kind: "session_update",
-        principal: None,
-        client_id: None,
-        payload: raw(&payload)?,
-        created_at: at,
-    })
+    Outside::of(&conversation.channel, via.map(Via::said_at))
 }

@@ -13,6 +13,7 @@ mod cancel;
 mod change;
 mod command;
 mod dialog;
+pub mod discord;
 mod expiry;
 mod files;
 mod hub;

@@ -10,13 +10,14 @@ use super::registry::LoadedBot;
 use super::{Engine, builtin, data, remote};
 use crate::model::command::{Body, Command};
 use crate::model::conversation::Millis;
+use crate::model::event::NewEvent;
 use crate::model::execution::ExecutionStatus;
 use crate::model::id::new_id;
 use crate::model::message::{Message, Tone, escape_markdown};
 use crate::model::principal::Principal;
 use crate::model::{Error, Result};
 use crate::store::delivery::execution_update;
-use crate::store::execution::{Elsewhere, NewExecution, RunChange};
+use crate::store::execution::{Elsewhere, Invocation, NewExecution, RunChange};
 use crate::store::turn::Turn;
 
 /// Runs a prepared command and commits the run, its answer, its events and, in a conversation, what was said.
@@ -63,6 +64,10 @@ pub(super) async fn run(engine: &Engine, principal: &Principal, prepared: Prepar
             let execution = NewExecution { idempotency_key, body_hash, ..execution };
             engine.store().start_execution(execution, vec![update]).await.map(Invoked::Polled)
         }
+        Place::Approved { .. } => {
+            let update = execution_update(&execution.id, status, Some("reply"), finished)?;
+            approved(engine, execution, update).await
+        }
         Place::Conversation { mut turn, waiting, .. } => {
             let id = execution.id.clone();
             record_run(&mut turn, execution, waiting.is_some())?;
@@ -73,6 +78,13 @@ pub(super) async fn run(engine: &Engine, principal: &Principal, prepared: Prepar
             engine.store().commit_turn(*turn).await.map(Invoked::Said)
         }
     }
+}
+
+/// Stores how a run that was approved came on; whoever polls it knows its ids.
+pub(super) async fn approved(engine: &Engine, run: NewExecution, update: NewEvent) -> Result<Invoked> {
+    let invocation = Invocation { id: run.id.clone(), request_id: run.request_id.clone() };
+    engine.store().advance_approved(RunChange::from(run), vec![update]).await?;
+    Ok(Invoked::Polled(invocation))
 }
 
 /// Puts a run into its turn: a new one, or one that has waited and goes on.
@@ -100,6 +112,7 @@ pub(super) fn new_execution(
     let execution = planned(principal, (bot, command), source, (arguments, mapped), at)?;
     Ok(match place {
         Place::Poll { .. } => execution,
+        Place::Approved { execution: id } => NewExecution { id: id.clone(), ..execution },
         Place::Conversation { waiting, .. } => {
             let id = waiting.clone().unwrap_or(execution.id);
             NewExecution { id, origin: "chat", ..execution }
@@ -143,6 +156,7 @@ fn planned(
         started_at: None,
         finished_at: None,
         delivery: None,
+        approval: None,
         elsewhere: None,
     })
 }

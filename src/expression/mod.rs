@@ -27,7 +27,7 @@ pub const LONGEST: usize = 4096;
 /// What one evaluation may burn: a unit for each step, and one for each 64 bytes it makes or looks through.
 pub const FUEL: u64 = 50_000;
 
-/// The largest result: its texts in bytes, and 8 for each value.
+/// The largest result: its texts in bytes, and 32 for each value.
 const ROOM: usize = 8 * 1024 * 1024;
 
 /// How deep a result may be nested.
@@ -216,7 +216,7 @@ fn json(value: &minijinja::Value, room: &mut usize, depth: usize) -> Result<Valu
     if depth > DEEPEST {
         return Err("the result is nested deeper than it may be".to_owned());
     }
-    take(8 + value.as_str().map_or(0, str::len))?;
+    take(32 + value.as_str().map_or(0, str::len))?;
     match value.kind() {
         ValueKind::Undefined | ValueKind::None => Ok(Value::Null),
         ValueKind::Seq | ValueKind::Iterable => {

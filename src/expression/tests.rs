@@ -75,7 +75,7 @@ fn what_would_cost_much_is_stopped() {
     ] {
         let started = std::time::Instant::now();
         assert!(Expression::compile(source).unwrap().evaluate(&context()).is_err(), "{source}");
-        assert!(started.elapsed().as_secs() < 2, "{source}");
+        assert!(started.elapsed().as_secs() < 5, "{source}");
     }
     let deep = format!("{}1{}", "(".repeat(2000), ")".repeat(2000));
     assert!(Expression::compile(&deep).is_err());

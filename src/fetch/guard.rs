@@ -85,6 +85,11 @@ impl Guard {
         is_public(address) || self.allowed.iter().any(|network| network.contains(&address))
     }
 
+    /// Whether it is reached only because the installation allows it.
+    pub fn is_private(&self, address: IpAddr) -> bool {
+        !is_public(address.to_canonical())
+    }
+
     /// Checks what can be known of an address before anybody is asked for it: http or https, no password in it, no
     /// literal address that may not be reached.
     pub fn check(&self, url: &Url) -> Result<(), Refused> {

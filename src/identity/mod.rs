@@ -194,11 +194,9 @@ impl Identity {
         good.then(|| caller.clone())
     }
 
-    /// Makes a one-time token that signs in as the local administrator: the way in while there is no directory.
-    pub async fn make_sign_in_link(&self) -> Result<String> {
-        let now = self.clock.now();
-        let token = token::make(TokenKind::SignInLink)?;
-        let admin = Principal {
+    /// Whoever may run this program on its database: the local administrator.
+    pub fn operator(&self) -> Principal {
+        Principal {
             id: "local-admin".to_owned(),
             kind: PrincipalKind::User,
             name: "Admin".to_owned(),
@@ -206,8 +204,14 @@ impl Identity {
             groups: Vec::new(),
             serves: Vec::new(),
             rights: Rights::default(),
-        };
-        self.store.invite_user(admin, token::hash(&token), now, now + LINK_LIFE).await?;
+        }
+    }
+
+    /// Makes a one-time token that signs in as the local administrator: the way in while there is no directory.
+    pub async fn make_sign_in_link(&self) -> Result<String> {
+        let now = self.clock.now();
+        let token = token::make(TokenKind::SignInLink)?;
+        self.store.invite_user(self.operator(), token::hash(&token), now, now + LINK_LIFE).await?;
         Ok(token)
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::connector::{built_in, load_connectors};
 use super::fault::{Fault, Level};
 use super::load::load_as;
 use crate::model::bot::Bot;
@@ -45,6 +46,8 @@ pub struct Report {
     pub commands: usize,
     pub intents: usize,
     pub examples: usize,
+    pub connectors: usize,
+    pub actions: usize,
 }
 
 /// Loads the bots of `dirs`, runs their examples through the matcher and renders every reply with sample values. Then
@@ -68,6 +71,15 @@ fn join(dir: &Path, file: &Path) -> PathBuf {
 }
 
 impl Report {
+    /// Reads the connectors that are built in, and those of `folders`.
+    pub fn add_connectors(&mut self, folders: &[PathBuf]) {
+        for loaded in [built_in(), load_connectors(folders)] {
+            self.connectors += loaded.connectors.len();
+            self.actions += loaded.connectors.values().map(|connector| connector.actions.len()).sum::<usize>();
+            self.faults.extend(loaded.faults);
+        }
+    }
+
     /// Whether every bot can be loaded.
     pub fn is_ok(&self) -> bool {
         self.faults.iter().all(|fault| fault.level != Level::Error)
@@ -94,11 +106,13 @@ impl Report {
         let (errors, warnings) = (self.count(Level::Error), self.count(Level::Warning));
         let _ = writeln!(
             out,
-            "{}, {}, {}, {}: {}",
+            "{}, {}, {}, {}, {}, {}: {}",
             number(self.bots, "bot"),
             number(self.commands, "command"),
             number(self.intents, "intent"),
             number(self.examples, "example"),
+            number(self.connectors, "connector"),
+            number(self.actions, "action"),
             match (errors, warnings) {
                 (0, 0) => "all good".to_owned(),
                 (0, warnings) => number(warnings, "warning"),
@@ -116,6 +130,8 @@ impl Report {
             "commands": self.commands,
             "intents": self.intents,
             "examples": self.examples,
+            "connectors": self.connectors,
+            "actions": self.actions,
             "faults": self.faults,
         })
     }

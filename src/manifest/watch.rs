@@ -56,6 +56,22 @@ impl Watcher {
         Ok(Self { _debouncer: debouncer })
     }
 
+    /// Like [`channel`](Self::channel), for directories whose files are the manifests themselves.
+    pub fn of_files(dirs: &[PathBuf]) -> notify::Result<(Self, mpsc::Receiver<()>)> {
+        let (sender, receiver) = mpsc::channel(1);
+        let handler = move |events: DebounceEventResult| {
+            if is_change(&events) {
+                // A full channel holds a change that says all there is to say.
+                let _ = sender.try_send(());
+            }
+        };
+        let mut debouncer = new_debouncer(QUIET, Some(QUIET), handler)?;
+        for dir in dirs {
+            debouncer.watch(dir, RecursiveMode::NonRecursive)?;
+        }
+        Ok((Self { _debouncer: debouncer }, receiver))
+    }
+
     /// Like [`new`](Self::new), for tasks: every change is a message. Changes that nobody has received yet are one.
     pub fn channel(dirs: &[PathBuf]) -> notify::Result<(Self, mpsc::Receiver<()>)> {
         let (sender, receiver) = mpsc::channel(1);

@@ -93,8 +93,22 @@ pub struct Owner {
 }
 
 impl Principal {
+    /// The person behind it; none behind a program of the installation's own.
+    pub fn person(&self) -> Option<&str> {
+        match self.kind {
+            PrincipalKind::User => Some(&self.id),
+            PrincipalKind::Key => self.rights.owner.as_ref().map(|owner| owner.id.as_str()),
+            PrincipalKind::Service | PrincipalKind::Guest => None,
+        }
+    }
+
     pub fn has_role(&self, role: Role) -> bool {
         self.roles.contains(&role)
+    }
+
+    /// Under whom something is kept that it makes: of a user's key it is the user.
+    pub fn keeper(&self) -> &str {
+        self.rights.owner.as_ref().map_or(&self.id, |owner| &owner.id)
     }
 
     pub fn is_admin(&self) -> bool {

@@ -288,6 +288,10 @@ pub(super) trait Marks {
     /// Text as it is written inside code, with its marks.
     fn code(&self, text: &str) -> String;
     fn link(&self, label: &str, address: &str) -> String;
+    /// What parts a mark that closes from one that opens right after it.
+    fn between(&self) -> &'static str {
+        ""
+    }
     /// What opens and what closes bold, italic and struck text.
     fn marks(&self) -> [(&'static str, &'static str); 3];
 }
@@ -321,13 +325,16 @@ fn write_styled(spans: &[Span], marks: &dyn Marks, at_line_start: bool) -> Strin
     for span in spans {
         let Style { bold, italic, strike, .. } = span.style;
         let wanted = |kind: usize| [bold, italic, strike][kind];
+        let mut between = "";
         while open.iter().any(|(kind, _)| !wanted(*kind)) {
             if let Some((_, (_, mark))) = open.pop() {
                 out.push_str(mark);
+                between = marks.between();
             }
         }
         for (kind, pair) in marks.marks().into_iter().enumerate() {
             if wanted(kind) && open.iter().all(|(other, _)| *other != kind) {
+                out.push_str(std::mem::take(&mut between));
                 out.push_str(pair.0);
                 open.push((kind, pair));
             }

@@ -8,6 +8,9 @@
 //! author wrote as links: a bare address stays the text it is.
 
 mod choice;
+pub mod discord;
+mod discord_form;
+mod discord_text;
 mod fit;
 pub mod markup;
 mod mrkdwn;
@@ -18,6 +21,11 @@ mod slack_form;
 pub use choice::{action_id, choice_key, chosen};
 
 use serde_json::Value;
+
+/// One line of plain text in at most `max` characters, for names and descriptions.
+pub fn plain_line(text: &str, max: usize) -> String {
+    fit::cut(&fit::one_line(&plain::clean(text)), max)
+}
 
 /// What a renderer knows beside the message.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,6 +1,7 @@
 //! Executions: the one record of every run.
 
 use super::Store;
+use super::approval::NewApproval;
 use super::delivery::NewDelivery;
 use super::outbox::Run;
 use super::query::{Failure, Row, query};
@@ -39,6 +40,8 @@ pub struct NewExecution {
     pub finished_at: Option<Millis>,
     /// Work for a process elsewhere, when that is what does it.
     pub delivery: Option<NewDelivery>,
+    /// What it waits for before it runs.
+    pub approval: Option<Box<NewApproval>>,
     /// What it says to other places than its own.
     pub elsewhere: Option<Box<Elsewhere>>,
 }
@@ -67,6 +70,8 @@ pub struct RunChange {
     pub finished_at: Option<Millis>,
     /// Work for a process elsewhere, when that is what does it from now on.
     pub delivery: Option<NewDelivery>,
+    /// What it waits for from now on.
+    pub approval: Option<Box<NewApproval>>,
     /// What it says to other places than its own.
     pub elsewhere: Option<Box<Elsewhere>>,
 }
@@ -84,6 +89,7 @@ impl From<NewExecution> for RunChange {
             started_at: run.started_at,
             finished_at: run.finished_at,
             delivery: run.delivery,
+            approval: run.approval,
             elsewhere: run.elsewhere,
         }
     }
@@ -163,6 +169,9 @@ impl Transaction<'_> {
         if let Some(delivery) = &e.delivery {
             self.insert_delivery(&e.id, delivery).await?;
         }
+        if let Some(approval) = &e.approval {
+            self.insert_approval(approval).await?;
+        }
         match &e.elsewhere {
             Some(elsewhere) => self.say_elsewhere(&e.id, elsewhere, e.created_at).await,
             None => Ok(()),
@@ -180,7 +189,8 @@ impl Transaction<'_> {
             "UPDATE executions SET status = $2, bot_version = coalesce($3, bot_version), \
              request = coalesce($4, request), responses = coalesce($5, responses), error = coalesce($6, error), \
              started_at = coalesce($7, started_at), finished_at = coalesce($8, finished_at) \
-             WHERE id = $1 AND status IN ('pending', 'awaiting_input', 'running')",
+             WHERE id = $1 AND status IN ('pending', 'awaiting_input', 'awaiting_confirmation', 'awaiting_approval', \
+             'running')",
         )
         .bind(&change.id)
         .bind(change.status.as_str())
@@ -195,6 +205,9 @@ impl Transaction<'_> {
         }
         if let Some(delivery) = &change.delivery {
             self.insert_delivery(&change.id, delivery).await?;
+        }
+        if let Some(approval) = &change.approval {
+            self.insert_approval(approval).await?;
         }
         match &change.elsewhere {
             Some(elsewhere) => {

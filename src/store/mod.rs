@@ -24,11 +24,14 @@ use crate::tasks::Tasks;
 
 pub mod account;
 pub mod action;
+pub mod adapter_state;
 mod alone;
 pub mod api_key;
+pub mod approval;
 pub mod audit;
 pub mod change;
 pub mod conversation;
+pub mod credential;
 pub mod delivery;
 pub mod dialog;
 pub mod directory;
@@ -58,6 +61,7 @@ mod sqlite;
 pub mod stats;
 mod transaction;
 pub mod turn;
+pub mod vault;
 
 pub use alone::Alone;
 
@@ -225,8 +229,11 @@ fn migrator() -> Migrator {
         (11, "people", include_str!("../../migrations/0011_people.sql")),
         (12, "scim", include_str!("../../migrations/0012_scim.sql")),
         (13, "authorisation", include_str!("../../migrations/0013_authorisation.sql")),
+        (14, "approvals", include_str!("../../migrations/0014_approvals.sql")),
         (15, "outside chats", include_str!("../../migrations/0015_outside_chats.sql")),
         (16, "linked accounts", include_str!("../../migrations/0016_linked_accounts.sql")),
+        (17, "adapter states", include_str!("../../migrations/0017_adapter_states.sql")),
+        (22, "vault and connectors", include_str!("../../migrations/0022_vault_and_connectors.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)

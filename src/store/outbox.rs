@@ -17,7 +17,7 @@ use crate::model::conversation::Millis;
 use crate::model::event::NewEvent;
 use crate::model::id::new_id;
 use crate::model::message::{Message, Post, Sender, SenderKind};
-use crate::model::place::{Account, Address, Place};
+use crate::model::place::{Account, Address, PLATFORMS, Place};
 use crate::model::{Error, Kind, Result};
 
 /// That the conversation of a turn is also held outside, and where its turn comes from.
@@ -25,6 +25,13 @@ use crate::model::{Error, Kind, Result};
 pub struct Outside {
     /// Where the turn's own message was said; none: not outside.
     pub said: Option<SaidAt>,
+}
+
+impl Outside {
+    /// For a conversation of this channel; none where it is not also held outside.
+    pub fn of(channel: &str, said: Option<SaidAt>) -> Option<Box<Self>> {
+        PLATFORMS.contains(&channel).then(|| Box::new(Self { said }))
+    }
 }
 
 /// Something said outside, as that chat knows it.

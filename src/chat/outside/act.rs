@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{AskedForm, Deed, Inbound, Outside, Via, is_passing};
-use crate::chat::{Choice, Said, Target};
+use crate::chat::{Choice, Order, Said, Target};
 use crate::model::action::{Action, FormState};
 use crate::model::conversation::HOUSE_BOT;
 use crate::model::message::{Message, Tone, escape_markdown};
@@ -52,7 +52,11 @@ impl Outside {
 
     /// Somebody unknown here gets a link, but only when they meant us.
     async fn ask_to_sign_in(&self, arrival: &Arrival, inbound: &Inbound) -> Result<()> {
-        let meant = matches!(inbound.deed, Deed::Say { addressed: true, .. } | Deed::Take { .. } | Deed::Submit { .. });
+        let meant = match inbound.deed {
+            Deed::Say { addressed, .. } => addressed,
+            Deed::Run { .. } | Deed::Take { .. } | Deed::Submit { .. } => true,
+            Deed::Edit { .. } | Deed::Unsay => false,
+        };
         if !meant {
             return Ok(());
         }
@@ -76,6 +80,17 @@ impl Outside {
                 let content = if text.trim().is_empty() { "help".to_owned() } else { text.clone() };
                 let said = Said { conversation, content, client_id, reply_to: None, attachments: Vec::new() };
                 self.hub.say_via(principal, said, Some(via)).await?;
+            }
+            Deed::Run { bot, command, parameters } => {
+                let here = inbound.bot.as_deref().unwrap_or(HOUSE_BOT);
+                let order = Order {
+                    conversation: self.hub.open_at(principal, here, &via.place).await?,
+                    command: command.clone(),
+                    bot: Some(bot.clone()),
+                    parameters: parameters.clone(),
+                    client_id,
+                };
+                self.hub.command_via(principal, order, Some(via)).await?;
             }
             Deed::Edit { text } => {
                 let Some(target) = self.target(via, client_id).await? else { return Ok(()) };

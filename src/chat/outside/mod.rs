@@ -32,6 +32,7 @@ use crate::store::outbox::SaidAt;
 use crate::tasks::Tasks;
 
 mod act;
+mod complete;
 
 /// How much is acted on at the same time.
 const AT_ONCE: usize = 16;
@@ -80,6 +81,8 @@ pub enum Deed {
         /// Whether a bot was meant. What was not counts only where the speaker has a conversation already.
         addressed: bool,
     },
+    /// Chose a command of a bot, with its values beside it.
+    Run { bot: String, command: String, parameters: Vec<(String, String)> },
     /// Replaced the text of the message that `via` refers to.
     Edit { text: String },
     /// Took back the message that `via` refers to.

@@ -27,7 +27,7 @@ impl Slack {
                 Some(reference) => outside.store().referred(&inbound.via.place, reference).await?.is_some(),
                 None => false,
             },
-            Deed::Take { .. } | Deed::Submit { .. } => true,
+            Deed::Run { .. } | Deed::Take { .. } | Deed::Submit { .. } => true,
         };
         if !is_ours {
             return Ok(None);

@@ -17,7 +17,7 @@ use super::Engine;
 use super::answer::{Answer, Speaker};
 use super::data;
 use super::invoke::{Invoked, Place, Prepared};
-use super::runner::{new_execution, record_run};
+use super::runner::{approved, new_execution, record_run};
 use crate::clock::rfc3339;
 use crate::model::command::Remote as Body;
 use crate::model::conversation::Millis;
@@ -76,11 +76,11 @@ pub(super) async fn start(
     let now = engine.clock().now();
     let run = new_execution(principal, prepared, &place, now)?;
     let answer_place = match &place {
-        Place::Poll { .. } => None,
+        Place::Poll { .. } | Place::Approved { .. } => None,
         Place::Conversation { turn, .. } => Some(AnswerPlace {
             conversation: turn.conversation.clone(),
             owner: turn.owner.clone(),
-            reply_to: turn.said.as_ref().map(|said| said.id.clone()).unwrap_or_default(),
+            reply_to: turn.answered().unwrap_or_default().to_owned(),
         }),
     };
     let delivery = NewDelivery {
@@ -99,6 +99,10 @@ pub(super) async fn start(
             let update = execution_update(&run.id, ExecutionStatus::Pending, None, now)?;
             let run = NewExecution { idempotency_key, body_hash, ..run };
             engine.store().start_execution(run, vec![update]).await.map(Invoked::Polled)?
+        }
+        Place::Approved { .. } => {
+            let update = execution_update(&run.id, ExecutionStatus::Pending, None, now)?;
+            approved(engine, run, update).await?
         }
         Place::Conversation { mut turn, waiting, .. } => {
             record_run(&mut turn, run, waiting.is_some())?;

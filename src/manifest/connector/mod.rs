@@ -7,6 +7,7 @@
 mod action;
 mod auth;
 mod http;
+pub mod import;
 mod load;
 mod read;
 

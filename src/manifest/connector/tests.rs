@@ -57,13 +57,13 @@ fn a_fault_is_told_with_its_line_and_column() {
         (
             "{{ input.id }}",
             "{{ secret.key }}",
-            "x.yaml:10:33 \"secret.key\" cannot be named here: only input, config, step",
+            "x.yaml:10:34 \"secret.key\" cannot be named here: only input, config, step",
         ),
         ("{{ secret.key }}", "{{ secret.kee }}", "x.yaml:4:8 \"secret.kee\" is no field of this credential"),
         ("{type: string}", "{type: strng}", "x.yaml:9:12 this is no JSON Schema"),
         ("https://shop.example.com/api", "shop.example.com", "x.yaml:5:18 this is no address"),
         ("type: shop", "type: Shop", "x.yaml:3:18 this does not match"),
-        ("path: \"/items", "path: \"items", "x.yaml:10:33 a path begins with a slash"),
+        ("path: \"/items", "path: \"items", "x.yaml:10:34 a path begins with a slash"),
         ("kind: Connector", "kind: Connector\nkind: x", "x.yaml:3:1 key \"kind\" is written twice"),
         ("actions:", "actions: {}\nother:", "unknown key \"other\""),
     ] {

@@ -296,5 +296,6 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
 
 /// What a person typed, as it stands in a reply.
 pub(super) fn escaped(text: &str) -> String {
-    escape_markdown(text)
+    // As a template writes values: also what is markup only where a line begins.
+    escape_markdown(text).replace("- ", "\\- ").replace("1. ", "1\\. ")
 }

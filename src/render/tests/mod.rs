@@ -2,4 +2,7 @@
 //! more than text.
 
 mod building;
+mod discord;
+mod peers;
+mod plain;
 mod slack;

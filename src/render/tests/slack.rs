@@ -211,10 +211,9 @@ fn seen(messages: &[Value]) -> String {
         let mut texts = Vec::new();
         strings(block, "", &mut texts);
         for (_, text) in texts.into_iter().filter(|(key, _)| *key == "text") {
-            out.push_str(text);
-        }
-        if block["type"] == "section" {
-            out = out.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+            let is_mrkdwn = block["type"] == "section";
+            let read = || text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+            out.push_str(&if is_mrkdwn { read() } else { text.to_owned() });
         }
         out.push('\n');
     }

@@ -1,6 +1,7 @@
 //! What several tests need: servers to test against and ways to read the sources. No tests of Parlour itself.
 
 pub(crate) mod directory;
+pub(crate) mod discord;
 pub(crate) mod log;
 pub(crate) mod postgres;
 pub(crate) mod process;

@@ -7,7 +7,9 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use parlour::app::{self, Running};
 use parlour::clock::Clock;
 use parlour::config::{Config, Overrides};
-use parlour::model::principal::Role;
+use parlour::identity::token::{self, TokenKind};
+use parlour::model::id::new_id;
+use parlour::model::principal::{Principal, PrincipalKind, Rights, Role};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -113,6 +115,8 @@ impl Server {
         let folder = tempfile::tempdir().expect("a folder for the server");
         let mut config = self.config.clone();
         config.data = folder.path().join("data");
+        // Servers on one database open what the others sealed.
+        config.vault.key_file = self.config.data.join("vault.key");
         let running = app::start(&config, self.clock.clone()).await.expect("the server starts");
         let url = running.public_url.clone();
         let (bots, clock) = (self.bots.clone(), self.clock.clone());
@@ -210,9 +214,30 @@ impl Server {
         Client { http, url: self.url.clone(), headers: Vec::new() }
     }
 
+    /// A browser of another user than the administrator.
+    pub(crate) async fn person(&self, name: &str, roles: &[Role], groups: &[&str]) -> Client {
+        let user = Principal {
+            id: new_id(),
+            kind: PrincipalKind::User,
+            name: name.to_owned(),
+            roles: roles.to_vec(),
+            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+            serves: Vec::new(),
+            rights: Rights::default(),
+        };
+        let link = token::make(TokenKind::SignInLink).expect("a token");
+        let now = self.clock.now();
+        self.store().invite_user(user, token::hash(&link), now, now + 60_000).await.expect("a user");
+        self.browser_by(&format!("{}/auth/local?token={link}", self.url)).await
+    }
+
     /// A browser that followed a sign-in link: it sends its cookie and its origin.
     pub(crate) async fn browser(&self) -> Client {
         let link = self.sign_in_link().await;
+        self.browser_by(&link).await
+    }
+
+    async fn browser_by(&self, link: &str) -> Client {
         let answer = self.anybody().http.get(link).send().await.expect("the link answers");
         assert_eq!(answer.status(), StatusCode::SEE_OTHER);
         let cookie = answer.headers()["set-cookie"].to_str().expect("a cookie").split(';').next().unwrap_or_default();

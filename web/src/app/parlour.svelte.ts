@@ -252,6 +252,10 @@ export class Parlour {
       this.storage.removeItem(this.#lastKey());
       return;
     }
+    if (route.name === "preview") {
+      this.current = null;
+      return;
+    }
     if (this.current?.id !== route.id) {
       const known = house.conversations.find(route.id);
       if (known) this.#enter(known);
