@@ -351,7 +351,7 @@ impl Outbox {
                 Content::SignIn { account: account.clone(), url: format!("{}/link/{token}", self.public_url) }
             }
             Notice::Private { account, message } => {
-                Content::Private { account: account.clone(), message: Box::new(message.clone()) }
+                Content::Private { account: account.clone(), message: message.clone() }
             }
             Notice::Post(post) => Content::Message(post.clone()),
         })

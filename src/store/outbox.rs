@@ -50,7 +50,7 @@ pub enum Notice {
     /// Asks somebody who is nobody here yet to sign in. The link is made when it leaves.
     SignIn { account: Account },
     /// For the eyes of one person.
-    Private { account: Account, message: Message },
+    Private { account: Account, message: Box<Message> },
     /// A message to a place of which no conversation is held.
     Post(Box<Post>),
 }

@@ -262,7 +262,8 @@ impl Network {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let (troubles, called) = (Arc::<Mutex<Troubles>>::default(), Arc::<Notify>::default());
-        let wire: Wire = (troubles.clone(), called.clone(), workspace.url.clone(), reqwest::Client::new());
+        let http = reqwest::Client::builder().build().expect("a client");
+        let wire: Wire = (troubles.clone(), called.clone(), workspace.url.clone(), http);
         let router = axum::Router::new().fallback(pass).with_state(wire);
         let mut server = tokio::task::JoinSet::new();
         server.spawn(async move { axum::serve(listener, router).await.expect("it serves") });
