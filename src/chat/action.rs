@@ -61,7 +61,7 @@ impl Hub {
     /// One try of [`Hub::take`].
     pub(super) async fn choose(&self, scene: &Scene<'_>, choice: &Choice) -> Result<Receipt> {
         let hash = choice.hash();
-        let refusal = match self.carry_out(scene, choice, &hash).await {
+        let refusal = match Box::pin(self.carry_out(scene, choice, &hash)).await {
             Err(error) if error.code != DIALOG_CHANGED => error,
             outcome => return outcome,
         };
