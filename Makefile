@@ -46,7 +46,7 @@ test-browser: debug test-tools tests/browser/node_modules/.installed tests/peers
 	node tests/browser/run.mjs $(DEBUG)
 
 .PHONY: test-rust
-test-rust: debug test-tools tests/peers/node_modules/.installed ## run the Rust tests, on SQLite and PostgreSQL
+test-rust: debug test-tools tests/peers/node_modules/.installed tests/peers/.venv/.installed ## run the Rust tests, on SQLite and PostgreSQL
 	$(call say,Rust)
 	if cargo nextest --version >/dev/null 2>&1; then
 	    cargo nextest run --locked $(if $(CI),--profile ci)
@@ -83,7 +83,7 @@ soak: debug test-tools ## kill the server and PostgreSQL again and again under t
 .PHONY: clean
 clean: ## remove everything that was built
 	cargo clean
-	rm -rf web/dist web/node_modules tests/browser/node_modules tests/peers/node_modules
+	rm -rf web/dist web/node_modules tests/browser/node_modules tests/peers/node_modules tests/peers/.venv
 
 .PHONY: help
 help: ## list what can be made
@@ -99,7 +99,7 @@ tools:
 
 .PHONY: test-tools
 test-tools:
-	@scripts/need chromium postgres
+	@scripts/need chromium postgres venv
 
 # The binary as the tests use it. Building it for them and not alone keeps cargo from building dependencies twice.
 .PHONY: debug
@@ -118,3 +118,9 @@ $(WEB): web/node_modules/.installed $(WEB_SOURCES)
 	cd $*
 	$(NPM_CI)
 	touch node_modules/.installed
+
+tests/peers/.venv/.installed: tests/peers/requirements.txt
+	@echo "installing the Python packages of tests/peers"
+	python3 -m venv tests/peers/.venv
+	tests/peers/.venv/bin/pip install --quiet --disable-pip-version-check --no-deps -r tests/peers/requirements.txt
+	touch $@

@@ -11,21 +11,25 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::Receiver;
 
-use crate::api::{self, Address, Api};
+use crate::api::{self, Address, Api, Chats, Rooms};
 use crate::bus::Bus;
+use crate::chat::discord::Discord;
+use crate::chat::outside::{ChatAdapter, Outside};
+use crate::chat::slack::Slack;
 use crate::chat::{Cleared, FileLimits, Files, Hub};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connector::{self, Connectors};
 use crate::engine::registry::Registry;
-use crate::engine::{Engine, remote};
+use crate::engine::{Engine, approval, remote};
 use crate::fetch::Fetch;
 use crate::files::Folder;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
 use crate::identity::people::People;
+use crate::identity::scim::Provisioning;
 use crate::manifest::Watcher;
-use crate::outbox::{Hooks, Teller};
+use crate::outbox::{Hooks, Outbox, Teller, Transport};
 use crate::store::audit::{Action, Deed, Doer};
 use crate::store::{Alone, Store, Target};
 use crate::tasks::Tasks;
@@ -90,21 +94,37 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     reload_on_change(&registry, watcher, changes, record, &tasks);
     let engine = Engine::new(registry, store.clone(), clock.clone());
     remote::keep_deadlines(&engine, &tasks);
+    approval::watch(&engine, &tasks);
     let files = open_files(config, store.epoch())?;
     let patience = i64::try_from(config.dialogs.expires.as_millis()).unwrap_or(i64::MAX / 2);
     let hub = Hub::new(engine.clone(), files, patience);
     hub.watch_expiry(&tasks);
     clear_files(&hub, &tasks);
     let reached = Address::new(&config.public_url, address);
+    engine.reached_at(&reached.public_url);
     let people = People::new(&config.directory, store.clone(), identity.clone(), clock.clone())?;
+    let provisioning = Provisioning::new(&config.scim, &config.oidc, store.clone(), identity.clone(), clock.clone());
     let oidc =
         Oidc::new(&config.oidc, &config.scim, &reached.public_url, store.clone(), identity.clone(), clock.clone())?;
     let outbound = Outbound::open(config, &store, &clock).await?;
     let connectors = open_connectors(config, &outbound, &tasks).await?;
     let hooks = open_hooks(config, &outbound, &tasks).await?;
-    let doors = (people, connectors.clone(), hooks);
-    let api = Api::new(engine.clone(), hub.clone(), identity.clone(), doors, oidc, tasks.clone(), &reached, config);
+    let chats = open_chats(config, &reached.public_url, &hub, &identity, &tasks).await?;
+    let rooms = Rooms {
+        engine: engine.clone(),
+        hub: hub.clone(),
+        identity: identity.clone(),
+        people,
+        provisioning,
+        connectors: connectors.clone(),
+        hooks,
+        oidc,
+        chats,
+        tasks: tasks.clone(),
+    };
+    let api = Api::new(rooms, &reached, config);
     tasks.spawn("watch", api::watch(api.clone()));
+    tasks.spawn("people", api::watch_people(api.clone()));
     // Every door may ask who is at the other end.
     let router = api::router(api).into_make_service_with_connect_info::<SocketAddr>();
     // An acknowledgement and the reply are two small writes; the second would wait up to 40 ms for the client's system to
@@ -205,6 +225,45 @@ async fn open_connectors(config: &Config, outbound: &Outbound, tasks: &Tasks) ->
         }
     });
     Ok(connectors)
+}
+
+/// Sets the chats outside up, and starts what carries to and fro.
+async fn open_chats(
+    config: &Config,
+    public_url: &str,
+    hub: &Arc<Hub>,
+    identity: &Arc<Identity>,
+    tasks: &Tasks,
+) -> anyhow::Result<Chats> {
+    let (store, clock) = (hub.store(), hub.clock());
+    let slack = Slack::new(&config.slack, public_url)?;
+    let discord = Discord::new(&config.discord, public_url, store)?;
+    let mut adapters: Vec<Arc<dyn ChatAdapter>> = Vec::new();
+    adapters.extend(slack.clone().map(|slack| slack as Arc<dyn ChatAdapter>));
+    adapters.extend(discord.clone().map(|discord| discord as Arc<dyn ChatAdapter>));
+    let transports = adapters.iter().map(|adapter| adapter.clone() as Arc<dyn Transport>).collect();
+    let outbox = Outbox::new(
+        store.clone(),
+        identity.clone(),
+        clock.clone(),
+        public_url,
+        transports,
+        config.outside.groups.clone(),
+    );
+    let is_any = !adapters.is_empty();
+    let outside = Outside::new(hub.clone(), identity.clone(), clock.clone(), config.outside.guest_role, adapters);
+    if is_any {
+        store.take_up_outside(clock.now()).await?;
+        outside.start(tasks);
+        outbox.start(tasks);
+    }
+    if let Some(slack) = &slack {
+        slack.listen(&outside, tasks);
+    }
+    if let Some(discord) = &discord {
+        discord.listen(&outside, tasks);
+    }
+    Ok(Chats { outside, outbox, slack, discord })
 }
 
 /// The folder of the files that are sent along.

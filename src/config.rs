@@ -9,14 +9,19 @@ use ipnet::IpNet;
 use jiff::SignedDuration;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::model::place::Address;
 use crate::model::principal::Role;
 use crate::model::secret::Secret;
 
+mod discord;
 mod people;
 mod rate_limits;
+mod slack;
 
+pub use discord::Discord;
 pub use people::{Directory, DirectoryKind, DirectoryMatch, Scim, ScimLink};
 pub use rate_limits::{Rate, RateLimits};
+pub use slack::Slack;
 
 /// The documented default settings.
 pub const DEFAULT: &str = include_str!("config.default.toml");
@@ -40,6 +45,9 @@ pub struct Config {
     pub files: Files,
     pub dialogs: Dialogs,
     pub oidc: Oidc,
+    pub outside: Outside,
+    pub slack: Slack,
+    pub discord: Discord,
     pub directory: Directory,
     pub scim: Scim,
     pub rate_limits: RateLimits,
@@ -181,6 +189,35 @@ fn role_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rol
     }
     let known = Role::parse(&text).map(Some);
     known.ok_or_else(|| serde::de::Error::custom(format!("there is no role {text:?}")))
+}
+
+/// Chats outside, whichever they are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outside {
+    /// Of whoever has not linked their account; none: they are asked to.
+    #[serde(deserialize_with = "role_or_none")]
+    pub guest_role: Option<Role>,
+    /// Destinations by the name of their group.
+    pub groups: BTreeMap<String, Vec<String>>,
+}
+
+impl Outside {
+    fn validate(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.guest_role != Some(Role::Admin), "outside.guest_role: a guest cannot be an administrator");
+        for (name, destinations) in &self.groups {
+            for destination in destinations {
+                match Address::parse(destination) {
+                    Ok(Address::Here | Address::Group(_)) => {
+                        anyhow::bail!("outside.groups.{name}: \"{destination}\" cannot be a member of a group")
+                    }
+                    Ok(Address::User(_) | Address::Place(_)) => {}
+                    Err(why) => anyhow::bail!("outside.groups.{name}: {why}"),
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Pages of other origins that may use the HTTP doors.
@@ -327,6 +364,9 @@ impl Config {
         }
         self.ws.validate()?;
         self.oidc.validate()?;
+        self.slack.validate()?;
+        self.discord.validate()?;
+        self.outside.validate()?;
         self.directory.validate()?;
         self.scim.validate()?;
         self.cors.validate()?;
@@ -419,6 +459,15 @@ pub fn is_confidential(address: &str) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_here)
 }
 
+/// The same for the address of a socket: wss, or ws to this machine itself.
+pub fn is_confidential_socket(address: &str) -> bool {
+    match address.split_once("://") {
+        Some(("wss", rest)) => is_confidential(&format!("https://{rest}")),
+        Some(("ws", rest)) => is_confidential(&format!("http://{rest}")),
+        _ => false,
+    }
+}
+
 impl Cors {
     fn validate(&self) -> anyhow::Result<()> {
         if self.allowed_origins == ["*"] {
@@ -467,6 +516,9 @@ fn is_setting(key: &str) -> bool {
         "files",
         "dialogs",
         "oidc",
+        "outside",
+        "slack",
+        "discord",
         "directory",
         "scim",
         "rate_limits",

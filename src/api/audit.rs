@@ -21,7 +21,8 @@ use crate::store::audit::{Action, Filter, Recorded};
 pub(super) struct AuditQuery {
     /// The id of who did it.
     principal: Option<String>,
-    /// `sign_in`, `sign_out`, `key.create`, `key.revoke`, `bots.reload` or `access.refused`.
+    /// `sign_in`, `sign_out`, `key.create`, `key.revoke`, `grant.…`, `approval.…`, `bots.reload`, `access.refused`, `profile.change`, `group.…` or
+    /// `user.…`; a wrong one is answered with the list.
     action: Option<String>,
     /// What it was done to.
     target: Option<String>,
@@ -97,7 +98,7 @@ fn time(field: &str, text: Option<&str>) -> Result<Option<Millis>> {
     Ok(parsed.map_err(wrong)?.map(jiff::Timestamp::as_millisecond))
 }
 
-/// The audit log: signing in and out, keys, bots read anew, access refused.
+/// The audit log: signing in and out, keys, people and groups, bots read anew, access refused.
 ///
 /// Runs are not repeated here: each one is kept with who started it, whence, and its arguments without secrets.
 #[utoipa::path(get, path = "/api/admin/audit", tag = "admin", params(AuditQuery), responses((status = 200, body = AuditPage), (status = 400), (status = 401), (status = 403)))]

@@ -160,7 +160,7 @@ fn request(api: &Api, body: CommandRequest) -> ApiResult<Request> {
         arguments,
         matches: Vec::new(),
         source: Source {
-            record: Value::Object(record),
+            record: Value::Object(record).into(),
             team_id: body.team.as_ref().and_then(|team| team.id.clone()),
             team_name: body.team.and_then(|team| team.name),
             mapped: mapped.into_iter().collect(),
@@ -204,7 +204,7 @@ pub(super) struct PollAnswer {
     /// The request, with the registered name and the values that were used.
     #[schema(value_type = Object)]
     command_request: Value,
-    /// `AWAITING_INPUT` while it asks, `PENDING` until a process takes it, `RUNNING`, or finally `SUCCESS`, `FAILURE`,
+    /// `AWAITING_INPUT` while it asks, `AWAITING_CONFIRMATION` until who asked agrees, `AWAITING_APPROVAL` until others do, `PENDING` until a process takes it, `RUNNING`, or finally `SUCCESS`, `FAILURE`,
     /// `CANCELLED`, `EXPIRED`.
     phase: &'static str,
     /// The last message it said; null before the first.
@@ -264,10 +264,14 @@ pub(super) async fn cancel(
     Ok(Answer(answer(&find(&api, &caller, &request_id, &id).await?)?))
 }
 
+/// The run at this address, whosever it is.
+pub(super) async fn find_run(api: &Api, request_id: &str, id: &str) -> ApiResult<Option<Execution>> {
+    Ok(api.engine.store().execution(id).await?.filter(|execution| execution.request_id == request_id))
+}
+
 async fn find(api: &Api, caller: &Caller, request_id: &str, id: &str) -> ApiResult<Execution> {
     let unknown = || Error::not_found("there is no such invocation").details(json!({ "invocation_id": id }));
-    let execution = api.engine.store().execution(id).await?.filter(|execution| execution.request_id == request_id);
-    let execution = execution.ok_or_else(unknown)?;
+    let execution = find_run(api, request_id, id).await?.ok_or_else(unknown)?;
     authorize(&caller.principal, Verb::View, Object::execution(&execution)).map_err(|_| unknown())?;
     Ok(execution)
 }
@@ -282,10 +286,15 @@ fn answer(execution: &Execution) -> ApiResult<PollAnswer> {
     let reason = match (&execution.error, execution.status.is_final()) {
         (Some(error), _) => error.clone(),
         (None, true) => format!("Successfully invoked command {} of {}", execution.command, execution.bot),
-        (None, false) if execution.status == ExecutionStatus::AwaitingInput => {
-            format!("Command {} of {} waits for values that were asked for", execution.command, execution.bot)
+        (None, false) => {
+            let what = match execution.status {
+                ExecutionStatus::AwaitingInput => "waits for values that were asked for",
+                ExecutionStatus::AwaitingConfirmation => "waits for who asked to confirm it",
+                ExecutionStatus::AwaitingApproval => "waits for approval",
+                _ => "is under way",
+            };
+            format!("Command {} of {} {what}", execution.command, execution.bot)
         }
-        (None, false) => format!("Command {} of {} is under way", execution.command, execution.bot),
     };
     Ok(PollAnswer {
         phase: execution.status.phase(),

@@ -29,7 +29,15 @@ pub(super) fn open(router: Router<Api>, cors: &Cors) -> Router<Api> {
     shown.extend([header::RETRY_AFTER, header::LOCATION, header::ETAG, header::CONTENT_DISPOSITION]);
     let layer = CorsLayer::new()
         .allow_origin(origins)
-        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_methods([
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+            Method::OPTIONS,
+        ])
         .allow_headers(accepted)
         .expose_headers(shown)
         .allow_credentials(cors.credentials)

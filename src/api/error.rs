@@ -47,7 +47,11 @@ struct Failure {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let error = self.0;
-        let mut response = status(error.kind).into_response();
+        let status = match error.code {
+            "PRECONDITION_FAILED" => StatusCode::PRECONDITION_FAILED,
+            _ => status(error.kind),
+        };
+        let mut response = status.into_response();
         match error.kind {
             Kind::Internal | Kind::Unavailable | Kind::Upstream => {
                 let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
@@ -88,9 +92,13 @@ pub(super) async fn envelope(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let Some(failure) = response.extensions_mut().remove::<Failure>() else { return response };
     let (mut parts, _) = response.into_parts();
+    let status = parts.status.as_u16();
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    (parts.status, parts.headers, axum::Json(family.body(failure, id.as_deref()))).into_response()
+    let kind = if family == Family::Scim { "application/scim+json" } else { "application/json" };
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    let body = family.body(failure, status, id.as_deref()).to_string();
+    (parts.status, parts.headers, body).into_response()
 }
 
 /// Which of the reference documents a route comes from.
@@ -102,6 +110,8 @@ enum Family {
     IntegrationLayer,
     /// `{"detail":{"error":code,"message","details","request_id"}}`
     Toolbox,
+    /// The error of SCIM (RFC 7644), with `code` and `request_id` beside it.
+    Scim,
 }
 
 impl Family {
@@ -110,6 +120,8 @@ impl Family {
             |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         if under("/api/v1") {
             Self::IntegrationLayer
+        } else if under("/scim/v2") {
+            Self::Scim
         } else if ["/api/playbooks", "/api/executions", "/api/credentials", "/api/health"].into_iter().any(under) {
             Self::Toolbox
         } else {
@@ -118,7 +130,7 @@ impl Family {
     }
 
     /// `request_id` finds the request in the log.
-    fn body(self, failure: Failure, request_id: Option<&str>) -> Value {
+    fn body(self, failure: Failure, status: u16, request_id: Option<&str>) -> Value {
         let Failure { code, message, details } = failure;
         match self {
             Self::General => {
@@ -137,6 +149,21 @@ impl Family {
                 };
                 json!({ "detail": { "error": code, "message": message, "details": details, "request_id": request_id } })
             }
+            Self::Scim => {
+                let mut body = json!({
+                    "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"], "status": status.to_string(),
+                    "detail": message, "code": code, "request_id": request_id,
+                });
+                let word = match (details.get("scimType"), code.as_str()) {
+                    (Some(word), _) => Some(word.clone()),
+                    (None, "INVALID_JSON" | "INVALID_REQUEST") => Some("invalidSyntax".into()),
+                    _ => None,
+                };
+                if let Some(word) = word {
+                    body["scimType"] = word;
+                }
+                body
+            }
         }
     }
 }
@@ -152,17 +179,18 @@ mod tests {
             ("/api/v10", Family::General),
             ("/api/executions/1", Family::Toolbox),
             ("/api/executionsx", Family::General),
+            ("/scim/v2/Users", Family::Scim),
             ("/command", Family::General),
         ] {
             assert_eq!(Family::of(path), family, "{path}");
         }
         let failure = || Failure { code: "NOT_FOUND".into(), message: "m".into(), details: Value::Null };
         assert_eq!(
-            Family::Toolbox.body(failure(), Some("r")),
+            Family::Toolbox.body(failure(), 404, Some("r")),
             json!({"detail":{"error":"not_found","message":"m","details":{},"request_id":"r"}})
         );
         assert_eq!(
-            Family::IntegrationLayer.body(failure(), None),
+            Family::IntegrationLayer.body(failure(), 404, None),
             json!({"error":"m","code":"NOT_FOUND","details":null,"request_id":null})
         );
     }

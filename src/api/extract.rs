@@ -3,13 +3,14 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, Method, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
 use super::{Api, COOKIES};
 use crate::identity::Caller;
+use crate::identity::token::{TokenKind, kind};
 use crate::model::{Error, Kind};
 
 /// Where a token was found.
@@ -36,6 +37,17 @@ pub(super) fn token(headers: &HeaderMap) -> Option<(&str, Carrier)> {
     pairs.find(|(name, _)| COOKIES.contains(name)).map(|(_, value)| (value, Carrier::Cookie))
 }
 
+/// The one door where an API key may stand in the address: its clients can send no header.
+const KEY_IN_ADDRESS: &str = "/ws/executions";
+
+/// The API key in the address of a request, `?api_key=plr_k_…`, at the one door that takes it; nothing but a key counts
+/// there. Addresses are never logged with their query.
+pub(super) fn key_in_address(uri: &Uri) -> Option<String> {
+    let query = uri.query().filter(|_| uri.path() == KEY_IN_ADDRESS)?;
+    let (_, key) = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "api_key")?;
+    (kind(&key) == Some(TokenKind::ApiKey)).then(|| key.into_owned())
+}
+
 impl Api {
     /// Whether a browser page of ours sent this: a cookie alone does not say so.
     pub(super) fn is_same_origin(&self, headers: &HeaderMap) -> bool {
@@ -59,7 +71,9 @@ impl FromRequestParts<Api> for Caller {
 pub(super) struct Known(pub(super) Option<Caller>);
 
 async fn caller(parts: &Parts, api: &Api) -> crate::model::Result<Caller> {
-    let (token, carrier) = token(&parts.headers).unwrap_or(("", Carrier::Header));
+    let in_address = key_in_address(&parts.uri);
+    let in_address = in_address.as_deref().map(|key| (key, Carrier::Header));
+    let (token, carrier) = in_address.or_else(|| token(&parts.headers)).unwrap_or(("", Carrier::Header));
     let caller = match parts.extensions.get() {
         Some(Known(Some(caller))) if !token.is_empty() => caller.clone(),
         _ => api.identity.authenticate(token).await?,
@@ -119,6 +133,24 @@ impl<T: DeserializeOwned> FromRequestParts<Api> for Query<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::token::make;
+
+    #[test]
+    fn a_key_stands_in_one_address_only() {
+        let key = make(TokenKind::ApiKey).unwrap();
+        let session = make(TokenKind::Session).unwrap();
+        let at = |address: String| key_in_address(&address.parse().unwrap());
+        assert_eq!(at(format!("/ws/executions?a=b&api_key={key}")).as_ref(), Some(&key));
+        assert_eq!(at(format!("/ws/executions?api_key={}", key.replace('_', "%5F"))), Some(key.clone()));
+        for other in [
+            format!("/ws?api_key={key}"),
+            format!("/api/session?api_key={key}"),
+            format!("/ws/executions?api_key={session}"),
+            "/ws/executions".to_owned(),
+        ] {
+            assert_eq!(at(other), None);
+        }
+    }
 
     #[test]
     fn a_header_token_never_falls_back_to_the_cookie() {

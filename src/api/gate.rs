@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use ipnet::IpNet;
@@ -12,19 +12,30 @@ use serde_json::{Value, json};
 use super::Api;
 use super::by::By;
 use super::error::{ApiError, code};
-use super::extract::{Carrier, Known, token};
+use super::extract::{Carrier, Known, key_in_address, token};
 use super::peer::{Peer, is_in};
 use super::rates::{Bucket, Rates, Who, network};
+use super::scim;
+use super::shown_path;
 use super::ws::ticket;
 use crate::config::{Config, Cors, Rate, RateLimits};
 use crate::identity::{Caller, CredentialKind};
 use crate::model::Kind;
 use crate::model::conversation::Millis;
+use crate::model::secret::Secret;
 use crate::store::Store;
 use crate::store::audit::{Action, Deed, Doer};
 
-/// Doors for machines that look after this one: never counted.
-const UNCOUNTED: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+/// Doors for machines that look after this one, and for a chat whose requests are signed: never counted.
+const UNCOUNTED: [&str; 7] = [
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/slack/events",
+    "/slack/interactions",
+    "/slack/commands",
+    "/discord/interactions",
+];
 
 /// What the gate needs to know.
 pub struct Gate {
@@ -34,6 +45,8 @@ pub struct Gate {
     pub(super) cors: Cors,
     /// What opens `/metrics`; empty: nothing but a credential does.
     pub(super) metrics_token: String,
+    /// What opens the doors of SCIM; empty: nothing but a credential does.
+    pub(super) scim_token: Secret,
 }
 
 impl Gate {
@@ -44,6 +57,7 @@ impl Gate {
             rates: Rates::new(store),
             cors: config.cors.clone(),
             metrics_token: config.metrics.token.clone(),
+            scim_token: config.scim.token.clone(),
         }
     }
 
@@ -52,11 +66,18 @@ impl Gate {
         let Self { limits, .. } = self;
         let Peer(address) = asked.peer;
         let is_probe = asked.path == "/health" && (address.is_loopback() || is_in(&limits.trusted_probes, address));
-        if !limits.enabled || is_probe || UNCOUNTED.contains(&asked.path) {
+        // A directory pushes all it has at first.
+        let is_push = asked.is_pusher && asked.path.starts_with("/scim/v2/");
+        if !limits.enabled || is_probe || is_push || UNCOUNTED.contains(&asked.path) {
             return None;
         }
         let (tier, rates): (&'static str, &[Rate]) = match caller {
-            None if asked.path.starts_with("/auth/") || asked.path == "/api/session" => ("sign_in", &limits.sign_in),
+            None if asked.path.starts_with("/auth/")
+                || asked.path.starts_with("/link/")
+                || asked.path == "/api/session" =>
+            {
+                ("sign_in", &limits.sign_in)
+            }
             None => ("anonymous", &limits.anonymous),
             Some(caller) if !caller.rates.is_empty() => ("key", &caller.rates),
             Some(Caller { kind: CredentialKind::ApiKey | CredentialKind::Service, .. }) => ("key", &limits.key),
@@ -79,6 +100,8 @@ struct Asked<'a> {
     peer: Peer,
     /// A page reads with its cookie; opening a socket is more than that.
     is_page_reading: bool,
+    /// Whether it carries the token of the directory that pushes.
+    is_pusher: bool,
 }
 
 fn is_page_reading(method: &Method, path: &str, headers: &HeaderMap) -> bool {
@@ -96,7 +119,7 @@ pub(super) async fn pass(State(api): State<Api>, matched: MatchedPath, request: 
 async fn admit(api: &Api, matched: &MatchedPath, mut request: Request, next: Next) -> Response {
     let peer = Peer::of(&request, &api.gate.proxies);
     let now = api.engine.clock().now();
-    let caller = match known(api, request.headers(), now).await {
+    let caller = match known(api, request.uri(), request.headers(), now).await {
         Ok(caller) => caller,
         Err(error) => return ApiError(error).into_response(),
     };
@@ -104,6 +127,7 @@ async fn admit(api: &Api, matched: &MatchedPath, mut request: Request, next: Nex
         path: matched.as_str(),
         peer,
         is_page_reading: is_page_reading(request.method(), matched.as_str(), request.headers()),
+        is_pusher: scim::is_pusher(api, request.headers()),
     };
     let standing = match api.gate.limit(&asked, caller.as_ref()) {
         None => None,
@@ -117,7 +141,7 @@ async fn admit(api: &Api, matched: &MatchedPath, mut request: Request, next: Nex
         },
     };
     let By(doer) = By::of(caller.as_ref(), Some(peer), request.headers());
-    let what = json!({ "method": request.method().as_str(), "path": request.uri().path() });
+    let what = json!({ "method": request.method().as_str(), "path": shown_path(request.uri().path()) });
     request.extensions_mut().insert(peer);
     request.extensions_mut().insert(Known(caller));
     let mut response = next.run(request).await;
@@ -146,9 +170,10 @@ async fn record_refusal(api: &Api, doer: Doer, mut what: Value, code: Option<Str
 }
 
 /// Who sent a request: by its token, or by the ticket that opens a socket. `None` for whoever proved nothing.
-async fn known(api: &Api, headers: &HeaderMap, now: Millis) -> crate::model::Result<Option<Caller>> {
-    match token(headers) {
-        Some((token, _)) => match api.identity.authenticate(token).await {
+async fn known(api: &Api, uri: &Uri, headers: &HeaderMap, now: Millis) -> crate::model::Result<Option<Caller>> {
+    let in_address = key_in_address(uri);
+    match in_address.as_deref().or_else(|| token(headers).map(|(token, _)| token)) {
+        Some(token) => match api.identity.authenticate(token).await {
             Ok(caller) => Ok(Some(caller)),
             Err(error) if error.kind == Kind::Unauthenticated => Ok(None),
             Err(error) => Err(error),

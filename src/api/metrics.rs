@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -77,6 +78,7 @@ pub(super) struct Metrics {
     conversations: Conversations,
     runs_last_24h: Runs,
     bots: Bots,
+    outside: Outside,
 }
 
 /// Since the start of this server.
@@ -122,6 +124,38 @@ pub(super) struct Bots {
     degraded: usize,
 }
 
+/// Chats outside. What was delivered and tried is counted since the start of this server.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Outside {
+    inbox_waiting: i64,
+    inbox_failed: i64,
+    outbox_waiting: i64,
+    dead_letters: i64,
+    delivered: u64,
+    retried: u64,
+    given_up: u64,
+    /// Messages that may stand twice: said again when nobody could tell whether they had arrived.
+    maybe_twice: u64,
+}
+
+async fn outside(api: &Api) -> Result<Outside> {
+    let store = api.engine.store();
+    let ((inbox_waiting, inbox_failed), (outbox_waiting, dead_letters)) =
+        (store.inbox_counts().await?, store.outbox_counts().await?);
+    let counts = &api.chats.outbox.counts;
+    let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    Ok(Outside {
+        inbox_waiting,
+        inbox_failed,
+        outbox_waiting,
+        dead_letters,
+        delivered: read(&counts.delivered),
+        retried: read(&counts.retried),
+        given_up: read(&counts.dead),
+        maybe_twice: read(&counts.maybe_twice),
+    })
+}
+
 async fn gather(api: &Api, counted: &Counted) -> Result<Metrics> {
     let store = api.engine.store();
     let now = api.engine.clock().now();
@@ -145,6 +179,7 @@ async fn gather(api: &Api, counted: &Counted) -> Result<Metrics> {
         conversations: Conversations { open: store.open_conversations().await? },
         runs_last_24h: Runs { total: runs.total, failed: runs.failed, by_bot: runs.by_bot.into_iter().collect() },
         bots: Bots { online, degraded: snapshot.statuses().count() - online },
+        outside: outside(api).await?,
     })
 }
 
@@ -211,6 +246,21 @@ fn exposition(metrics: &Metrics, counted: &Counted) -> String {
     let lines = [("online", metrics.bots.online), ("degraded", metrics.bots.degraded)]
         .map(|(status, count)| (format!("{{status=\"{status}\"}}"), count.to_string()));
     one("bots", "gauge", "Bots by how they do.", &lines);
+    let outside = &metrics.outside;
+    let lines = [("waiting", outside.inbox_waiting), ("failed", outside.inbox_failed)]
+        .map(|(state, count)| (format!("{{state=\"{state}\"}}"), count.to_string()));
+    one("inbox", "gauge", "What came from chats outside, by what became of it.", &lines);
+    let lines = [("waiting", outside.outbox_waiting), ("dead", outside.dead_letters)]
+        .map(|(state, count)| (format!("{{state=\"{state}\"}}"), count.to_string()));
+    one("outbox", "gauge", "What has to leave for chats outside, by what became of it.", &lines);
+    let lines = [
+        ("delivered", outside.delivered),
+        ("retried", outside.retried),
+        ("given_up", outside.given_up),
+        ("maybe_twice", outside.maybe_twice),
+    ]
+    .map(|(outcome, count)| (format!("{{outcome=\"{outcome}\"}}"), count.to_string()));
+    one("outbox_attempts_total", "counter", "Attempts to deliver to chats outside.", &lines);
     histogram(&mut text, counted);
     text
 }

@@ -19,17 +19,22 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::chat::Hub;
+use crate::chat::discord::Discord;
+use crate::chat::outside::Outside;
+use crate::chat::slack::Slack;
 use crate::config::Config;
 use crate::connector::Connectors;
 use crate::engine::Engine;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
 use crate::identity::people::People;
-use crate::outbox::Hooks;
+use crate::identity::scim::Provisioning;
+use crate::outbox::{Hooks, Outbox};
 use crate::tasks::Tasks;
 
 mod actions;
 mod admin;
+mod approvals;
 mod attachments;
 mod attention;
 mod audit;
@@ -41,6 +46,7 @@ mod commands;
 mod connectors;
 mod cors;
 mod credentials;
+mod discord;
 mod error;
 mod events;
 mod extract;
@@ -50,17 +56,23 @@ mod grants;
 mod groups;
 mod health;
 mod invocations;
+mod key_offers;
 mod keys;
+mod links;
 mod messages;
 mod metrics;
 mod oidc;
 mod openapi;
+mod outbox;
 mod peer;
+mod preview;
 mod rates;
+mod scim;
 mod search;
 mod services;
 mod session;
 mod site;
+mod slack;
 mod system;
 mod users;
 mod webhooks;
@@ -71,10 +83,22 @@ pub use openapi::document;
 /// The largest body of a request, in bytes.
 const MAX_BODY: usize = 256 * 1024;
 
+/// The largest body of a directory's, in bytes: a group of some ten thousand people.
+const MAX_PUSH: usize = 2 * 1024 * 1024;
+
 /// The session cookie: with https the browser pins it to this host, plain http is for this machine only.
 const COOKIE_SECURE: &str = "__Host-parlour";
 const COOKIE_PLAIN: &str = "parlour";
 const COOKIES: [&str; 2] = [COOKIE_SECURE, COOKIE_PLAIN];
+
+/// Chats outside.
+#[derive(Clone)]
+pub struct Chats {
+    pub outside: Arc<Outside>,
+    pub outbox: Arc<Outbox>,
+    pub slack: Option<Arc<Slack>>,
+    pub discord: Option<Arc<Discord>>,
+}
 
 /// Everything the doors need; cloned per request.
 #[derive(Clone)]
@@ -83,6 +107,8 @@ pub struct Api {
     pub hub: Arc<Hub>,
     pub identity: Arc<Identity>,
     pub people: Arc<People>,
+    /// What a directory pushes here.
+    pub provisioning: Arc<Provisioning>,
     pub connectors: Arc<Connectors>,
     pub hooks: Arc<Hooks>,
     /// The directory people sign in with, if there is one.
@@ -94,21 +120,28 @@ pub struct Api {
     pub origins: Arc<[String]>,
     pub sockets: Arc<ws::Sockets>,
     pub gate: Arc<gate::Gate>,
+    pub chats: Chats,
     counts: Arc<metrics::Counts>,
     parts: Arc<system::Parts>,
 }
 
+/// What the doors open onto.
+pub struct Rooms {
+    pub engine: Arc<Engine>,
+    pub hub: Arc<Hub>,
+    pub identity: Arc<Identity>,
+    pub people: Arc<People>,
+    pub provisioning: Arc<Provisioning>,
+    pub connectors: Arc<Connectors>,
+    pub hooks: Arc<Hooks>,
+    pub oidc: Option<Arc<Oidc>>,
+    pub chats: Chats,
+    pub tasks: Tasks,
+}
+
 impl Api {
-    pub fn new(
-        engine: Arc<Engine>,
-        hub: Arc<Hub>,
-        identity: Arc<Identity>,
-        (people, connectors, hooks): (Arc<People>, Arc<Connectors>, Arc<Hooks>),
-        oidc: Option<Arc<Oidc>>,
-        tasks: Tasks,
-        address: &Address,
-        config: &Config,
-    ) -> Self {
+    pub fn new(rooms: Rooms, address: &Address, config: &Config) -> Self {
+        let Rooms { engine, hub, identity, people, provisioning, connectors, hooks, oidc, chats, tasks } = rooms;
         let mut origins = address.origins.clone();
         if config.cors.credentials {
             origins.extend(config.cors.allowed_origins.iter().cloned());
@@ -119,15 +152,25 @@ impl Api {
             hub,
             identity,
             people,
+            provisioning,
             connectors,
             hooks,
             oidc,
+            chats,
             tasks,
             counts: Arc::default(),
             parts: Arc::default(),
             public_url: address.public_url.as_str().into(),
             origins: origins.into(),
             sockets: Arc::new(ws::Sockets::new(config.ws.clone())),
+        }
+    }
+
+    /// Closes the sockets of credentials that have ended.
+    fn send_away(&self, credentials: &[String]) {
+        for credential in credentials {
+            self.identity.forget_key(credential);
+            self.sockets.revoke(credential);
         }
     }
 
@@ -198,14 +241,21 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(groups::list))
         .routes(routes!(groups::members, groups::add))
         .routes(routes!(groups::remove))
+        .merge(scim_doors())
         .routes(routes!(bots::list))
         .routes(routes!(bots::get))
         .routes(routes!(bots::complete))
         .routes(routes!(commands::invoke))
         .routes(routes!(commands::poll))
         .routes(routes!(commands::cancel))
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::approve))
+        .routes(routes!(approvals::deny))
+        .routes(routes!(approvals::approve_polled))
+        .routes(routes!(approvals::deny_polled))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(key_offers::ask, key_offers::take))
         .routes(routes!(grants::list, grants::create))
         .routes(routes!(grants::remove))
         .routes(routes!(services::list, services::enrol))
@@ -231,6 +281,17 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(metrics::read))
         .routes(routes!(metrics::scrape))
         .routes(routes!(authz::explain))
+        .routes(routes!(slack::events))
+        .routes(routes!(slack::interactions))
+        .routes(routes!(slack::commands))
+        .routes(routes!(discord::interactions))
+        .routes(routes!(preview::try_out))
+        .routes(routes!(preview::of_message))
+        .routes(routes!(links::list))
+        .routes(routes!(links::unlink))
+        .routes(routes!(links::ask, links::link))
+        .routes(routes!(outbox::dead_letters))
+        .routes(routes!(outbox::retry))
         .routes(routes!(ws::connect))
         .routes(routes!(ws::schema::serve))
         .routes(routes!(ws::asyncapi::serve))
@@ -238,9 +299,29 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(openapi::serve))
 }
 
+/// The doors for a directory that pushes its users and groups. Groups may be large.
+fn scim_doors() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(scim::about::configuration))
+        .routes(routes!(scim::about::resource_types))
+        .routes(routes!(scim::about::resource_type))
+        .routes(routes!(scim::about::all_schemas))
+        .routes(routes!(scim::about::schema))
+        .routes(routes!(scim::users::list, scim::users::create))
+        .routes(routes!(scim::users::get, scim::users::replace, scim::users::patch, scim::users::delete))
+        .routes(routes!(scim::groups::list, scim::groups::create))
+        .routes(routes!(scim::groups::get, scim::groups::replace, scim::groups::patch, scim::groups::delete))
+        .layer(DefaultBodyLimit::max(MAX_PUSH))
+}
+
 /// What a server looks after beside its requests, until it stops.
 pub async fn watch(api: Api) {
     system::watch(api).await;
+}
+
+/// Asks a remote directory about people, until the server stops.
+pub async fn watch_people(api: Api) {
+    system::watch_people(api).await;
 }
 
 /// The whole server as one service.
@@ -352,7 +433,12 @@ fn request_id(headers: &HeaderMap) -> Option<&str> {
 /// A request in the log: its path without the query, which may carry a token.
 fn span<B>(request: &Request<B>) -> tracing::Span {
     let id = request_id(request.headers()).unwrap_or_default();
-    tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id)
+    tracing::info_span!("request", method = %request.method(), path = shown_path(request.uri().path()), id)
+}
+
+/// A path as it may be read again: without the token of a link.
+fn shown_path(path: &str) -> &str {
+    if path.starts_with("/link/") { "/link/…" } else { path }
 }
 
 /// The caller's user agent, for lists of sessions.

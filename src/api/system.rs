@@ -13,8 +13,8 @@ use super::Api;
 use super::error::ApiResult;
 use crate::bus::Matter;
 use crate::clock::rfc3339;
-use crate::identity::Caller;
 use crate::identity::permission::{Object, Verb, authorize};
+use crate::identity::{Caller, Health};
 use crate::model::Result;
 use crate::model::conversation::Millis;
 use crate::store::QUEUE;
@@ -22,6 +22,12 @@ use crate::store::QUEUE;
 /// How often a server looks after itself: so soon it hears at the latest what other servers and the command line have
 /// ended.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long a directory that does not answer is left alone by whoever has time.
+const REST: Duration = Duration::from_secs(15);
+
+/// How long an answer waits for the directory that signs in.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How a part does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -74,7 +80,7 @@ pub(super) struct SystemStatus {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Component {
-    /// `database`, `writes`, `bots` or `sockets`.
+    /// `database`, `writes`, `bots`, `directory`, `sign_in` or `sockets`.
     name: &'static str,
     status: Condition,
     /// Why it is not well, or what it is.
@@ -105,17 +111,69 @@ async fn look(api: &Api) -> Result<i64> {
         let reason = format!("the newest files cannot be used of {}", ill.join(", "));
         api.parts.see("bots", Condition::Degraded, Some(reason), now);
     }
+    look_at_directories(api, now);
     let (open, users) = api.sockets.open();
     api.parts.see("sockets", Condition::Ok, Some(format!("{open} open, of {users} users")), now);
     head
 }
 
+/// How the directories did when they were last asked: the one that keeps people and groups, and the one that signs in.
+fn look_at_directories(api: &Api, now: Millis) {
+    let told = |name, kind: &str, Health { answered_at, failed }: Health| {
+        let age = answered_at
+            .map_or("it has not been asked yet".to_owned(), |at| format!("it answered {} s ago", (now - at) / 1000));
+        match failed {
+            // What it said before goes on counting.
+            Some(why) => {
+                let reason = format!("{kind}: it does not answer ({why}); {age}");
+                api.parts.see(name, Condition::Degraded, Some(reason), now);
+            }
+            None => api.parts.see(name, Condition::Ok, Some(format!("{kind}: {age}")), now),
+        }
+    };
+    let kind = api.people.kind().as_str();
+    match api.people.health() {
+        Some(health) => told("directory", kind, health),
+        None => {
+            api.parts.see("directory", Condition::Ok, Some("local: people and groups are kept here".to_owned()), now)
+        }
+    }
+    if let Some(oidc) = &api.oidc {
+        told("sign_in", "oidc", oidc.health());
+    }
+}
+
+/// Asks a remote directory about the people who are here, again and again until the server stops.
+pub(super) async fn watch_people(api: Api) {
+    let stop = api.tasks.stop_token().clone();
+    loop {
+        let mut pause = LOOK;
+        match api.people.ask_again().await {
+            Ok(heard) => {
+                api.send_away(&heard.ended);
+                if heard.groups_changed {
+                    api.sockets.look_again();
+                }
+            }
+            Err(error) => {
+                pause = REST;
+                tracing::debug!(%error, "the directory could not be asked about people");
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
 /// Acts on what other servers and the command line did after the row `from`; answers up to which row that is done.
 async fn hear(api: &Api, from: i64) -> i64 {
     let Ok(news) = api.engine.store().news(from).await else { return from };
-    for credential in &news.ended {
-        api.identity.forget_key(credential);
-        api.sockets.revoke(credential);
+    api.send_away(&news.ended);
+    if news.groups {
+        api.identity.forget_keys();
+        api.sockets.look_again();
     }
     if news.grants && !reload_grants(api).await {
         return from;
@@ -165,6 +223,9 @@ pub(super) async fn watch(api: Api) {
 #[utoipa::path(get, path = "/api/admin/system/status", tag = "admin", responses((status = 200, body = SystemStatus), (status = 401), (status = 403)))]
 pub(super) async fn status(State(api): State<Api>, caller: Caller) -> ApiResult<Answer<SystemStatus>> {
     authorize(&caller.principal, Verb::Manage, Object::Installation)?;
+    if let Some(oidc) = &api.oidc {
+        let _ = tokio::time::timeout(PATIENCE, oidc.look()).await;
+    }
     // A database that is away is part of the answer.
     let _ = look(&api).await;
     let now = api.engine.clock().now();

@@ -24,7 +24,7 @@ const LONGEST_EMAIL: usize = 254;
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct UserView {
     id: String,
-    /// `user` or `api_key`; a key answers for itself.
+    /// `user`, `api_key` or `service`; the latter two answer for themselves.
     kind: &'static str,
     username: Option<String>,
     email: Option<String>,
@@ -37,7 +37,7 @@ pub(super) struct UserView {
     groups: Vec<String>,
     /// RFC 3339.
     created_at: String,
-    /// Which directory keeps the profile: `local`, `scim` or `zitadel`; null for an API key.
+    /// Which directory keeps the profile: `local`, `scim` or `zitadel`; null for who is no user.
     directory: Option<&'static str>,
 }
 
@@ -66,7 +66,7 @@ pub(super) async fn me(State(api): State<Api>, caller: Caller) -> ApiResult<Answ
         let principal = &caller.principal;
         return Ok(Answer(UserView {
             id: principal.id.clone(),
-            kind: "api_key",
+            kind: if caller.kind == CredentialKind::Service { "service" } else { "api_key" },
             username: Some(principal.name.clone()),
             email: None,
             first_name: None,

@@ -11,6 +11,7 @@ use super::hub::{Act, Scene};
 use super::outside::Via;
 use crate::clock::rfc3339;
 use crate::engine::answer::raw;
+use crate::engine::approval::Wish;
 use crate::engine::arguments::{Fault, refusal};
 use crate::engine::invoke::Request;
 use crate::identity::permission::{Object, Verb, authorize};
@@ -23,6 +24,7 @@ use crate::model::offer::{Deed, Step};
 use crate::model::principal::Principal;
 use crate::model::{Error, Kind, Result};
 use crate::store::action::{Registered, Taken, unknown, used};
+use crate::store::audit::Doer;
 use crate::store::log::Receipt;
 use crate::store::turn::{DIALOG_CHANGED, Turn};
 
@@ -82,6 +84,20 @@ impl Hub {
         }
         match &action.deed {
             Deed::Run { .. } | Deed::Form { .. } => self.run_action(scene, choice, &action, hash).await,
+            Deed::Decide { execution, verdict } => {
+                let text = match &choice.value {
+                    Value::Null => None,
+                    _ => fields(&choice.value)?.into_values().next(),
+                };
+                let shown = text.as_ref().map(|text| json!({ "word": text }));
+                let said = event(scene, choice, &action, shown)?;
+                let by = scene.principal;
+                let doer = Doer { principal: Some(by.id.clone()), name: Some(by.name.clone()), ..Doer::default() };
+                let (execution, verdict) = (execution.clone(), *verdict);
+                let wish = Wish { execution, verdict, text, said: Some((said, hash)), doer };
+                let receipt = Box::pin(self.engine.decide(scene.principal, wish)).await?;
+                receipt.ok_or_else(|| Error::internal("take an action", "nothing was said"))
+            }
             Deed::Dialog { execution, step } => {
                 // Read anew: what is known of the dialog may be older than the action.
                 let dialog = self.read_dialog(conversation).await?.filter(|dialog| dialog.execution == *execution);
@@ -106,7 +122,9 @@ impl Hub {
         let (bot, command, parameters, parameter_name) = match action.deed.clone() {
             Deed::Run { bot, command, parameters, parameter_name } => (bot, command, parameters, parameter_name),
             Deed::Form { bot, command, parameters } => (bot, command, parameters, None),
-            Deed::Dialog { .. } => return Err(Error::internal("take an action", "it runs nothing")),
+            Deed::Dialog { .. } | Deed::Decide { .. } => {
+                return Err(Error::internal("take an action", "it runs nothing"));
+            }
         };
         let mut request = Request {
             command,
@@ -130,7 +148,7 @@ impl Hub {
         let turn = turn(scene, choice, action, shown, hash)?;
         match action.deed {
             Deed::Form { .. } => self.open_form(scene, request, turn).await,
-            Deed::Run { .. } | Deed::Dialog { .. } => self.start(scene, request, turn).await,
+            Deed::Run { .. } | Deed::Dialog { .. } | Deed::Decide { .. } => self.start(scene, request, turn).await,
         }
     }
 
@@ -222,14 +240,8 @@ fn fields(value: &Value) -> Result<BTreeMap<String, String>> {
     members.iter().filter_map(text).collect()
 }
 
-/// A turn that begins with an action: the event of it, and that it is used up.
-fn turn(
-    scene: &Scene<'_>,
-    choice: &Choice,
-    action: &Registered,
-    value: Option<Value>,
-    body_hash: String,
-) -> Result<Turn> {
+/// The event that tells that an action was taken.
+fn event(scene: &Scene<'_>, choice: &Choice, action: &Registered, value: Option<Value>) -> Result<NewEvent> {
     let id = new_id();
     let principal = scene.principal;
     let sender = Sender { kind: SenderKind::User, id: principal.id.clone(), name: principal.name.clone() };
@@ -243,7 +255,7 @@ fn turn(
     if let Some(client_id) = &choice.client_id {
         payload["client_id"] = json!(client_id);
     }
-    let event = NewEvent {
+    Ok(NewEvent {
         stream: Stream::conversation(&choice.conversation),
         id,
         kind: "action",
@@ -251,8 +263,19 @@ fn turn(
         client_id: choice.client_id.clone(),
         payload: raw(&payload)?,
         created_at: scene.at,
-    };
-    let mut turn = scene.turn(event, body_hash);
+    })
+}
+
+/// A turn that begins with an action: the event of it, and that it is used up.
+fn turn(
+    scene: &Scene<'_>,
+    choice: &Choice,
+    action: &Registered,
+    value: Option<Value>,
+    body_hash: String,
+) -> Result<Turn> {
+    let principal = scene.principal;
+    let mut turn = scene.turn(event(scene, choice, action, value)?, body_hash);
     turn.beside().taken = Some(Taken {
         id: action.id.clone(),
         message: action.message.clone(),

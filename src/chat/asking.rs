@@ -108,7 +108,7 @@ impl Hub {
             let ended = self.dismiss(old, turn.beside(), Ending::Replaced, scene.at)?;
             turn.follows.push(ended);
         }
-        let execution = wanting.execution(scene.principal, scene.at);
+        let execution = wanting.execution(scene.principal, scene.at)?;
         let id = execution.id.clone();
         turn.execution = Some(execution);
         self.ask_for(scene, &mut turn, &id, wanting, whole)?;
@@ -379,6 +379,8 @@ fn end(dialog: &Dialog, beside: &mut Beside, status: ExecutionStatus, why: &str,
         started_at: None,
         finished_at: Some(at),
         delivery: None,
+        approval: None,
+        elsewhere: None,
     });
     execution_update(&dialog.execution, status, None, at)
 }

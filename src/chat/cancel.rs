@@ -36,6 +36,10 @@ impl Hub {
         {
             return Ok(());
         }
+        let waits = matches!(run.status, ExecutionStatus::AwaitingConfirmation | ExecutionStatus::AwaitingApproval);
+        if waits && self.engine.withdraw_approval(&run.id).await? {
+            return Ok(());
+        }
         self.engine.cancel(principal, run).await
     }
 }

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::Hub;
 use super::hub::{Act, Scene};
+use super::outside::Via;
 use super::say::{Said, check_content, said_event};
 use crate::engine::invoke::Request;
 use crate::model::Result;
@@ -29,7 +30,12 @@ impl Hub {
     /// Runs a command in a conversation; it stands there as if its sender had typed it. What cannot be mended by asking
     /// is an error, and nothing is stored.
     pub async fn command(&self, principal: &Principal, order: Order) -> Result<Receipt> {
-        self.act(principal, &order.conversation, Act::Command(&order), None).await
+        self.command_via(principal, order, None).await
+    }
+
+    /// The same for what may come from outside.
+    pub async fn command_via(&self, principal: &Principal, order: Order, via: Option<&Via>) -> Result<Receipt> {
+        self.act(principal, &order.conversation, Act::Command(&order), via).await
     }
 
     /// One try of [`Hub::command`].

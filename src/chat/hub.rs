@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hashlink::LruCache;
-use serde_json::json;
 
 use super::action::Choice;
 use super::asking::Ending;
@@ -12,16 +11,18 @@ use super::expiry::Expiry;
 use super::files::Files;
 use super::outside::Via;
 use super::say::Said;
+use crate::clock::Clock;
 use crate::engine::Engine;
-use crate::engine::answer::raw;
+use crate::engine::answer::session_update;
 use crate::engine::invoke::Source;
+use crate::engine::record::Record;
 use crate::engine::registry::Snapshot;
 use crate::identity::permission::{Object, Verb, authorize, unknown_bot};
 use crate::model::Result;
-use crate::model::conversation::{ANY_BOT, Conversation, ConversationStatus, Millis};
+use crate::model::conversation::{Conversation, ConversationStatus, HOUSE_BOT, Millis};
 use crate::model::event::{NewEvent, Stream};
 use crate::model::id::new_id;
-use crate::model::place::{PLATFORMS, Place};
+use crate::model::place::Place;
 use crate::model::principal::Principal;
 use crate::store::Store;
 use crate::store::conversation::Closing;
@@ -58,7 +59,16 @@ impl Hub {
         Arc::new(Self { engine, files, remembered, expiry: Expiry::default(), patience })
     }
 
-    pub(super) fn store(&self) -> &Arc<Store> {
+    pub fn clock(&self) -> &Clock {
+        self.engine.clock()
+    }
+
+    /// The bots and commands there are right now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.engine.registry().snapshot()
+    }
+
+    pub fn store(&self) -> &Arc<Store> {
         self.engine.store()
     }
 
@@ -109,12 +119,12 @@ impl Hub {
     }
 
     /// The conversation that somebody has at a place outside, opened when there is none. `bot` is the one it is with,
-    /// or [`ANY_BOT`].
+    /// or [`HOUSE_BOT`].
     pub async fn open_at(&self, principal: &Principal, bot: &str, place: &Place) -> Result<String> {
         if let Some(open) = self.store().conversation_at(place, &principal.id).await? {
             return Ok(open);
         }
-        if bot != ANY_BOT {
+        if bot != HOUSE_BOT {
             let snapshot = self.engine.registry().snapshot();
             let loaded = snapshot.bot(bot).ok_or_else(|| unknown_bot(bot))?;
             authorize(principal, Verb::View, Object::Bot(&loaded.bot))?;
@@ -277,11 +287,11 @@ impl Scene<'_> {
     pub(super) fn source(&self, raw_message: &str) -> Source {
         let conversation = self.conversation;
         let mut source = Source {
-            record: json!({
-                "api_version": "1",
-                "source": { "user_agent": conversation.channel, "conversation": conversation.id },
-                "raw_message": raw_message,
-            }),
+            record: Record::Said {
+                channel: conversation.channel.clone(),
+                conversation: conversation.id.clone(),
+                raw_message: raw_message.to_owned(),
+            },
             conversation: Some(conversation.id.clone()),
             channel: conversation.channel.clone(),
             ..Source::default()
@@ -295,21 +305,5 @@ impl Scene<'_> {
 
 /// Of a conversation that is also held outside: that, and where its turn comes from.
 pub(super) fn outside(conversation: &Conversation, via: Option<&Via>) -> Option<Box<Outside>> {
-    PLATFORMS.contains(&conversation.channel.as_str()).then(|| Box::new(Outside { said: via.map(Via::said_at) }))
-}
-
-fn session_update(stream: Stream, conversation: &Conversation, status: &str, at: Millis) -> Result<NewEvent> {
-    let payload = json!({
-        "session_id": conversation.id,
-        "data": { "status": status, "bot_id": conversation.bot },
-    });
-    Ok(NewEvent {
-        stream,
-        id: new_id(),
-        kind: "session_update",
-        principal: None,
-        client_id: None,
-        payload: raw(&payload)?,
-        created_at: at,
-    })
+    Outside::of(&conversation.channel, via.map(Via::said_at))
 }

@@ -4,8 +4,10 @@ use crate::engine::invoke::{Request, Source};
 use crate::engine::registry::Snapshot;
 use crate::identity::permission::{Object, Verb, decide};
 use crate::intent::{Match, Resolution, Scope, SlotFault};
-use crate::model::conversation::ANY_BOT;
+use crate::model::action::Style;
+use crate::model::conversation::HOUSE_BOT;
 use crate::model::message::{Message, Tone, escape_markdown};
+use crate::model::offer::{Deed, Offer};
 use crate::model::principal::Principal;
 
 /// What to do with a text.
@@ -19,7 +21,7 @@ pub(super) enum Meaning {
 /// Reads a text said to `bot`. `@name …` addresses another bot for this one message.
 pub(super) fn of(snapshot: &Snapshot, principal: &Principal, bot: &str, text: &str, source: Source) -> Meaning {
     let (addressed, text) = address(snapshot, principal, text);
-    let scope = Scope { bot: addressed.as_deref().or(Some(bot).filter(|bot| *bot != ANY_BOT)) };
+    let scope = Scope { bot: addressed.as_deref().or(Some(bot).filter(|bot| *bot != HOUSE_BOT)) };
     match snapshot.index.resolve(text, &scope) {
         Resolution::Match(found) => Meaning::Run(Box::new(request(found, source))),
         // The engine says what is missing or wrong, all of it at once.
@@ -40,8 +42,35 @@ pub(super) fn of(snapshot: &Snapshot, principal: &Principal, bot: &str, text: &s
 /// Whether a text said to `bot` is a whole command, with nothing missing or wrong.
 pub(super) fn is_whole(snapshot: &Snapshot, principal: &Principal, bot: &str, text: &str) -> bool {
     let (addressed, text) = address(snapshot, principal, text);
-    let scope = Scope { bot: addressed.as_deref().or(Some(bot).filter(|bot| *bot != ANY_BOT)) };
+    let scope = Scope { bot: addressed.as_deref().or(Some(bot).filter(|bot| *bot != HOUSE_BOT)) };
     matches!(snapshot.index.resolve(text, &scope), Resolution::Match(_))
+}
+
+/// The longest label of a button, in characters.
+const LABEL: usize = 60;
+
+/// The same message with a button for each suggestion that is a whole command: pressing it runs that.
+pub(super) fn with_buttons(snapshot: &Snapshot, principal: &Principal, bot: &str, mut message: Message) -> Message {
+    let mut offers = Vec::new();
+    message.suggestions.retain(|suggestion| {
+        let (addressed, text) = address(snapshot, principal, suggestion);
+        let scope = Scope { bot: addressed.as_deref().or(Some(bot).filter(|bot| *bot != HOUSE_BOT)) };
+        let Resolution::Match(found) = snapshot.index.resolve(text, &scope) else { return true };
+        if !found.matches.is_empty() {
+            return true;
+        }
+        let deed = Deed::Run {
+            bot: Some(found.command.bot.clone()),
+            command: found.command.name.clone(),
+            parameters: found.arguments.into_iter().collect(),
+            parameter_name: None,
+        };
+        let label: String = suggestion.chars().take(LABEL).collect();
+        offers.push(Offer::button(label, Style::Plain, deed).once());
+        false
+    });
+    message.offers.extend(offers);
+    message
 }
 
 /// Splits `@ops status` into the bot and the rest, when there is such a bot for the caller.

@@ -4,7 +4,7 @@
 //! what is done at a message. `meaning` decides what a text means, `dialog` what a command still needs and what to ask
 //! next (both pure), `asking` makes turns of questions and answers, `expiry` ends what nobody answered, `change` edits
 //! messages and takes them back, `search` finds them, `cancel` stops runs, `files` are sent along, `attention` keeps read marks and passes on who is writing.
-//! `outside` takes in what comes from other chats.
+//! `outside` takes in what comes from other chats, such as `slack`.
 
 mod action;
 mod asking;
@@ -13,6 +13,7 @@ mod cancel;
 mod change;
 mod command;
 mod dialog;
+pub mod discord;
 mod expiry;
 mod files;
 mod hub;
@@ -20,6 +21,7 @@ mod meaning;
 pub mod outside;
 mod say;
 mod search;
+pub mod slack;
 
 pub use action::Choice;
 pub use change::Target;

@@ -1,5 +1,7 @@
 //! What is said in words: an answer to the open dialog, a command, or something to help with.
 
+use std::borrow::Cow;
+
 use serde_json::json;
 
 use super::Hub;
@@ -117,19 +119,20 @@ impl Hub {
     ) -> Result<Receipt> {
         let name = (request.bot.clone().unwrap_or_default(), request.command.clone());
         let command = scene.snapshot.bot(&name.0).and_then(|bot| bot.command(&name.1));
-        let turn = match command.filter(|command| has_hidden_values(command, &request)) {
+        let content = match command.filter(|command| has_hidden_values(command, &request)) {
             // As it was typed it holds what nobody may read again.
             Some(command) => {
                 let content = readable(&command, &scene.conversation.bot, &request.arguments);
                 request.source = scene.source(&content);
-                turn(&content)?
+                Cow::Owned(content)
             }
-            None => turn(content)?,
+            None => Cow::Borrowed(content),
         };
-        match self.start(scene, request, turn.clone()).await {
+        match self.start(scene, request, turn(&content)?).await {
             Err(error) if is_for_the_speaker(&error) => {
                 let message = self.engine.explain(&error, &name.0, &name.1);
-                self.reply(scene, turn, message).await
+                // Made anew instead of kept aside for every message that is understood.
+                self.reply(scene, turn(&content)?, message).await
             }
             outcome => outcome,
         }
@@ -142,8 +145,12 @@ impl Hub {
     }
 
     /// Commits what was said with an answer that no command gave.
-    async fn reply(&self, scene: &Scene<'_>, mut turn: Turn, message: Message) -> Result<Receipt> {
+    async fn reply(&self, scene: &Scene<'_>, mut turn: Turn, mut message: Message) -> Result<Receipt> {
         let bot = &scene.conversation.bot;
+        if scene.via.is_some() {
+            // Elsewhere nothing is said by choosing it.
+            message = meaning::with_buttons(scene.snapshot, scene.principal, bot, message);
+        }
         let name = scene.snapshot.bot(bot).map(|loaded| loaded.bot.display_name.clone());
         let bot = Speaker { id: bot, name: name.as_deref().unwrap_or(bot) };
         answer(&mut turn, message, (bot, &scene.principal.id), None, scene.at)?;

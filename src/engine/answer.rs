@@ -1,12 +1,12 @@
 //! What a bot says on its way into a conversation, and what it offers there.
 
-use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
 
 use crate::clock::rfc3339;
 use crate::model::action::Action;
 use crate::model::command::Command;
-use crate::model::conversation::Millis;
+use crate::model::conversation::{Conversation, Millis};
 use crate::model::event::{NewEvent, Stream};
 use crate::model::id::{action_id, new_id, sha256_hex};
 use crate::model::message::{Message, Part, Post, Sender, SenderKind, Tone, escape_markdown};
@@ -99,7 +99,7 @@ pub fn answer(
         message.actions.extend(actions);
         turn.beside().actions.extend(registered);
     }
-    let reply_to = turn.said.as_ref().map(|said| said.id.as_str());
+    let reply_to = turn.answered();
     let event = Answer { conversation: &turn.conversation, reply_to, message }.event_of(id.clone(), bot, run, at)?;
     turn.follows.push(event);
     Ok(id)
@@ -140,6 +140,23 @@ pub fn register(
         actions.push(action);
     }
     Ok((actions, registered))
+}
+
+/// That a conversation was opened or closed.
+pub fn session_update(stream: Stream, conversation: &Conversation, status: &str, at: Millis) -> Result<NewEvent> {
+    let payload = json!({
+        "session_id": conversation.id,
+        "data": { "status": status, "bot_id": conversation.bot },
+    });
+    Ok(NewEvent {
+        stream,
+        id: new_id(),
+        kind: "session_update",
+        principal: None,
+        client_id: None,
+        payload: raw(&payload)?,
+        created_at: at,
+    })
 }
 
 /// Serialises the payload of an event.

@@ -11,6 +11,7 @@ use super::invoke::Prepared;
 use super::registry::{LoadedBot, Snapshot};
 use crate::identity::permission::{Object, Verb, decide};
 use crate::intent::{Criterion, Resolution, Scope, SlotFault};
+use crate::model::approval::Confirm;
 use crate::model::bot::{Access, Bot};
 use crate::model::command::{Body, Builtin, Command, Effect, Example};
 use crate::model::event::Stream;
@@ -33,6 +34,9 @@ pub fn bot() -> Bot {
         command(Builtin::Describe, "describe", "All about one command", &["describe {name:rest}"], Some("name")),
         command(Builtin::Why, "why", "Why your last message was understood as it was", &["why"], None),
         command(Builtin::History, "history", "What you ran last", &["history"], None),
+        command(Builtin::Keys, "key", "Your API keys", &["key", "keys"], None),
+        super::keys::create(),
+        super::keys::revoke(),
     ];
     let everybody = Access { roles: Role::ALL.to_vec(), ..Access::default() };
     Bot {
@@ -46,13 +50,24 @@ pub fn bot() -> Bot {
     }
 }
 
-fn command(body: Builtin, name: &str, description: &str, intents: &[&str], parameter: Option<&str>) -> Command {
+pub(super) fn command(
+    body: Builtin,
+    name: &str,
+    description: &str,
+    intents: &[&str],
+    parameter: Option<&str>,
+) -> Command {
     let parameters = parameter.map(|name| Parameter {
         name: name.to_owned(),
-        required: body == Builtin::Describe,
+        required: matches!(body, Builtin::Describe | Builtin::KeyCreate | Builtin::KeyRevoke),
         ..Parameter::default()
     });
-    let example = if body == Builtin::Describe { "describe help".to_owned() } else { name.to_owned() };
+    let example = match body {
+        Builtin::Describe => "describe help".to_owned(),
+        Builtin::KeyCreate => "key create laptop".to_owned(),
+        Builtin::KeyRevoke => "key revoke 0197a1b2".to_owned(),
+        _ => name.to_owned(),
+    };
     Command {
         bot: BOT.to_owned(),
         name: name.to_owned(),
@@ -63,6 +78,8 @@ fn command(body: Builtin, name: &str, description: &str, intents: &[&str], param
         examples: vec![Example { say: example, expect: BTreeMap::new() }],
         access: Access::default(),
         effect: Effect::Read,
+        confirm: Confirm::Never,
+        approve: None,
         auto_submit: true,
         priority: 0,
         body: Body::Builtin(body),
@@ -80,12 +97,17 @@ pub(super) async fn run(engine: &Engine, principal: &Principal, prepared: &Prepa
         Builtin::Describe => describe(snapshot, principal, here.as_deref(), argument.unwrap_or_default()),
         Builtin::Why => why(engine, principal, prepared, here.as_deref()).await?,
         Builtin::History => history(engine, principal).await?,
+        Builtin::Keys => super::keys::list(engine, principal).await?,
+        Builtin::KeyCreate => super::keys::offer(engine, principal, &prepared.arguments).await?,
+        Builtin::KeyRevoke => super::keys::end(engine, principal, argument.unwrap_or_default()).await?,
     })
 }
 
 async fn conversation_bot(engine: &Engine, prepared: &Prepared) -> Result<Option<String>> {
     let Some(id) = &prepared.source.conversation else { return Ok(None) };
-    Ok(engine.store().conversation(id).await?.map(|conversation| conversation.bot))
+    let bot = engine.store().conversation(id).await?.map(|conversation| conversation.bot);
+    // A conversation with the house is one with all bots.
+    Ok(bot.filter(|bot| bot != BOT))
 }
 
 /// `` `deploy {service}`  what it does ``

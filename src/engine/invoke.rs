@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::arguments::{Checked, Fault, check, refusal};
+use super::record::Record;
 use super::registry::{LoadedBot, Snapshot};
-use super::{Engine, runner};
+use super::{Engine, approval, runner};
 use crate::identity::permission::{Object, Verb, authorize, unknown_bot};
 use crate::model::command::Command;
 use crate::model::message::Message;
@@ -36,8 +37,8 @@ pub struct Request {
 /// Whence a request comes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Source {
-    /// The request as the record keeps it: the body of the door, or what was said. Secrets are taken out.
-    pub record: Value,
+    /// The request as it is kept: the body of the door, or what was said.
+    pub record: Record,
     pub team_id: Option<String>,
     pub team_name: Option<String>,
     /// Values for mapped parameters that the caller brings along.
@@ -67,6 +68,8 @@ pub struct Prepared {
     pub arguments: BTreeMap<String, String>,
     /// Those of them that the caller gave.
     pub given: BTreeMap<String, String>,
+    /// Whether a value was taken otherwise than it was given.
+    pub corrected: bool,
     pub mapped: BTreeMap<String, String>,
     pub matches: Vec<String>,
     pub source: Source,
@@ -103,6 +106,8 @@ pub enum Place {
         /// Whether the sender has seen all values and agreed.
         agreed: bool,
     },
+    /// A caller that polls a run which was approved by now.
+    Approved { execution: String },
 }
 
 /// What an invocation came to.
@@ -137,6 +142,11 @@ impl Engine {
         // Before the parameters, so that nobody learns the rules of a command that is not for them.
         authorize(principal, Verb::Invoke, Object::Command { bot: &bot.bot, command: &command, arguments: None })?;
         let Checked { arguments, given, faults } = check(&command, &request.arguments);
+        let is_kept = |(name, value): &(String, String)| {
+            let kept = command.parameter(name).and_then(|parameter| given.get(&parameter.name));
+            kept.is_none_or(|kept| kept == value)
+        };
+        let corrected = !request.arguments.iter().all(is_kept);
         if faults.iter().any(|fault| !fault.can_be_asked()) {
             return Err(refusal(&command, &faults));
         }
@@ -148,7 +158,7 @@ impl Engine {
         }
         let object = Object::Command { bot: &bot.bot, command: &command, arguments: Some(&arguments) };
         authorize(principal, Verb::Invoke, object)?;
-        let prepared = Prepared { bot, command, arguments, given, mapped, matches, source, snapshot };
+        let prepared = Prepared { bot, command, arguments, given, corrected, mapped, matches, source, snapshot };
         Ok(Considered::Ready(Box::new(prepared)))
     }
 
@@ -157,7 +167,9 @@ impl Engine {
     /// something is handed back, to be asked for.
     pub async fn invoke(&self, principal: &Principal, request: Request, place: Place) -> Result<Invoked> {
         let place = match place {
-            Place::Poll { .. } => return runner::run(self, principal, self.prepare(principal, request)?, place).await,
+            Place::Poll { .. } | Place::Approved { .. } => {
+                return self.proceed(principal, self.prepare(principal, request)?, place).await;
+            }
             conversation @ Place::Conversation { .. } => conversation,
         };
         let wanting = match (self.consider(principal, request)?, &place) {
@@ -166,12 +178,30 @@ impl Engine {
             {
                 prepared.unsettled()
             }
-            (Considered::Ready(prepared), _) => return runner::run(self, principal, *prepared, place).await,
+            (Considered::Ready(prepared), _) => return self.proceed(principal, *prepared, place).await,
             (Considered::Wanting(wanting), _) => *wanting,
         };
         match place {
             Place::Conversation { turn, .. } => Ok(Invoked::Wants(Box::new(wanting), turn)),
-            Place::Poll { .. } => Err(refusal(&wanting.command, &wanting.faults)),
+            Place::Poll { .. } | Place::Approved { .. } => Err(refusal(&wanting.command, &wanting.faults)),
+        }
+    }
+
+    /// Runs what was prepared and approved.
+    pub(super) async fn run_prepared(
+        &self,
+        principal: &Principal,
+        prepared: Prepared,
+        place: Place,
+    ) -> Result<Invoked> {
+        runner::run(self, principal, prepared, place).await
+    }
+
+    /// Runs what may run, or lets it wait for a word first.
+    async fn proceed(&self, principal: &Principal, prepared: Prepared, place: Place) -> Result<Invoked> {
+        match approval::wanted(&prepared, &place) {
+            Some(state) => Box::pin(approval::ask(self, principal, &prepared, place, state)).await,
+            None => runner::run(self, principal, prepared, place).await,
         }
     }
 }

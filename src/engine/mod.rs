@@ -1,10 +1,13 @@
 //! Floor 4: from a wish to a finished run.
 //!
 //! [`Engine::invoke`] is the one way in, whichever door a request came through. `registry` holds what can be run as one
-//! consistent version, `arguments` checks its values, `runner` runs it, `answer` is what it says, `remote`
-//! leaves it to a process elsewhere, `data` says what a template may see, `builtin` holds the commands that every installation has.
+//! consistent version, `arguments` checks its values, `runner` runs it, `record` is what is kept of it, `answer` what it says, `remote`
+//! leaves it to a process elsewhere, `approval` lets it wait for a word, `data` says what a template may see, `builtin` holds the commands
+//! that every installation has, `keys` those of them that are about API keys.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::Notify;
 
 use crate::bus::Bus;
 use crate::clock::Clock;
@@ -12,10 +15,13 @@ use crate::model::conversation::Millis;
 use crate::store::Store;
 
 pub mod answer;
+pub mod approval;
 pub mod arguments;
 pub mod builtin;
 mod data;
 pub mod invoke;
+mod keys;
+pub mod record;
 pub mod registry;
 pub mod remote;
 pub mod runner;
@@ -29,12 +35,17 @@ pub struct Engine {
     clock: Clock,
     started_at: Millis,
     remote: remote::Remote,
+    /// Wakes who looks after approvals.
+    approvals: Notify,
+    /// What links begin with, without a trailing slash; known once the server listens.
+    public_url: OnceLock<String>,
 }
 
 impl Engine {
     pub fn new(registry: Arc<Registry>, store: Arc<Store>, clock: Clock) -> Arc<Self> {
         let started_at = clock.now();
-        Arc::new(Self { registry, store, clock, started_at, remote: remote::Remote::default() })
+        let (remote, approvals, public_url) = (remote::Remote::default(), Notify::new(), OnceLock::new());
+        Arc::new(Self { registry, store, clock, started_at, remote, approvals, public_url })
     }
 
     pub fn registry(&self) -> &Registry {
@@ -51,6 +62,16 @@ impl Engine {
 
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// Says under which address this server is reached; the first word counts.
+    pub fn reached_at(&self, public_url: &str) {
+        let _ = self.public_url.set(public_url.to_owned());
+    }
+
+    /// The whole address of a path of this server.
+    pub fn address_of(&self, path: &str) -> String {
+        format!("{}{path}", self.public_url.get().map_or("", String::as_str))
     }
 
     /// When this process began to serve.

@@ -3,21 +3,21 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-
 use super::answer::{Speaker, answer};
 use super::invoke::{Invoked, Place, Prepared, Source, Wanting};
+use super::record::written;
 use super::registry::LoadedBot;
 use super::{Engine, builtin, data, remote};
 use crate::model::command::{Body, Command};
 use crate::model::conversation::Millis;
+use crate::model::event::NewEvent;
 use crate::model::execution::ExecutionStatus;
 use crate::model::id::new_id;
 use crate::model::message::{Message, Tone, escape_markdown};
 use crate::model::principal::Principal;
 use crate::model::{Error, Result};
 use crate::store::delivery::execution_update;
-use crate::store::execution::{NewExecution, RunChange};
+use crate::store::execution::{Elsewhere, Invocation, NewExecution, RunChange};
 use crate::store::turn::Turn;
 
 /// Runs a prepared command and commits the run, its answer, its events and, in a conversation, what was said.
@@ -52,7 +52,11 @@ pub(super) async fn run(engine: &Engine, principal: &Principal, prepared: Prepar
         error: fault,
         started_at: Some(started),
         finished_at: Some(finished),
-        ..new_execution(principal, &prepared, &place, started)
+        elsewhere: (!message.to.is_empty()).then(|| {
+            let (bot, command) = (prepared.bot.bot.name.clone(), prepared.command.name.clone());
+            Box::new(Elsewhere { bot, command, message: message.clone() })
+        }),
+        ..new_execution(principal, &prepared, &place, started)?
     };
     match place {
         Place::Poll { idempotency_key, body_hash } => {
@@ -60,14 +64,27 @@ pub(super) async fn run(engine: &Engine, principal: &Principal, prepared: Prepar
             let execution = NewExecution { idempotency_key, body_hash, ..execution };
             engine.store().start_execution(execution, vec![update]).await.map(Invoked::Polled)
         }
+        Place::Approved { .. } => {
+            let update = execution_update(&execution.id, status, Some("reply"), finished)?;
+            approved(engine, execution, update).await
+        }
         Place::Conversation { mut turn, waiting, .. } => {
             let id = execution.id.clone();
             record_run(&mut turn, execution, waiting.is_some())?;
             let bot = Speaker { id: &prepared.bot.bot.name, name: &prepared.bot.bot.display_name };
-            answer(&mut turn, message, (bot, &principal.id), Some((&id, &prepared.command.name)), finished)?;
+            if message.is_for_here() {
+                answer(&mut turn, message, (bot, &principal.id), Some((&id, &prepared.command.name)), finished)?;
+            }
             engine.store().commit_turn(*turn).await.map(Invoked::Said)
         }
     }
+}
+
+/// Stores how a run that was approved came on; whoever polls it knows its ids.
+pub(super) async fn approved(engine: &Engine, run: NewExecution, update: NewEvent) -> Result<Invoked> {
+    let invocation = Invocation { id: run.id.clone(), request_id: run.request_id.clone() };
+    engine.store().advance_approved(RunChange::from(run), vec![update]).await?;
+    Ok(Invoked::Polled(invocation))
 }
 
 /// Puts a run into its turn: a new one, or one that has waited and goes on.
@@ -85,24 +102,30 @@ pub(super) fn record_run(turn: &mut Turn, run: NewExecution, has_waited: bool) -
 }
 
 /// The record of a run that has yet to begin; of one that has waited, under its id.
-pub(super) fn new_execution(principal: &Principal, prepared: &Prepared, place: &Place, at: Millis) -> NewExecution {
+pub(super) fn new_execution(
+    principal: &Principal,
+    prepared: &Prepared,
+    place: &Place,
+    at: Millis,
+) -> Result<NewExecution> {
     let Prepared { bot, command, source, arguments, mapped, .. } = prepared;
-    let execution = planned(principal, (bot, command), source, (arguments, mapped), at);
-    match place {
+    let execution = planned(principal, (bot, command), source, (arguments, mapped), at)?;
+    Ok(match place {
         Place::Poll { .. } => execution,
+        Place::Approved { execution: id } => NewExecution { id: id.clone(), ..execution },
         Place::Conversation { waiting, .. } => {
             let id = waiting.clone().unwrap_or(execution.id);
             NewExecution { id, origin: "chat", ..execution }
         }
-    }
+    })
 }
 
 impl Wanting {
     /// The execution that waits for what is asked.
-    pub fn execution(&self, principal: &Principal, at: Millis) -> NewExecution {
+    pub fn execution(&self, principal: &Principal, at: Millis) -> Result<NewExecution> {
         let Self { bot, command, source, arguments, .. } = self;
-        let execution = planned(principal, (bot, command), source, (arguments, &BTreeMap::new()), at);
-        NewExecution { status: ExecutionStatus::AwaitingInput, origin: "chat", ..execution }
+        let execution = planned(principal, (bot, command), source, (arguments, &BTreeMap::new()), at)?;
+        Ok(NewExecution { status: ExecutionStatus::AwaitingInput, origin: "chat", ..execution })
     }
 }
 
@@ -112,8 +135,8 @@ fn planned(
     source: &Source,
     (arguments, mapped): (&BTreeMap<String, String>, &BTreeMap<String, String>),
     at: Millis,
-) -> NewExecution {
-    NewExecution {
+) -> Result<NewExecution> {
+    Ok(NewExecution {
         id: new_id(),
         request_id: new_id(),
         bot: bot.bot.name.clone(),
@@ -124,7 +147,7 @@ fn planned(
         principal_name: principal.name.clone(),
         origin: "command",
         conversation: source.conversation.clone(),
-        request: record(command, source, arguments, mapped).to_string(),
+        request: written(command, source, arguments, mapped)?,
         responses: "[]".to_owned(),
         error: None,
         idempotency_key: None,
@@ -133,25 +156,7 @@ fn planned(
         started_at: None,
         finished_at: None,
         delivery: None,
-    }
-}
-
-/// The request as the automation API echoes it: resolved names and values, no secrets.
-fn record(
-    command: &Command,
-    source: &Source,
-    arguments: &BTreeMap<String, String>,
-    mapped: &BTreeMap<String, String>,
-) -> Value {
-    let pair = |(name, value): (&String, &String)| json!({ "name": name, "value": command.shown(name, value) });
-    let mut record = match &source.record {
-        Value::Object(members) => members.clone(),
-        _ => serde_json::Map::new(),
-    };
-    record.insert("command".into(), json!(command.name));
-    record.insert("parameters".into(), arguments.iter().map(pair).collect());
-    if !mapped.is_empty() {
-        record.insert("mapped_parameters".into(), mapped.iter().map(pair).collect());
-    }
-    Value::Object(record)
+        approval: None,
+        elsewhere: None,
+    })
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::permission::{Object, Verb, authorize};
@@ -12,8 +13,9 @@ use crate::model::conversation::Millis;
 use crate::model::grant::{Grants, Reach};
 use crate::model::id::new_id;
 use crate::model::name::is_bot_name;
-use crate::model::principal::{Principal, Role};
+use crate::model::principal::{Principal, PrincipalKind, Role};
 use crate::model::{Error, Result};
+use crate::store::Store;
 use crate::store::api_key::{ApiKey, OwnedKey};
 use crate::store::audit::{Action, Deed, Doer};
 
@@ -33,6 +35,14 @@ pub struct KeyWish {
     pub rates: Vec<Rate>,
     /// All that it is for; empty: whatever its role may.
     pub scopes: Vec<Reach>,
+}
+
+impl KeyWish {
+    /// A key with nothing but a name and a role.
+    pub fn plain(name: String, role: Role) -> Self {
+        let (groups, serves, rates, scopes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { name, role, groups, serves, expires_at: None, rates, scopes }
+    }
 }
 
 /// The caller that a key stands for now: its rights are those of the key, as far as its owner still has them.
@@ -166,6 +176,28 @@ impl Identity {
         self.keep(key, doer).await
     }
 
+    /// Makes the key that the caller asked for in a conversation, where they got an address that opens once.
+    pub async fn take_offer(&self, caller: &Caller, offer: &str, doer: Doer) -> Result<(String, ApiKey)> {
+        let Some(wish) = self.offered(caller, offer, true).await? else { return Err(no_offer()) };
+        self.issue_key(caller, wish, doer).await
+    }
+
+    /// The name of the key that an address of the caller's stands for.
+    pub async fn offered_name(&self, caller: &Caller, offer: &str) -> Result<String> {
+        self.offered(caller, offer, false).await?.map(|wish| wish.name).ok_or_else(no_offer)
+    }
+
+    async fn offered(&self, caller: &Caller, offer: &str, take: bool) -> Result<Option<KeyWish>> {
+        if caller.kind != CredentialKind::Login || token::kind(offer) != Some(TokenKind::KeyOffer) {
+            return Ok(None);
+        }
+        let (hash, now) = (token::hash(offer), self.clock.now());
+        let Some(wish) = self.store.key_offer(hash, &caller.principal.id, now, take).await? else { return Ok(None) };
+        let unreadable = |error| Error::internal("read a wish for a key", error);
+        let Wish { name, role, expires_at } = serde_json::from_str(&wish).map_err(unreadable)?;
+        Ok(Some(KeyWish { expires_at, ..KeyWish::plain(name, role) }))
+    }
+
     async fn keep(&self, key: ApiKey, doer: Doer) -> Result<(String, ApiKey)> {
         let token = token::make(TokenKind::ApiKey)?;
         let deed = Deed {
@@ -188,15 +220,7 @@ impl Identity {
 
     /// What the user, service or key of this id may do now; `None` when there is none that counts.
     pub async fn principal(&self, id: &str) -> Result<Option<Principal>> {
-        if let Some(user) = self.store.user(id).await? {
-            return Ok(Some(user));
-        }
-        if let Some(service) = self.store.service(id).await? {
-            return Ok(service.revoked_at.is_none().then(|| self.store.service_principal(&service)));
-        }
-        let key = self.store.api_key_by_id(id).await?;
-        let caller = key.and_then(|key| accept(&key, self.store.grants(), self.clock.now()).ok());
-        Ok(caller.map(|caller| Principal::clone(&caller.principal)))
+        principal_now(&self.store, id, self.clock.now()).await
     }
 
     /// Every key of the installation that was not revoked, newest first.
@@ -206,20 +230,74 @@ impl Identity {
 
     /// Revokes a key for good. Its sockets are closed by who watches the audit log.
     pub async fn revoke_key(&self, principal: &Principal, id: &str, doer: Doer) -> Result<()> {
-        let OwnedKey { key, .. } = self.store.api_key_by_id(id).await?.ok_or_else(|| unknown(id))?;
-        let object = Object::Key { id, owner: key.owner.as_deref() };
-        authorize(principal, Verb::Manage, object)?;
-        self.end_key(id, doer).await
+        let revoked = revoke(&self.store, principal, id, doer, self.clock.now()).await;
+        self.forget_key(id);
+        revoked
     }
 
     /// Revokes a key without asking whether anybody may: for the command line.
     pub async fn end_key(&self, id: &str, doer: Doer) -> Result<()> {
-        let (at, target) = (self.clock.now(), Some(id.to_owned()));
-        let deed = Deed { at, action: Action::KeyRevoke, doer, target, details: Value::Null };
-        let revoked = self.store.revoke_api_key(id, deed).await?;
+        let ended = end(&self.store, id, doer, self.clock.now()).await;
         self.forget_key(id);
-        if revoked { Ok(()) } else { Err(unknown(id)) }
+        ended
     }
+}
+
+/// What the user, service or key of this id may do at that moment; `None` when there is none that counts.
+pub async fn principal_now(store: &Store, id: &str, now: Millis) -> Result<Option<Principal>> {
+    if let Some(user) = store.user(id).await? {
+        return Ok(Some(user));
+    }
+    if let Some(service) = store.service(id).await? {
+        return Ok(service.revoked_at.is_none().then(|| store.service_principal(&service)));
+    }
+    let key = store.api_key_by_id(id).await?;
+    let caller = key.and_then(|key| accept(&key, store.grants(), now).ok());
+    Ok(caller.map(|caller| Principal::clone(&caller.principal)))
+}
+
+/// Revokes a key for good, where nothing is remembered of keys.
+pub async fn revoke(store: &Store, principal: &Principal, id: &str, doer: Doer, now: Millis) -> Result<()> {
+    let OwnedKey { key, .. } = store.api_key_by_id(id).await?.ok_or_else(|| unknown(id))?;
+    authorize(principal, Verb::Manage, Object::Key { id, owner: key.owner.as_deref() })?;
+    end(store, id, doer, now).await
+}
+
+async fn end(store: &Store, id: &str, doer: Doer, at: Millis) -> Result<()> {
+    let deed = Deed { at, action: Action::KeyRevoke, doer, target: Some(id.to_owned()), details: Value::Null };
+    if store.revoke_api_key(id, deed).await? { Ok(()) } else { Err(unknown(id)) }
+}
+
+/// What is kept of a key that somebody asked for in a conversation.
+#[derive(Serialize, Deserialize)]
+struct Wish {
+    name: String,
+    role: Role,
+    expires_at: Option<Millis>,
+}
+
+fn no_offer() -> Error {
+    Error::not_found("this link was used already, has expired or is not yours; say `key create` again")
+}
+
+/// How long the address at which a key is taken stays open.
+const OFFER_LIFE: Millis = 15 * 60 * 1000;
+
+/// Keeps a wish for a key; answers the token of the address at which its owner, signed in, takes the key. Nothing secret
+/// is made before.
+pub async fn offer(store: &Store, principal: &Principal, wish: KeyWish, now: Millis) -> Result<String> {
+    let kind = match principal.kind {
+        PrincipalKind::User => CredentialKind::Login,
+        PrincipalKind::Key | PrincipalKind::Service | PrincipalKind::Guest => CredentialKind::ApiKey,
+    };
+    let object = Object::NewKey { kind, role: wish.role, groups: &wish.groups, special: false };
+    authorize(principal, Verb::Manage, object)?;
+    let ApiKey { name, expires_at, .. } = checked(wish.clone(), now)?;
+    let kept = serde_json::to_string(&Wish { name, role: wish.role, expires_at });
+    let kept = kept.map_err(|error| Error::internal("write a wish for a key", error))?;
+    let token = token::make(TokenKind::KeyOffer)?;
+    store.offer_key(token::hash(&token), &principal.id, kept, now + OFFER_LIFE).await?;
+    Ok(token)
 }
 
 #[cfg(test)]

@@ -76,6 +76,14 @@ pub struct Identity {
     issuers: Issuers,
 }
 
+/// How another server did when it was last asked.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    pub answered_at: Option<Millis>,
+    /// Why it has not answered since.
+    pub failed: Option<String>,
+}
+
 /// A new login session: the token goes to the browser and nowhere else.
 pub struct SignedIn {
     pub token: String,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::directory::{Directory, Local, Scim, Standing, Who, Zitadel};
 use super::permission::{Object, Verb, authorize};
-use super::{Caller, CredentialKind, Identity};
+use super::{Caller, CredentialKind, Health, Identity};
 use crate::clock::Clock;
 use crate::config::{self, DirectoryKind};
 use crate::model::conversation::Millis;
@@ -41,12 +41,18 @@ pub enum Named {
     Username(String),
 }
 
-/// How the directory did when it was last asked.
+/// What the directory said about everybody that it was asked about.
 #[derive(Clone, Debug, Default)]
-pub struct Health {
-    pub answered_at: Option<Millis>,
-    /// Since it last answered.
-    pub failed: Option<String>,
+pub struct Heard {
+    /// Sessions and keys that ended: of people it knows no more.
+    pub ended: Vec<String>,
+    pub groups_changed: bool,
+}
+
+/// What the directory said about one.
+enum Answered {
+    Stays { changed: bool },
+    Gone(Vec<String>),
 }
 
 /// Asks whichever directory the settings name. Who signed in with a link is kept here in any case.
@@ -126,7 +132,7 @@ impl People {
 
     async fn person(&self, caller: &Caller) -> Result<Person> {
         if caller.kind != CredentialKind::Login {
-            let message = "an API key has no profile; it answers for itself at GET /api/users/me";
+            let message = "only users have a profile; a key or service answers for itself at GET /api/users/me";
             return Err(Error::new(Kind::Invalid, "NO_PROFILE", message));
         }
         self.store.person(&caller.principal.id).await?.ok_or_else(super::refused)
@@ -268,10 +274,11 @@ impl People {
         Ok(changed)
     }
 
-    /// Asks the directory about somebody, and lets that count. Answers what ended when it knows them no more; `None` when
-    /// they may stay.
-    async fn ask_about(&self, person: &Person) -> Result<Option<Vec<String>>> {
-        let Some(remote) = self.remote.as_ref().filter(|_| person.issuer.is_some()) else { return Ok(None) };
+    /// Asks the directory about somebody, and lets that count.
+    async fn ask_about(&self, person: &Person) -> Result<Answered> {
+        let Some(remote) = self.remote.as_ref().filter(|_| person.issuer.is_some()) else {
+            return Ok(Answered::Stays { changed: false });
+        };
         let now = self.clock.now();
         let (id, groups) = match self.noted(remote.standing(person).await)? {
             Standing::Gone => {
@@ -279,18 +286,19 @@ impl People {
                 let deed = self.deed(Action::UserDeactivate, doer, Some(person.id.clone()), Value::Null);
                 let ended = self.store.end_user(&person.id, deed).await?;
                 self.identity.forget_keys();
-                return Ok(Some(ended));
+                return Ok(Answered::Gone(ended));
             }
             Standing::Known { id, groups } => (Some(id), groups),
             Standing::Unknown => (None, Vec::new()),
         };
-        if self.store.note_standing(&person.id, id, groups, now).await? {
+        let changed = self.store.note_standing(&person.id, id, groups, now).await?;
+        if changed {
             self.identity.forget_keys();
         }
-        Ok(None)
+        Ok(Answered::Stays { changed })
     }
 
-    /// The same for who has just signed in. When the directory does not answer, what it said last goes on counting.
+    /// Asks about who has just signed in; answers what ended when the directory knows them no more. When the directory does not answer, what it said last goes on counting.
     pub async fn welcome(&self, id: &str) -> Result<Option<Vec<String>>> {
         if self.remote.is_none() {
             return Ok(None);
@@ -301,14 +309,16 @@ impl People {
                 tracing::warn!(%error, "the directory could not be asked about somebody who signed in");
                 Ok(None)
             }
-            outcome => outcome,
+            Ok(Answered::Gone(ended)) => Ok(Some(ended)),
+            Ok(Answered::Stays { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
     /// Asks about everybody who is here and was not asked about for a while, and whether the directory is there at all.
-    /// Answers what ended.
-    pub async fn ask_again(&self) -> Result<Vec<String>> {
-        let Some(remote) = &self.remote else { return Ok(Vec::new()) };
+    pub async fn ask_again(&self) -> Result<Heard> {
+        let mut heard = Heard::default();
+        let Some(remote) = &self.remote else { return Ok(heard) };
         let now = self.clock.now();
         let is_due = {
             let mut at = self.probed_at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -321,10 +331,10 @@ impl People {
         if is_due {
             self.noted(remote.probe().await)?;
         }
-        let mut ended = Vec::new();
         for person in self.store.people_to_ask_about(now - self.refresh, now, ROUND).await? {
             match self.ask_about(&person).await {
-                Ok(gone) => ended.extend(gone.into_iter().flatten()),
+                Ok(Answered::Gone(ended)) => heard.ended.extend(ended),
+                Ok(Answered::Stays { changed }) => heard.groups_changed |= changed,
                 Err(error) if error.kind == Kind::Unavailable => return Err(error),
                 // One whom it cannot tell about does not keep the others waiting.
                 Err(error) => {
@@ -333,6 +343,6 @@ impl People {
                 }
             }
         }
-        Ok(ended)
+        Ok(heard)
     }
 }

@@ -59,7 +59,7 @@ pub use suggest::{Suggestion, THRESHOLD};
 pub use text::{MAX_CHARACTERS, normalise};
 
 /// The bot of the commands that every installation has. Where its words are said exactly, it is meant.
-pub const RESERVED_BOT: &str = "parlour";
+pub const RESERVED_BOT: &str = crate::model::conversation::HOUSE_BOT;
 
 /// Where a text was said.
 #[derive(Clone, Copy, Debug, Default)]

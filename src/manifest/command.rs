@@ -8,7 +8,7 @@ use super::folder::Folder;
 use super::reference::Reference;
 use super::sheet::{NOTHING_LATER, Sheet};
 use super::yaml::{Entry, Kind, Node, Place};
-use super::{access, parameter, remote, reply, sample};
+use super::{access, approval, parameter, remote, reply, sample};
 use crate::model::command::{Body, Command, Effect, Example, Reply};
 use crate::model::name::{fold, is_name};
 use crate::model::parameter::Parameter;
@@ -16,7 +16,7 @@ use crate::template::reply::Compiled;
 use crate::template::{Names, nearest};
 
 /// The keys of a command.
-pub const KEYS: [&str; 14] = [
+pub const KEYS: [&str; 16] = [
     "name",
     "description",
     "intent",
@@ -26,6 +26,8 @@ pub const KEYS: [&str; 14] = [
     "examples",
     "access",
     "effect",
+    "confirm",
+    "approve",
     "auto_submit",
     "priority",
     "reply",
@@ -33,14 +35,14 @@ pub const KEYS: [&str; 14] = [
     "data",
 ];
 
-/// Keys that a later version will act on. Ignoring `confirm` or `approve` would be worse than refusing it.
-const LATER: [&str; 7] = ["secrets", "confirm", "approve", "concurrency", "steps", "playbook", "script"];
+/// Keys that a later version will act on. Ignoring them would be worse than refusing them.
+const LATER: [&str; 5] = ["secrets", "concurrency", "steps", "playbook", "script"];
 
 /// The bodies a command can have, in any version.
 const BODIES: [&str; 5] = ["reply", "steps", "playbook", "script", "remote"];
 
 /// The names of the commands that every installation has.
-const RESERVED: [&str; 5] = ["help", "list", "describe", "why", "history"];
+const RESERVED: [&str; 8] = ["help", "list", "describe", "why", "history", "key", "keycreate", "keyrevoke"];
 
 /// Where a template's `data` may come from.
 pub const DATA_SOURCES: [&str; 12] = [
@@ -109,6 +111,8 @@ pub(super) fn read(sheet: &mut Sheet, folder: &mut Folder, node: &Node, around: 
     let (examples, examples_at) = read_examples(sheet, node, name_at, &parameters);
     let access = node.get("access").map(|node| access::read(sheet, node, Some(&parameters))).unwrap_or_default();
     let description = node.get("description").and_then(|node| sheet.text(node, "\"description\"")).unwrap_or_default();
+    let effect = read_effect(sheet, node);
+    let (confirm, approve) = approval::read(sheet, node, effect);
     let mut command = Command {
         bot: around.bot.to_owned(),
         name,
@@ -118,7 +122,9 @@ pub(super) fn read(sheet: &mut Sheet, folder: &mut Folder, node: &Node, around: 
         mapped_parameters,
         examples,
         access,
-        effect: read_effect(sheet, node),
+        effect,
+        confirm,
+        approve,
         auto_submit: node.get("auto_submit").and_then(|node| sheet.flag(node, "\"auto_submit\"")).unwrap_or(true),
         priority: node.get("priority").and_then(|node| sheet.number(node, "\"priority\"")).unwrap_or_default(),
         body: Body::Reply(Reply::default()),

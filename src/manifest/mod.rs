@@ -4,6 +4,7 @@
 //! rehearsal, for people and for CI. [`Watcher`] says when to load again.
 
 mod access;
+mod approval;
 mod bot;
 pub mod check;
 mod command;
@@ -11,9 +12,11 @@ pub mod connector;
 mod cursor;
 mod document;
 mod fault;
+pub mod flow;
 mod folder;
 mod load;
 mod parameter;
+mod pasted;
 mod reference;
 mod remote;
 mod reply;
@@ -29,6 +32,7 @@ pub use fault::{Fault, Level};
 pub use folder::FILE_BYTES;
 pub use load::{Loaded, LoadedBot, Outcome, load, load_dir};
 pub use parameter::KEYS as PARAMETER_KEYS;
+pub use pasted::pasted;
 pub use watch::Watcher;
 
 #[cfg(test)]

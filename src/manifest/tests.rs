@@ -76,7 +76,7 @@ fn all_faults_of_a_bot_are_reported_where_they_are() {
     faulty/bot.yaml:13:30 a parameter cannot be mapped to "user.nme" (user.id, user.name, channel.id, channel.name, channel.type, conversation.id, team.id, team.name), did you mean "user.name"?
     faulty/bot.yaml:15:44 there is no parameter "servce", did you mean "service"?
     faulty/bot.yaml:16:13 unknown effect "chnge", did you mean "change"?
-    faulty/bot.yaml:17:5 "confirm" is not supported by this version
+    faulty/bot.yaml:17:14 unknown confirm "allways", did you mean "always"?
     faulty/bot.yaml:18:18 there is no data "now.week"
     faulty/bot.yaml:18:28 "json" means something else in a template: choose another name
     faulty/bot.yaml:21:7 unknown key "titel", did you mean "title"?
@@ -169,7 +169,10 @@ fn single_faults_say_what_and_where() {
         ("description: no body".to_owned(), "4:11 the command does nothing: write a \"reply\" or a \"remote\""),
         (format!("playbook: x.yaml\n{reply}"), "4:11 a command does one thing, not several (reply, playbook)"),
         ("script: x.js".to_owned(), "7:5 \"script\" is not supported by this version"),
-        (format!("approve: {{count: 1}}\n{reply}"), "7:5 \"approve\" is not supported by this version"),
+        (format!("approve: {{count: 0}}\n{reply}"), "7:22 \"count\" is how many persons approve, 1 to 20"),
+        (format!("approve: {{ttl: 5s}}\n{reply}"), "7:20 \"ttl\" is a time from 1m to 720h such as 30m, not \"5s\""),
+        (format!("approve: {{form: {{}}}}\n{reply}"), "7:15 unknown key \"form\", did you mean \"from\"?"),
+        (format!("approve: yes please\n{reply}"), "7:14 \"approve\" (or false) is a map of keys and values"),
         (format!("parameters:\n  p: {{type: choice}}\n{reply}"), "8:17 a choice needs \"choices\""),
         (format!("parameters:\n  p: {{choices: []}}\n{reply}"), "8:20 a choice needs at least one of \"choices\""),
         (format!("parameters:\n  p: {{choices: [a, A]}}\n{reply}"), "8:24 choice \"A\" is there already"),

@@ -218,6 +218,50 @@ impl Node {
         Self { kind, at, start }
     }
 
+    /// A node that nobody wrote, in the place of one that stands there.
+    pub(super) fn made(kind: Kind, at: Place) -> Self {
+        Self { kind, at, start: usize::MAX }
+    }
+
+    /// A text that nobody wrote so.
+    pub(super) fn text(text: impl Into<String>, at: Place) -> Self {
+        Self::made(Kind::Scalar { text: text.into(), plain: Plain::Text }, at)
+    }
+
+    /// A tree without places.
+    pub(super) fn from_value(value: &serde_json::Value) -> Self {
+        use serde_json::Value;
+        let at = (1, 1);
+        let scalar = |text: String, plain| Self::made(Kind::Scalar { text, plain }, at);
+        match value {
+            Value::Null => Self::made(Kind::Empty, at),
+            Value::Bool(flag) => scalar(flag.to_string(), Plain::Flag(*flag)),
+            Value::Number(number) => scalar(number.to_string(), Plain::Number),
+            Value::String(text) => scalar(text.clone(), Plain::Text),
+            Value::Array(items) => Self::made(Kind::List(items.iter().map(Self::from_value).collect()), at),
+            Value::Object(members) => {
+                let entry =
+                    |(key, value): (&String, _)| Entry { key: key.clone(), key_at: at, value: Self::from_value(value) };
+                Self::made(Kind::Map(members.iter().map(entry).collect()), at)
+            }
+        }
+    }
+
+    /// The tree as JSON. A number that JSON cannot write stays as it is written.
+    pub(super) fn value(&self) -> serde_json::Value {
+        use serde_json::Value;
+        match &self.kind {
+            Kind::Empty => Value::Null,
+            Kind::Scalar { plain: Plain::Flag(flag), .. } => Value::Bool(*flag),
+            Kind::Scalar { text, plain: Plain::Number } => {
+                serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone()))
+            }
+            Kind::Scalar { text, plain: Plain::Text } => Value::String(text.clone()),
+            Kind::List(items) => items.iter().map(Self::value).collect(),
+            Kind::Map(entries) => entries.iter().map(|entry| (entry.key.clone(), entry.value.value())).collect(),
+        }
+    }
+
     /// The value of a key, when the node is a map that has it.
     pub(super) fn get(&self, key: &str) -> Option<&Node> {
         self.entry(key).map(|entry| &entry.value)
@@ -234,6 +278,9 @@ impl Node {
     /// indentation.
     pub(super) fn locate(&self, source: &str, offset: usize) -> Place {
         let Kind::Scalar { text, .. } = &self.kind else { return self.at };
+        if self.start > source.len() {
+            return self.at;
+        }
         let mut at = Cursor::new(source, self.start, text);
         for (position, c) in text.char_indices() {
             if position >= offset {

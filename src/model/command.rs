@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::approval::{Approve, Confirm};
 use super::bot::Access;
 use super::conversation::Millis;
 use super::parameter::Parameter;
@@ -44,6 +45,12 @@ pub struct Command {
     /// Narrower than the bot's when set.
     pub access: Access,
     pub effect: Effect,
+    /// When who asks is asked once more.
+    #[serde(default)]
+    pub confirm: Confirm,
+    /// Who else must agree; none: nobody.
+    #[serde(default)]
+    pub approve: Option<Approve>,
     /// Whether it runs as soon as it has its values; otherwise a conversation shows them first and asks.
     pub auto_submit: bool,
     /// Higher wins where the ranking would otherwise be a tie.
@@ -102,6 +109,16 @@ pub enum Builtin {
     Describe,
     Why,
     History,
+    Keys,
+    KeyCreate,
+    KeyRevoke,
+}
+
+impl Builtin {
+    /// Whether it is about API keys, which only people make.
+    pub fn is_about_keys(self) -> bool {
+        matches!(self, Self::Keys | Self::KeyCreate | Self::KeyRevoke)
+    }
 }
 
 /// A message whose strings are handlebars templates. Texts read from `replies/*.hbs` are already in place, and so are

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 /// Unix time in milliseconds; the form in which time is stored everywhere.
 pub type Millis = i64;
 
-/// Stands for the bot of a conversation in which all bots are addressed.
-pub const ANY_BOT: &str = "*";
+/// The bot of the house itself. A conversation with it is one with all bots.
+pub const HOUSE_BOT: &str = "parlour";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -27,7 +27,7 @@ impl ConversationStatus {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conversation {
     pub id: String,
-    /// The bot it is bound to; its commands win over the others'. Or [`ANY_BOT`].
+    /// The bot it is bound to; its commands win over the others'. With [`HOUSE_BOT`] none's do.
     pub bot: String,
     /// Principal id of whoever opened it.
     pub owner: String,

@@ -9,6 +9,10 @@ pub enum ExecutionStatus {
     Pending,
     /// It waits for values that a person was asked for.
     AwaitingInput,
+    /// It waits for who asked to agree.
+    AwaitingConfirmation,
+    /// It waits for others to approve.
+    AwaitingApproval,
     Running,
     Completed,
     Failed,
@@ -18,9 +22,11 @@ pub enum ExecutionStatus {
 }
 
 impl ExecutionStatus {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Pending,
         Self::AwaitingInput,
+        Self::AwaitingConfirmation,
+        Self::AwaitingApproval,
         Self::Running,
         Self::Completed,
         Self::Failed,
@@ -32,6 +38,8 @@ impl ExecutionStatus {
         match self {
             Self::Pending => "pending",
             Self::AwaitingInput => "awaiting_input",
+            Self::AwaitingConfirmation => "awaiting_confirmation",
+            Self::AwaitingApproval => "awaiting_approval",
             Self::Running => "running",
             Self::Completed => "completed",
             Self::Failed => "failed",
@@ -49,6 +57,8 @@ impl ExecutionStatus {
         match self {
             Self::Pending => "PENDING",
             Self::AwaitingInput => "AWAITING_INPUT",
+            Self::AwaitingConfirmation => "AWAITING_CONFIRMATION",
+            Self::AwaitingApproval => "AWAITING_APPROVAL",
             Self::Running => "RUNNING",
             Self::Completed => "SUCCESS",
             Self::Failed => "FAILURE",

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::action::{Action, Form};
 use super::file::File;
 use super::offer::Offer;
+use super::place::HERE;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -123,6 +124,9 @@ pub struct Message {
     /// Makes it the same message as an earlier one of that name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,
+    /// Where it goes, each an [`Address`](super::place::Address) as text; empty: where its command was said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to: Vec<String>,
 }
 
 /// The name a bot gives a message, so that saying it again rewrites it where it stands. It counts within one conversation
@@ -173,6 +177,11 @@ impl Message {
     pub fn part(mut self, part: Part) -> Self {
         self.parts.push(part);
         self
+    }
+
+    /// Whether it is said where its command was said.
+    pub fn is_for_here(&self) -> bool {
+        self.to.is_empty() || self.to.iter().any(|address| address == HERE)
     }
 
     /// Whether the text alone says everything (then old readers get it as `text/plain`).
@@ -241,6 +250,25 @@ pub struct Post {
     /// When it was taken back; its text is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<String>,
+}
+
+impl Post {
+    /// What it says, without who, where and when.
+    pub fn message(&self) -> Message {
+        Message {
+            text: self.content.clone(),
+            title: self.title.clone(),
+            tone: self.tone,
+            parts: self.parts.clone(),
+            suggestions: self.suggestions.clone(),
+            actions: self.actions.clone(),
+            form: self.form.clone(),
+            files: self.files.clone(),
+            offers: Vec::new(),
+            key: None,
+            to: Vec::new(),
+        }
+    }
 }
 
 /// Characters that Markdown may read as markup.

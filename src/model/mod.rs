@@ -4,6 +4,7 @@
 //! [`event`] for how both are kept, and [`error`] for how anything fails.
 
 pub mod action;
+pub mod approval;
 pub mod bot;
 pub mod command;
 pub mod conversation;

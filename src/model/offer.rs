@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Life, Style};
+use super::approval::Verdict;
 use super::conversation::Millis;
 
 /// One thing to do at a message, as its author means it.
@@ -50,6 +51,8 @@ pub enum Deed {
     },
     /// Goes on with the dialog of an execution.
     Dialog { execution: String, step: Step },
+    /// Says something to a run that waits for a word.
+    Decide { execution: String, verdict: Verdict },
 }
 
 /// What can be done to a dialog with an action.

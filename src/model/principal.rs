@@ -93,6 +93,15 @@ pub struct Owner {
 }
 
 impl Principal {
+    /// The person behind it; none behind a program of the installation's own.
+    pub fn person(&self) -> Option<&str> {
+        match self.kind {
+            PrincipalKind::User => Some(&self.id),
+            PrincipalKind::Key => self.rights.owner.as_ref().map(|owner| owner.id.as_str()),
+            PrincipalKind::Service | PrincipalKind::Guest => None,
+        }
+    }
+
     pub fn has_role(&self, role: Role) -> bool {
         self.roles.contains(&role)
     }

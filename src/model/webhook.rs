@@ -41,7 +41,10 @@ impl Topic {
     pub fn of(status: ExecutionStatus) -> &'static [Self] {
         match status {
             ExecutionStatus::Pending => &[Self::WorkflowStarted, Self::SessionStarted],
-            ExecutionStatus::AwaitingInput | ExecutionStatus::Running => &[],
+            ExecutionStatus::AwaitingInput
+            | ExecutionStatus::AwaitingConfirmation
+            | ExecutionStatus::AwaitingApproval
+            | ExecutionStatus::Running => &[],
             ExecutionStatus::Completed => &[Self::WorkflowCompleted, Self::SessionCompleted],
             ExecutionStatus::Failed | ExecutionStatus::Expired => &[Self::WorkflowFailed, Self::SessionFailed],
             ExecutionStatus::Cancelled => &[Self::WorkflowCancelled],

@@ -8,7 +8,7 @@
 mod hooks;
 mod webhook;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::model::Result;
 use crate::model::conversation::Millis;
 use crate::model::id::sha256_hex;
 use crate::model::message::{Message, Post};
-use crate::model::place::{Account, Place};
+use crate::model::place::{Account, Address, Place};
 use crate::store::Store;
 use crate::store::outbox::{Leaving, Load, Notice, Outcome};
 use crate::tasks::Tasks;
@@ -36,7 +36,7 @@ pub use webhook::{Teller, plain_signature, standard_signature};
 const AT_ONCE: usize = 16;
 
 /// How long one attempt may take before another server may make the next.
-const LEASE: Millis = 60_000;
+const LEASE: Millis = 30_000;
 
 /// How long something is tried before it is given up.
 const GIVE_UP: Millis = 24 * 60 * 60 * 1000;
@@ -76,7 +76,8 @@ pub struct Parcel {
     pub content: Content,
     /// What the chat knows the message by, when it stands there already.
     pub known: Option<String>,
-    /// Whether an earlier attempt may have arrived without our knowing: look before saying it again.
+    /// Whether an earlier attempt may have arrived without our knowing: look before saying it again, and bring what stands
+    /// there up to date, since the message may have changed after that attempt.
     pub uncertain: bool,
 }
 
@@ -131,6 +132,8 @@ pub struct Outbox {
     /// What links begin with.
     public_url: String,
     transports: Vec<Arc<dyn Transport>>,
+    /// Groups of destinations by their names.
+    groups: BTreeMap<String, Vec<String>>,
     pub counts: Counts,
     /// When something was last changed in a channel.
     paced: Mutex<HashMap<String, Millis>>,
@@ -143,9 +146,10 @@ impl Outbox {
         clock: Clock,
         public_url: &str,
         transports: Vec<Arc<dyn Transport>>,
+        groups: BTreeMap<String, Vec<String>>,
     ) -> Arc<Self> {
         let (counts, paced) = (Counts::default(), Mutex::default());
-        Arc::new(Self { store, identity, clock, public_url: public_url.to_owned(), transports, counts, paced })
+        Arc::new(Self { store, identity, clock, public_url: public_url.to_owned(), transports, groups, counts, paced })
     }
 
     /// Starts the task that carries.
@@ -196,11 +200,56 @@ impl Outbox {
         }
     }
 
+    /// The places that one of a group or of a person stands for; none when it is a place itself.
+    async fn places_behind(&self, place: &Place) -> Result<Option<Vec<Place>>> {
+        match place.platform.as_str() {
+            "group" => {
+                let addresses = self.groups.get(&place.channel).map(Vec::as_slice).unwrap_or_default();
+                let places = addresses.iter().filter_map(|text| Address::parse(text).ok()?.place());
+                // A group of groups would never end.
+                Ok(Some(places.filter(|place| place.platform != "group").collect()))
+            }
+            "user" => {
+                let accounts = self.store.linked_accounts(&place.channel).await?;
+                let newest = accounts.into_iter().rev().map(|linked| linked.account);
+                let place = |account: Account| Place {
+                    platform: account.platform,
+                    team: account.team,
+                    channel: account.id,
+                    thread: None,
+                };
+                Ok(Some(newest.map(place).take(1).collect()))
+            }
+            _ => Ok(None),
+        }
+    }
+
     async fn carry(&self, leaving: Leaving) {
+        let outcome = match self.places_behind(&leaving.place).await {
+            Ok(None) => None,
+            Ok(Some(places)) if places.is_empty() => {
+                let error = format!("nobody stands behind {}:{}", leaving.place.platform, leaving.place.channel);
+                Some(Outcome::Dead { error, at: self.clock.now() })
+            }
+            Ok(Some(places)) => {
+                if let Err(error) = self.store.expand_leaving(leaving, places, self.clock.now()).await {
+                    tracing::warn!(%error, "failed to send a message on");
+                }
+                return;
+            }
+            Err(error) => Some(self.again(&leaving, None, error.to_string(), false)),
+        };
+        if let Some(outcome) = outcome {
+            return self.settle(leaving, outcome).await;
+        }
         let outcome = match Box::pin(self.attempt(&leaving)).await {
             Ok(outcome) => outcome,
             Err(error) => self.again(&leaving, None, error.to_string(), false),
         };
+        self.settle(leaving, outcome).await;
+    }
+
+    async fn settle(&self, leaving: Leaving, outcome: Outcome) {
         match &outcome {
             Outcome::Delivered { .. } => self.counts.delivered.fetch_add(1, Ordering::Relaxed),
             Outcome::Again { error, .. } => {

@@ -111,6 +111,42 @@ impl Work for Insert {
     }
 }
 
+struct Offer {
+    token_hash: String,
+    owner: String,
+    wish: String,
+    expires_at: Millis,
+}
+
+impl Work for Offer {
+    type Output = ();
+
+    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<()> {
+        let insert = query("INSERT INTO key_offers (token_hash, owner, wish, expires_at) VALUES ($1, $2, $3, $4)");
+        let insert = insert.bind(&self.token_hash).bind(&self.owner).bind(&self.wish).bind(self.expires_at);
+        transaction.write(insert).await?;
+        Ok(())
+    }
+}
+
+struct TakeOffer {
+    token_hash: String,
+    owner: String,
+    at: Millis,
+}
+
+impl Work for TakeOffer {
+    type Output = bool;
+
+    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<bool> {
+        let take = query(
+            "UPDATE key_offers SET used_at = $3 WHERE token_hash = $1 AND owner = $2 AND used_at IS NULL \
+             AND expires_at > $3",
+        );
+        Ok(transaction.write(take.bind(&self.token_hash).bind(&self.owner).bind(self.at)).await? == 1)
+    }
+}
+
 struct Touch {
     id: String,
     at: Millis,
@@ -180,6 +216,28 @@ impl Store {
 
     pub async fn touch_api_key(&self, id: &str, at: Millis) -> Result<()> {
         self.write(Touch { id: id.to_owned(), at }).await
+    }
+
+    /// Keeps what somebody wished for until they take it.
+    pub async fn offer_key(&self, token_hash: String, owner: &str, wish: String, expires_at: Millis) -> Result<()> {
+        self.write(Offer { token_hash, owner: owner.to_owned(), wish, expires_at }).await
+    }
+
+    /// What its owner wished for, unless it was taken or has expired; `take` uses it up.
+    pub async fn key_offer(&self, token_hash: String, owner: &str, at: Millis, take: bool) -> Result<Option<String>> {
+        let find = query(
+            "SELECT wish FROM key_offers WHERE token_hash = $1 AND owner = $2 AND used_at IS NULL AND expires_at > $3",
+        );
+        let find = find.bind(token_hash.clone()).bind(owner).bind(at);
+        let row = {
+            let mut reader = self.reader().await?;
+            find.optional(&mut reader.connection()).await.map_err(failed)?
+        };
+        let Some(row) = row else { return Ok(None) };
+        if take && !self.write(TakeOffer { token_hash, owner: owner.to_owned(), at }).await? {
+            return Ok(None);
+        }
+        row.get(0).map(Some).map_err(failed)
     }
 
     /// Ends a key for good; `false` when there is none that counts.

@@ -42,6 +42,10 @@ actions! {
     GrantDelete = "grant.delete",
     ServiceCreate = "service.create",
     ServiceRevoke = "service.revoke",
+    ApprovalConfirm = "approval.confirm",
+    ApprovalCancel = "approval.cancel",
+    ApprovalGrant = "approval.grant",
+    ApprovalDeny = "approval.deny",
     BotsReload = "bots.reload",
     AccessRefused = "access.refused",
     AccountLink = "account.link",
@@ -72,6 +76,11 @@ actions! {
 }
 
 impl Action {
+    /// Whether others are in a group than before.
+    fn changes_groups(self) -> bool {
+        matches!(self, Self::GroupCreate | Self::GroupChange | Self::GroupDelete | Self::MemberAdd | Self::MemberRemove)
+    }
+
     /// Whether the target is a credential that counts no more.
     fn ends_credential(self) -> bool {
         matches!(self, Self::SignOut | Self::KeyRevoke | Self::ServiceRevoke)
@@ -149,6 +158,8 @@ pub struct News {
     pub grants: bool,
     /// Whether webhooks have changed.
     pub webhooks: bool,
+    /// Whether others are in a group than before.
+    pub groups: bool,
 }
 
 /// What a walk along the chain found.
@@ -300,7 +311,7 @@ impl Store {
 
     /// What rows after `after` tell a server that did not write them.
     pub async fn news(&self, after: i64) -> Result<News> {
-        let mut news = News { newest: after, ended: Vec::new(), grants: false, webhooks: false };
+        let mut news = News { newest: after, ended: Vec::new(), grants: false, groups: false, webhooks: false };
         for row in self.audit_from(after, STRIDE).await? {
             news.newest = row.seq;
             let action = Action::ALL.iter().copied().find(|action| action.as_str() == row.action);
@@ -309,6 +320,7 @@ impl Store {
             if action.is_some_and(Action::ends_credential) {
                 news.ended.extend(row.target);
             }
+            news.groups |= action.is_some_and(Action::changes_groups);
         }
         Ok(news)
     }

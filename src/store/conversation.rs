@@ -146,6 +146,18 @@ impl Store {
         self.write(closing).await
     }
 
+    /// The owner's open conversation with a bot in the web chat that was used last.
+    pub async fn conversation_with(&self, owner: &str, bot: &str) -> Result<Option<Conversation>> {
+        let mut reader = self.reader().await?;
+        let find = query(
+            "SELECT c.id, c.bot, c.owner, c.channel, c.status, c.created_at, c.closed_at FROM conversations c \
+             WHERE c.owner = $1 AND c.bot = $2 AND c.status = 'active' AND c.channel = 'web' \
+             ORDER BY c.updated_at DESC, c.id DESC LIMIT 1",
+        );
+        let row = find.bind(owner).bind(bot).optional(&mut reader.connection()).await.map_err(failed)?;
+        row.map(|row| conversation(&row).map_err(failed)).transpose()
+    }
+
     pub async fn conversation(&self, id: &str) -> Result<Option<Conversation>> {
         let mut reader = self.reader().await?;
         let find = query(

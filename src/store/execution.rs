@@ -1,12 +1,15 @@
 //! Executions: the one record of every run.
 
 use super::Store;
+use super::approval::NewApproval;
 use super::delivery::NewDelivery;
+use super::outbox::Run;
 use super::query::{Failure, Row, query};
 use super::transaction::{Transaction, Work, failed};
 use crate::model::conversation::Millis;
 use crate::model::event::NewEvent;
 use crate::model::execution::ExecutionStatus;
+use crate::model::message::Message;
 use crate::model::{Error, Result};
 
 /// A run as it is stored for the first time; a pure reply is finished then.
@@ -37,6 +40,18 @@ pub struct NewExecution {
     pub finished_at: Option<Millis>,
     /// Work for a process elsewhere, when that is what does it.
     pub delivery: Option<NewDelivery>,
+    /// What it waits for before it runs.
+    pub approval: Option<Box<NewApproval>>,
+    /// What it says to other places than its own.
+    pub elsewhere: Option<Box<Elsewhere>>,
+}
+
+/// A message that goes to other places than its run's own.
+#[derive(Clone, Debug)]
+pub struct Elsewhere {
+    pub bot: String,
+    pub command: String,
+    pub message: Message,
 }
 
 /// A run that comes further.
@@ -55,6 +70,10 @@ pub struct RunChange {
     pub finished_at: Option<Millis>,
     /// Work for a process elsewhere, when that is what does it from now on.
     pub delivery: Option<NewDelivery>,
+    /// What it waits for from now on.
+    pub approval: Option<Box<NewApproval>>,
+    /// What it says to other places than its own.
+    pub elsewhere: Option<Box<Elsewhere>>,
 }
 
 impl From<NewExecution> for RunChange {
@@ -70,6 +89,8 @@ impl From<NewExecution> for RunChange {
             started_at: run.started_at,
             finished_at: run.finished_at,
             delivery: run.delivery,
+            approval: run.approval,
+            elsewhere: run.elsewhere,
         }
     }
 }
@@ -152,7 +173,18 @@ impl Transaction<'_> {
         if e.status != ExecutionStatus::Pending {
             self.tell_hooks(&e.id, e.status, e.finished_at.unwrap_or(e.created_at)).await?;
         }
-        Ok(())
+        if let Some(approval) = &e.approval {
+            self.insert_approval(approval).await?;
+        }
+        match &e.elsewhere {
+            Some(elsewhere) => self.say_elsewhere(&e.id, elsewhere, e.created_at).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn say_elsewhere(&mut self, id: &str, elsewhere: &Elsewhere, at: Millis) -> Result<()> {
+        let Elsewhere { bot, command, message } = elsewhere;
+        self.send_elsewhere(message, &Run { id, bot, command }, at).await
     }
 
     /// Brings a run further. One that has ended stays as it is: that is a conflict.
@@ -161,7 +193,8 @@ impl Transaction<'_> {
             "UPDATE executions SET status = $2, bot_version = coalesce($3, bot_version), \
              request = coalesce($4, request), responses = coalesce($5, responses), error = coalesce($6, error), \
              started_at = coalesce($7, started_at), finished_at = coalesce($8, finished_at) \
-             WHERE id = $1 AND status IN ('pending', 'awaiting_input', 'running')",
+             WHERE id = $1 AND status IN ('pending', 'awaiting_input', 'awaiting_confirmation', 'awaiting_approval', \
+             'running')",
         )
         .bind(&change.id)
         .bind(change.status.as_str())
@@ -177,8 +210,17 @@ impl Transaction<'_> {
         if let Some(at) = change.finished_at {
             self.tell_hooks(&change.id, change.status, at).await?;
         }
-        match &change.delivery {
-            Some(delivery) => self.insert_delivery(&change.id, delivery).await,
+        if let Some(delivery) = &change.delivery {
+            self.insert_delivery(&change.id, delivery).await?;
+        }
+        if let Some(approval) = &change.approval {
+            self.insert_approval(approval).await?;
+        }
+        match &change.elsewhere {
+            Some(elsewhere) => {
+                let at = change.finished_at.or(change.started_at).unwrap_or_default();
+                self.say_elsewhere(&change.id, elsewhere, at).await
+            }
             None => Ok(()),
         }
     }

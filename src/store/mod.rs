@@ -24,8 +24,10 @@ use crate::tasks::Tasks;
 
 pub mod account;
 pub mod action;
+pub mod adapter_state;
 mod alone;
 pub mod api_key;
+pub mod approval;
 pub mod audit;
 pub mod change;
 pub mod conversation;
@@ -49,6 +51,7 @@ pub mod principal;
 mod query;
 pub mod rate;
 pub mod read_mark;
+pub mod replay;
 pub mod rewrite;
 pub mod scim;
 pub mod search;
@@ -96,6 +99,7 @@ pub struct Store {
     pool: Pool,
     queue: std::sync::Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
     bus: Arc<Bus>,
+    replays: replay::Replays,
     epoch: String,
     version: String,
     /// Handed to every principal that is read.
@@ -152,7 +156,8 @@ impl Store {
         };
         let queue = std::sync::Mutex::new(Some(sender));
         let (grants, loading) = (Grants::default(), Mutex::default());
-        let store = Arc::new(Self { pool, queue, bus, epoch, version, grants, loading });
+        let replays = replay::Replays::default();
+        let store = Arc::new(Self { pool, queue, bus, replays, epoch, version, grants, loading });
         store.load_grants().await.context("failed to read the grants")?;
         Ok(store)
     }
@@ -225,8 +230,10 @@ fn migrator() -> Migrator {
         (11, "people", include_str!("../../migrations/0011_people.sql")),
         (12, "scim", include_str!("../../migrations/0012_scim.sql")),
         (13, "authorisation", include_str!("../../migrations/0013_authorisation.sql")),
+        (14, "approvals", include_str!("../../migrations/0014_approvals.sql")),
         (15, "outside chats", include_str!("../../migrations/0015_outside_chats.sql")),
         (16, "linked accounts", include_str!("../../migrations/0016_linked_accounts.sql")),
+        (17, "adapter states", include_str!("../../migrations/0017_adapter_states.sql")),
         (22, "vault and connectors", include_str!("../../migrations/0022_vault_and_connectors.sql")),
         (23, "webhooks", include_str!("../../migrations/0023_webhooks.sql")),
     ];

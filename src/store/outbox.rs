@@ -12,11 +12,12 @@ use super::log::Place as Seat;
 use super::query::{Row, query};
 use super::transaction::{Transaction, Work, failed};
 use crate::bus::Frame;
+use crate::clock::rfc3339;
 use crate::model::conversation::Millis;
 use crate::model::event::NewEvent;
 use crate::model::id::new_id;
-use crate::model::message::{Message, Post, SenderKind};
-use crate::model::place::{Account, Place};
+use crate::model::message::{Message, Post, Sender, SenderKind};
+use crate::model::place::{Account, Address, PLATFORMS, Place};
 use crate::model::{Error, Kind, Result};
 
 /// That the conversation of a turn is also held outside, and where its turn comes from.
@@ -24,6 +25,13 @@ use crate::model::{Error, Kind, Result};
 pub struct Outside {
     /// Where the turn's own message was said; none: not outside.
     pub said: Option<SaidAt>,
+}
+
+impl Outside {
+    /// For a conversation of this channel; none where it is not also held outside.
+    pub fn of(channel: &str, said: Option<SaidAt>) -> Option<Box<Self>> {
+        PLATFORMS.contains(&channel).then(|| Box::new(Self { said }))
+    }
 }
 
 /// Something said outside, as that chat knows it.
@@ -54,6 +62,48 @@ pub struct NewNotice {
     pub place: Place,
     pub notice: Notice,
     pub at: Millis,
+}
+
+/// The run that says something.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run<'a> {
+    pub(super) id: &'a str,
+    pub(super) bot: &'a str,
+    pub(super) command: &'a str,
+}
+
+impl Run<'_> {
+    /// A message as it leaves for places where it has no conversation: nothing can be done at it but follow links.
+    fn post(&self, message: &Message, at: Millis) -> Post {
+        let name = self.bot.to_owned();
+        Post {
+            session_id: String::new(),
+            message_id: new_id(),
+            client_id: None,
+            sender: Sender { kind: SenderKind::Bot, id: name.clone(), name },
+            content: message.text.clone(),
+            format: "markdown".to_owned(),
+            reply_to: None,
+            invocation_id: Some(self.id.to_owned()),
+            command: Some(self.command.to_owned()),
+            title: message.title.clone(),
+            tone: message.tone,
+            parts: message.parts.clone(),
+            suggestions: Vec::new(),
+            actions: message
+                .offers
+                .iter()
+                .filter(|offer| offer.deed.is_none())
+                .map(|offer| offer.action.clone())
+                .collect(),
+            form: None,
+            files: Vec::new(),
+            ts: rfc3339(at),
+            edited_at: None,
+            edits: Vec::new(),
+            deleted_at: None,
+        }
+    }
 }
 
 /// What waits in the outbox, taken for one attempt.
@@ -147,6 +197,17 @@ impl Transaction<'_> {
         }
         if sent {
             self.announce(Frame::Leaving);
+        }
+        Ok(())
+    }
+
+    /// Puts what a run says to other places than its own into the outbox.
+    pub(super) async fn send_elsewhere(&mut self, message: &Message, run: &Run<'_>, at: Millis) -> Result<()> {
+        for address in &message.to {
+            let address = Address::parse(address).map_err(Error::invalid)?;
+            let Some(place) = address.place() else { continue };
+            let notice = NewNotice { id: new_id(), place, notice: Notice::Post(Box::new(run.post(message, at))), at };
+            notice.run(self).await?;
         }
         Ok(())
     }
@@ -360,6 +421,34 @@ impl Work for Settle {
     }
 }
 
+struct Expand {
+    leaving: Leaving,
+    places: Vec<Place>,
+    at: Millis,
+}
+
+impl Work for Expand {
+    type Output = bool;
+
+    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<bool> {
+        let done = query(
+            "UPDATE outbox SET state = 'done', content = NULL, ended_at = $3 \
+             WHERE id = $1 AND attempt = $2 AND state = 'waiting'",
+        );
+        let Leaving { id, attempt, load, .. } = &self.leaving;
+        if transaction.write(done.bind(id).bind(*attempt).bind(self.at)).await? == 0 {
+            return Ok(false);
+        }
+        if let Load::Notice(notice) = load {
+            for place in &self.places {
+                let (place, notice) = (place.clone(), notice.clone());
+                NewNotice { id: new_id(), place, notice, at: self.at }.run(transaction).await?;
+            }
+        }
+        Ok(true)
+    }
+}
+
 struct Retry {
     id: String,
     at: Millis,
@@ -407,6 +496,11 @@ impl Store {
     /// Notes what became of an attempt; `false` when another has begun meanwhile.
     pub async fn settle_leaving(&self, leaving: Leaving, outcome: Outcome) -> Result<bool> {
         self.write(Settle { leaving, outcome }).await
+    }
+
+    /// Sends a notice on to the places that its own stands for.
+    pub async fn expand_leaving(&self, leaving: Leaving, places: Vec<Place>, at: Millis) -> Result<bool> {
+        self.write(Expand { leaving, places, at }).await
     }
 
     /// When the next may leave; none when nothing waits.

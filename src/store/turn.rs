@@ -66,9 +66,19 @@ pub struct Beside {
     pub actions: Vec<Registered>,
     /// Which of the messages that follow are said under a name.
     pub named: Vec<Named>,
+    /// The approved run that begins in this turn; the turn is refused when it has begun already.
+    pub started: Option<String>,
+    /// Event id of an earlier message that is answered, when nothing is said now.
+    pub answers: Option<String>,
 }
 
 impl Turn {
+    /// Event id of what is answered.
+    pub fn answered(&self) -> Option<&str> {
+        let earlier = || self.beside.as_ref().and_then(|beside| beside.answers.as_deref());
+        self.said.as_ref().map(|said| said.id.as_str()).or_else(earlier)
+    }
+
     pub fn beside(&mut self) -> &mut Beside {
         self.beside.get_or_insert_default()
     }
@@ -77,6 +87,9 @@ impl Turn {
 impl Transaction<'_> {
     /// Does what changes beside the log; answers the events that tell of rewritten messages.
     pub(super) async fn settle(&mut self, conversation: &str, beside: &Beside, at: Millis) -> Result<Vec<NewEvent>> {
+        if let Some(execution) = &beside.started {
+            self.start_approved(execution).await?;
+        }
         let mut rewrites = Vec::new();
         if let Some(taken) = beside.taken.as_ref().filter(|taken| taken.single_use) {
             let ids = self.take(conversation, taken, at).await?;

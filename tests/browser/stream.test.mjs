@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
-import { Person, picture, seriousFindings, setting, startBrowser } from "./browser.mjs";
+import { Person, picture, seriousFindings, setting, startBrowser, tooSmall, tooWide } from "./browser.mjs";
 import { Server } from "./server.mjs";
 import { Network, Process } from "./wire.mjs";
 
@@ -170,6 +170,82 @@ test("an answer that ends while the network is away is there when it is back", a
   await assertEndedOnce([page]);
   await assertOnlyGrew();
 });
+
+/** The stopped answer stands once, with what was written of it, and its process hears of it. */
+async function assertStopped(delivery, count, pages) {
+  await worker.withdrawn(delivery);
+  for (const on of pages) {
+    await growing(on).waitFor({ state: "detached" });
+    const stopped = log(on).getByRole("article").filter({ hasText: "was cancelled." });
+    await stopped.getByText(`Part ${count} of`).waitFor();
+    assert.equal(await stopped.count(), 1);
+  }
+}
+
+test("an answer is stopped by its button, on every page", async () => {
+  const delivery = await ask();
+  write(delivery, 0, 4);
+  const { device, tab } = await elsewhere();
+  for (const on of [page, tab]) await written(4, on);
+  await picture(page, "stop-1280-light");
+  // From the message field it is the next thing back, but for the button that attaches files.
+  await page.getByRole("textbox", { name: /^Message / }).focus();
+  for (let step = 0; step < 2; step += 1) await page.keyboard.press("Shift+Tab");
+  assert.equal(await page.evaluate(() => document.activeElement.textContent.trim()), "Stop");
+  await page.keyboard.press("Enter");
+  await assertStopped(delivery, 4, [page, tab]);
+  // The keyboard is where it was.
+  assert.match(await page.evaluate(() => document.activeElement.textContent), /was cancelled/);
+  await picture(page, "stopped-1280-light");
+  assert.deepEqual(device.faults, []);
+  await device.close();
+});
+
+test("an answer is stopped from the log by a key, without a network once it is back", async () => {
+  const delivery = await ask();
+  write(delivery, 0, 4);
+  await written(4);
+  await log().focus();
+  await page.keyboard.press("ArrowUp");
+  network.cut();
+  await page.getByText("Live", { exact: true }).waitFor({ state: "detached" });
+  await page.keyboard.press("s");
+  await log().getByRole("button", { name: "Stopping…" }).waitFor();
+  network.mend();
+  await assertStopped(delivery, 4, [page]);
+});
+
+test("a stop that comes too late leaves the answer whole", async () => {
+  const delivery = await ask();
+  write(delivery, 0, 12);
+  await written(12);
+  network.cut();
+  await page.getByText("Live", { exact: true }).waitFor({ state: "detached" });
+  await log().getByRole("button", { name: "Stop" }).click();
+  await worker.finish(delivery);
+  network.mend();
+  await assertEndedOnce([page]);
+});
+
+for (const colorScheme of ["light", "dark"]) {
+  test(`the stop button keeps nobody out in the ${colorScheme} theme, and fits a phone`, async () => {
+    const delivery = await ask();
+    write(delivery, 0, 4);
+    const device = await person.elsewhere(browser, { viewport: { width: 390, height: 780 }, colorScheme, hasTouch: true, isMobile: true });
+    const tab = await device.context.newPage();
+    await tab.goto(page.url());
+    await written(4, tab);
+    assert.deepEqual(await seriousFindings(tab), []);
+    assert.deepEqual(await tooWide(tab), []);
+    assert.deepEqual(await tooSmall(tab), []);
+    await picture(tab, `stop-390-${colorScheme}`);
+    await log(tab).getByRole("button", { name: "Stop" }).click();
+    await assertStopped(delivery, 4, [tab]);
+    await picture(tab, `stopped-390-${colorScheme}`);
+    assert.deepEqual(device.faults, []);
+    await device.close();
+  });
+}
 
 test("a server that dies in the middle loses no answer and doubles none", async () => {
   const delivery = await ask();

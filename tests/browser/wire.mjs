@@ -117,6 +117,12 @@ export class Process {
     if (answer.type !== "ack") throw new Error(`the end was refused: ${JSON.stringify(answer)}`);
   }
 
+  /** Resolves when the process is told to leave a delivery, because its run was cancelled. */
+  async withdrawn(delivery) {
+    const { reason } = await this.#next(({ type, delivery_id }) => type === "cancelled" && delivery_id === delivery.about.delivery_id);
+    if (reason !== "cancelled") throw new Error(`withdrawn because of ${reason}`);
+  }
+
   close() {
     this.#socket.close();
   }

@@ -8,9 +8,22 @@ use crate::support::rust_source::{Named, Piece, Token, crate_paths, tokens};
 /// The top-level modules, lowest floor first. A module uses only the floors below its own.
 const FLOORS: &[&[&str]] = &[
     &["model"],
-    &["config", "telemetry", "crash_point", "clock", "bus", "tasks", "files", "intent", "template", "expression"],
+    &[
+        "config",
+        "telemetry",
+        "crash_point",
+        "clock",
+        "bus",
+        "tasks",
+        "files",
+        "intent",
+        "template",
+        "expression",
+        "render",
+    ],
     // Between: it finds what was meant as `template` does.
     &["schema"],
+    &["flow"],
     &["store", "fetch"],
     &["vault"],
     &["manifest", "identity"],

@@ -12,6 +12,7 @@ on_both_databases!(
     a_key_makes_no_key_and_belongs_to_somebody,
     a_key_that_was_revoked_elsewhere_loses_its_sockets,
     a_wrong_wish_is_told,
+    a_key_is_asked_for_in_a_conversation,
 );
 
 fn with_key(server: &Server, token: &str) -> Client {
@@ -110,4 +111,49 @@ async fn a_wrong_wish_is_told(server: Arc<Server>) {
         assert_eq!(refused["error"]["details"]["field"], field, "{refused}");
     }
     assert_eq!(admin.get("/api/keys").await.expect(200)["keys"], json!([]));
+}
+
+/// The key itself is on a page that opens once, for who asked; nothing of the conversation holds it.
+async fn a_key_is_asked_for_in_a_conversation(server: Arc<Server>) {
+    let (browser, stranger) = (server.browser().await, server.program(Role::Admin).await);
+    let session = browser.open("hello").await;
+    let offered = browser.say(&session, "key create laptop as readonly").await;
+    let url = offered["actions"][0]["url"].as_str().unwrap().to_owned();
+    let offer = url.split_once("offer=").unwrap().1.to_owned();
+    assert!(url.starts_with(&format!("{}/keys/take?offer=plr_o_", server.url)), "{url}");
+    let form = format!("offer={offer}");
+    let take = |client: Client| {
+        let form = form.clone();
+        async move { client.post_text("/keys/take", "application/x-www-form-urlencoded", form).await }
+    };
+    assert_eq!(stranger.get(&url).await.error(404), "NOT_FOUND");
+    assert_eq!(take(stranger.clone()).await.error(404), "NOT_FOUND");
+    assert_eq!(take(browser.without("origin")).await.error(403), "CROSS_ORIGIN");
+    for _ in 0..2 {
+        let page = browser.get(&url).await;
+        assert!(page.text.contains("<form") && page.text.contains("<b>laptop</b>"), "{}", page.text);
+    }
+    let page = take(browser.clone()).await;
+    assert_eq!((page.status.as_u16(), page.headers["cache-control"].to_str().unwrap()), (200, "no-store"));
+    let key = page.text.split("<code>").find(|part| part.starts_with("plr_k_")).unwrap().split('<').next().unwrap();
+    let program = with_key(&server, key);
+    assert_eq!(program.get("/api/session").await.expect(200)["user"]["roles"], json!(["readonly"]));
+    assert_eq!(take(browser.clone()).await.error(404), "NOT_FOUND", "once");
+    let listed = browser.say(&session, "key").await;
+    let id = listed["parts"][0]["rows"][0][4].as_str().unwrap().replace('\\', "");
+    let log = browser.get(&format!("/api/session/{session}/events")).await.text;
+    assert!(!log.contains(key) && log.contains(&id));
+    let late = browser.say(&session, "key create late").await["actions"][0]["url"].as_str().unwrap().to_owned();
+    server.clock.advance(15 * 60_000);
+    assert_eq!(browser.get(&late).await.error(404), "NOT_FOUND");
+    // Keys make no keys: to them there is no such command.
+    let talk = stranger.open("hello").await;
+    assert!(!stranger.say(&talk, "help key").await.to_string().contains("key create"));
+    let refused = stranger.say(&talk, "key create more").await;
+    assert!(refused["content"].as_str().unwrap().contains("by people"), "{refused}");
+
+    assert_eq!(browser.say(&session, &format!("key revoke {id}")).await["tone"], "success");
+    let gone = async { while program.get("/api/session").await.status == 200 {} };
+    tokio::time::timeout(std::time::Duration::from_secs(10), gone).await.expect("it is revoked");
+    assert_eq!(browser.say(&session, &format!("key revoke {id}")).await["tone"], "warning");
 }

@@ -16,14 +16,14 @@ use crate::support::visitor::{Page, Visitor};
 const SECRET: &str = "a secret of both, for tests only";
 
 /// The provider as a process of its own; it ends when its input does.
-struct Peer {
+pub(crate) struct Peer {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    issuer: String,
+    pub(crate) issuer: String,
 }
 
 impl Peer {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let place = Path::new("tests/peers");
         assert!(place.join("node_modules").is_dir(), "`make test` installs what the tests speak to");
         let mut command = Command::new("node");
@@ -42,6 +42,28 @@ impl Peer {
         });
         writeln!(self.child.stdin.as_mut().expect("its input"), "{told}").expect("it reads");
         assert_eq!(self.lines.next().expect("a line").expect("text"), "ready");
+    }
+
+    /// Tells it that it serves programs, which may ask for tokens for this audience and another one.
+    pub(crate) fn serve_programs(&mut self, public_url: &str, audience: &str) {
+        let told = json!({
+            "public_url": public_url, "client_id": "parlour", "client_secret": SECRET, "people": {},
+            "programs": { "ids": ["billing"], "secret": SECRET, "audiences": [audience, "https://other.example/api"] },
+        });
+        writeln!(self.child.stdin.as_mut().expect("its input"), "{told}").expect("it reads");
+        assert_eq!(self.lines.next().expect("a line").expect("text"), "ready");
+    }
+
+    /// A token that a program gets for itself.
+    pub(crate) async fn program_token(&self, client_id: &str, audience: &str) -> String {
+        let form = [("grant_type", "client_credentials"), ("resource", audience)];
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let asked = http
+            .post(format!("{}/token", self.issuer))
+            .basic_auth(client_id, Some(SECRET.replace(' ', "+").replace(',', "%2C")));
+        let answer = asked.form(&form).send().await.expect("it answers").text().await.expect("a body");
+        let answer: Value = serde_json::from_str(&answer).expect("JSON");
+        answer["access_token"].as_str().unwrap_or_else(|| panic!("no token: {answer}")).to_owned()
     }
 
     fn settings(&self, config: &mut Config) {
@@ -151,6 +173,7 @@ async fn roles_come_in_every_shape_and_from_userinfo() {
         ("/urn:example:roles", "bea", true, "admin"),
         ("/realm/roles", "cid", true, "user"),
         ("/urn:example:roles", "bea", false, "admin"),
+        ("/roles", "ann", false, "user"),
     ] {
         let (server, _peer) =
             started(Kind::Sqlite, in_token, |config| pointer.clone_into(&mut config.oidc.roles_claim)).await;
@@ -158,6 +181,8 @@ async fn roles_come_in_every_shape_and_from_userinfo() {
         sign_in(&mut visitor, &server, "/", login).await;
         let session = client(&visitor, &server).get("/api/session").await.expect(200);
         assert_eq!(session["user"]["roles"], json!([role]), "{pointer}, in the token: {in_token}");
+        let groups = people()[login]["groups"].clone();
+        assert_eq!(session["user"]["groups"], if groups.is_null() { json!([]) } else { groups }, "{login}");
         server.finish().await;
     }
 }

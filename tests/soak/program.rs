@@ -25,7 +25,7 @@ impl Program {
     }
 
     fn command(&self, wrapper: &[&str], arguments: &[&str]) -> Command {
-        let program = env!("CARGO_BIN_EXE_parlour");
+        let program = std::env::var_os("PARLOUR_SOAK_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_parlour").into());
         let mut command = match wrapper {
             [] => Command::new(program),
             [first, rest @ ..] => {

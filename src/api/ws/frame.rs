@@ -229,6 +229,9 @@ pub(super) struct BotMessage {
     /// Things the reader could say next.
     #[serde(default)]
     pub(super) suggestions: Vec<String>,
+    /// Where it goes, such as `here`, `slack:#ops`, `group:oncall`, `user:<id>`; empty: where the command was said.
+    #[serde(default)]
+    pub(super) destinations: Vec<String>,
 }
 
 fn sixteen() -> usize {

@@ -1,6 +1,7 @@
 //! One stream that a connection reads: the right to it, the place in it, and what comes next.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,9 +15,7 @@ use crate::identity::permission::{Object, Verb, authorize};
 use crate::model::event::{Stream, Subject};
 use crate::model::{Error, Result};
 use crate::store::Store;
-
-/// Frames sent from one stream before the others get their turn.
-const PAGE: i64 = 100;
+use crate::store::replay::Frames;
 
 /// `after` of a reader that wants nothing but what comes from now on.
 pub(super) const FROM_NOW_ON: i64 = i64::MAX;
@@ -81,11 +80,28 @@ pub(super) struct Opened {
 /// What a stream has for its reader.
 pub(super) struct Batch {
     /// Frames of the log, in their order.
-    pub(super) frames: Vec<(i64, Bytes)>,
+    pub(super) frames: Taken,
     /// The place at which the reader has caught up just now.
     pub(super) caught_up: Option<i64>,
     /// Frames without a place.
     pub(super) passing: Vec<Bytes>,
+}
+
+/// Frames for one reader, or a page that many may share.
+pub(super) enum Taken {
+    Live(Vec<(i64, Bytes)>),
+    Replayed(Frames),
+}
+
+impl Deref for Taken {
+    type Target = [(i64, Bytes)];
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Live(frames) => frames,
+            Self::Replayed(frames) => frames,
+        }
+    }
 }
 
 /// Checks the right to a stream and finds the place to read from. Attached to the live end first, so that nothing can
@@ -148,12 +164,11 @@ impl Reading {
         let replaying = self.catching_up.is_some_and(|head| self.position < head);
         let live = if replaying { Live::Behind } else { self.subscription.read(self.position) };
         let frames = match live {
-            Live::Nothing => Vec::new(),
-            Live::Frames(frames) => frames,
+            Live::Nothing => Taken::Live(Vec::new()),
+            Live::Frames(frames) => Taken::Live(frames),
             Live::Behind => {
-                let stream = self.subscription.stream();
                 // Put aside: a connection would keep the room for it all its life.
-                Box::pin(store.events_after(stream, self.position, PAGE)).await?.frames(stream).collect()
+                Taken::Replayed(Box::pin(store.replay(self.subscription.stream(), self.position)).await?)
             }
         };
         if let Some((seq, _)) = frames.last() {

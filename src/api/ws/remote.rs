@@ -25,8 +25,8 @@ impl Words {
                 Err(Error::invalid("give content or message, not both").details(json!({ "field": "message" })))
             }
             (content, None) => Ok(content.map(Message::text)),
-            (None, Some(BotMessage { text, title, tone, parts, suggestions })) => {
-                Ok(Some(Message { text, title, tone, parts, suggestions, ..Message::default() }))
+            (None, Some(BotMessage { text, title, tone, parts, suggestions, destinations: to })) => {
+                Ok(Some(Message { text, title, tone, parts, suggestions, to, ..Message::default() }))
             }
         }
     }

@@ -157,9 +157,9 @@ impl Connection {
                 End::Fault
             })?;
             let plain = self.plain;
-            let shown = batch.frames.into_iter().filter_map(|(_, bytes)| match plain {
-                true => frame::plain(&bytes).map(Utf8Bytes::from),
-                false => Utf8Bytes::try_from(bytes).ok(),
+            let shown = batch.frames.iter().filter_map(|(_, bytes)| match plain {
+                true => frame::plain(bytes).map(Utf8Bytes::from),
+                false => Utf8Bytes::try_from(bytes.clone()).ok(),
             });
             let stream = reading.subscription.stream().as_str();
             let caught_up = batch

@@ -116,6 +116,7 @@ impl Connection {
         let (mut heard, mut renewed) = (Instant::now(), Instant::now());
         let mut doing: Option<Doing> = None;
         let inbox = self.inbox.clone();
+        let mut changes = self.api.sockets.changes();
         loop {
             // What is ready goes out with the answer before it, in one write.
             let ready = inbox.take();
@@ -142,6 +143,10 @@ impl Connection {
                 received = socket.socket.recv(), if self.waiting.len() < MAX_IN_FLIGHT => {
                     heard = Instant::now();
                     self.receive(socket, received).await
+                }
+                Ok(()) = changes.changed() => {
+                    renewed = Instant::now();
+                    self.renew().await
                 }
                 _ = heartbeat.tick() => {
                     if self.waiting.len() >= MAX_IN_FLIGHT {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::limits::{Pace, Rate, Refusals};
@@ -22,6 +23,8 @@ pub struct Sockets {
     pub(super) tickets: Tickets,
     refusals: Refusals,
     state: Mutex<State>,
+    /// Rises when rights may have changed.
+    changes: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -36,7 +39,13 @@ struct State {
 impl Sockets {
     pub(in crate::api) fn new(limits: config::Ws) -> Self {
         let refused = Rate { per_second: limits.refused_per_second, burst: limits.refused_burst };
-        Self { limits, tickets: Tickets::default(), refusals: Refusals::new(refused), state: Mutex::default() }
+        Self {
+            limits,
+            tickets: Tickets::default(),
+            refusals: Refusals::new(refused),
+            state: Mutex::default(),
+            changes: watch::Sender::new(0),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -88,6 +97,16 @@ impl Sockets {
         let (number, ended) = (state.next, CancellationToken::new());
         state.watches.entry(credential.to_owned()).or_default().insert(number, ended.clone());
         Watch { sockets: self.clone(), credential: credential.to_owned(), number, ended }
+    }
+
+    /// Hears when rights may have changed.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Lets every socket look at its credential again.
+    pub(in crate::api) fn look_again(&self) {
+        self.changes.send_modify(|count| *count += 1);
     }
 
     /// Sends away everybody who is connected by a credential.

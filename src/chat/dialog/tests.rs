@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::approval::Confirm;
 use crate::model::bot::Access;
 use crate::model::command::{Body, Effect, Reply};
 use crate::model::parameter::{ParameterType, ValuePattern};
@@ -31,6 +32,8 @@ fn command(auto_submit: bool) -> Command {
         examples: Vec::new(),
         access: Access::default(),
         effect: Effect::Read,
+        confirm: Confirm::Never,
+        approve: None,
         auto_submit,
         priority: 0,
         body: Body::Reply(Reply::default()),

@@ -1,14 +1,16 @@
 //! Acting on what came in: who did it, in which conversation, and then as through any other door.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{AskedForm, Deed, Inbound, Outside, Via, is_passing};
-use crate::chat::{Choice, Said, Target};
-use crate::model::action::FormState;
-use crate::model::conversation::ANY_BOT;
+use crate::chat::{Choice, Order, Said, Target};
+use crate::model::action::{Action, FormState};
+use crate::model::conversation::HOUSE_BOT;
 use crate::model::message::{Message, Tone, escape_markdown};
-use crate::model::principal::Principal;
+use crate::model::principal::{Principal, PrincipalKind};
 use crate::model::{Error, Kind, Result};
+use crate::render;
+use crate::store::action::{unknown, used};
 use crate::store::inbox::Arrival;
 use crate::store::outbox::{NewNotice, Notice};
 
@@ -18,11 +20,18 @@ impl Outside {
         let payload: Value = serde_json::from_str(&arrival.payload)
             .map_err(|error| Error::invalid(format!("what came from outside is no JSON: {error}")))?;
         let adapter = self.adapter(&arrival.adapter)?;
-        let Some(inbound) = adapter.read(&payload)? else { return Ok(()) };
-        let account = &inbound.via.account;
-        let Some(principal) = self.identity.of_account(account, self.guests).await? else {
-            return self.ask_to_sign_in(arrival, &inbound).await;
+        let Some(mut inbound) = adapter.read(&payload)? else { return Ok(()) };
+        let principal = match self.identity.of_account(&inbound.via.account, self.guests).await? {
+            Some(known) if known.kind != PrincipalKind::Guest => Some(known),
+            guest => {
+                // Only who is nobody here goes by the name they have there.
+                let name = adapter.name_of(&inbound.via.account).await;
+                inbound.via.account.name.clone_from(&name);
+                guest.map(|guest| Principal { name, ..guest })
+            }
         };
+        let Some(principal) = principal else { return self.ask_to_sign_in(arrival, &inbound).await };
+        let account = &inbound.via.account;
         let outcome = self.carry_out(arrival, &principal, &inbound).await;
         match &outcome {
             // Who waits for it hears it another way.
@@ -43,7 +52,11 @@ impl Outside {
 
     /// Somebody unknown here gets a link, but only when they meant us.
     async fn ask_to_sign_in(&self, arrival: &Arrival, inbound: &Inbound) -> Result<()> {
-        let meant = matches!(inbound.deed, Deed::Say { addressed: true, .. } | Deed::Take { .. });
+        let meant = match inbound.deed {
+            Deed::Say { addressed, .. } => addressed,
+            Deed::Run { .. } | Deed::Take { .. } | Deed::Submit { .. } => true,
+            Deed::Edit { .. } | Deed::Unsay => false,
+        };
         if !meant {
             return Ok(());
         }
@@ -60,13 +73,24 @@ impl Outside {
                     Some(open) => open,
                     None if !addressed => return Ok(()),
                     None => {
-                        let bot = inbound.bot.as_deref().unwrap_or(ANY_BOT);
+                        let bot = inbound.bot.as_deref().unwrap_or(HOUSE_BOT);
                         self.hub.open_at(principal, bot, &via.place).await?
                     }
                 };
                 let content = if text.trim().is_empty() { "help".to_owned() } else { text.clone() };
                 let said = Said { conversation, content, client_id, reply_to: None, attachments: Vec::new() };
                 self.hub.say_via(principal, said, Some(via)).await?;
+            }
+            Deed::Run { bot, command, parameters } => {
+                let here = inbound.bot.as_deref().unwrap_or(HOUSE_BOT);
+                let order = Order {
+                    conversation: self.hub.open_at(principal, here, &via.place).await?,
+                    command: command.clone(),
+                    bot: Some(bot.clone()),
+                    parameters: parameters.clone(),
+                    client_id,
+                };
+                self.hub.command_via(principal, order, Some(via)).await?;
             }
             Deed::Edit { text } => {
                 let Some(target) = self.target(via, client_id).await? else { return Ok(()) };
@@ -81,8 +105,16 @@ impl Outside {
                 if value.is_null() && self.shows_form(via, (&conversation, &message, action), trigger).await? {
                     return Ok(());
                 }
-                let (message_id, action_id) = (message, action.clone());
-                let choice = Choice { conversation, message_id, action_id, value: value.clone(), client_id };
+                let value = self.meant(&conversation, &message, action, value).await?;
+                let choice = Choice { conversation, message_id: message, action_id: action.clone(), value, client_id };
+                self.hub.take_via(principal, choice, Some(via)).await?;
+            }
+            Deed::Submit { action, state } => {
+                let (conversation, message) = self.offered(action).await?;
+                let post = self.store.message(&conversation, &message).await?.map(|(_, post)| post);
+                let form = post.and_then(|post| post.form).ok_or_else(unknown)?;
+                let value = self.adapter(&via.place.platform)?.submitted(&form, state);
+                let choice = Choice { conversation, message_id: message, action_id: action.clone(), value, client_id };
                 self.hub.take_via(principal, choice, Some(via)).await?;
             }
         }
@@ -98,7 +130,17 @@ impl Outside {
 
     /// The conversation and message that offer an action.
     async fn offered(&self, action: &str) -> Result<(String, String)> {
-        self.store.place_of_action(action).await?.ok_or_else(crate::store::action::unknown)
+        self.store.place_of_action(action).await?.ok_or_else(unknown)
+    }
+
+    /// A chosen value as the action has it: chats get short keys of long values.
+    async fn meant(&self, conversation: &str, message: &str, action: &str, value: &Value) -> Result<Value> {
+        let Some(key) = value.as_str() else { return Ok(value.clone()) };
+        let registered = self.store.action(conversation, message, action).await?;
+        Ok(match registered.map(|registered| registered.look) {
+            Some(Action::Select { options, .. }) => json!(render::chosen(&options, key).unwrap_or(key)),
+            _ => value.clone(),
+        })
     }
 
     /// Shows the form of a message to whoever presses the button that stands for it; `false` when there is none to show.
@@ -111,7 +153,7 @@ impl Outside {
         let Some((_, post)) = self.store.message(conversation, message).await? else { return Ok(false) };
         let Some(form) = post.form.filter(|form| form.id == action) else { return Ok(false) };
         if form.state != FormState::Open {
-            return Err(crate::store::action::used());
+            return Err(used());
         }
         let Some(trigger) = trigger.clone() else { return Ok(false) };
         let title = post.title.unwrap_or_else(|| form.submit.clone());

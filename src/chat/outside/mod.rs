@@ -32,6 +32,7 @@ use crate::store::outbox::SaidAt;
 use crate::tasks::Tasks;
 
 mod act;
+mod complete;
 
 /// How much is acted on at the same time.
 const AT_ONCE: usize = 16;
@@ -52,6 +53,12 @@ const LOOK: Duration = Duration::from_secs(10);
 pub trait ChatAdapter: Transport {
     /// What something that came in means; none when it means nothing here.
     fn read(&self, payload: &Value) -> Result<Option<Inbound>>;
+
+    /// The values of a form that was sent, by the names of its fields.
+    fn submitted(&self, form: &Form, state: &Value) -> Value;
+
+    /// What people call an account.
+    fn name_of<'a>(&'a self, account: &'a Account) -> BoxFuture<'a, String>;
 
     /// Shows a form to whoever has just done something that the chat gave a trigger for.
     fn show_form<'a>(&'a self, asked: &'a AskedForm) -> BoxFuture<'a, Result<()>>;
@@ -74,6 +81,8 @@ pub enum Deed {
         /// Whether a bot was meant. What was not counts only where the speaker has a conversation already.
         addressed: bool,
     },
+    /// Chose a command of a bot, with its values beside it.
+    Run { bot: String, command: String, parameters: Vec<(String, String)> },
     /// Replaced the text of the message that `via` refers to.
     Edit { text: String },
     /// Took back the message that `via` refers to.
@@ -85,6 +94,8 @@ pub enum Deed {
         /// What a form can be shown with, when the chat gave something.
         trigger: Option<String>,
     },
+    /// Sent a form: the id of its action, and what the chat calls its values.
+    Submit { action: String, state: Value },
 }
 
 /// Whence something is done, when that is outside.
@@ -109,9 +120,7 @@ impl Via {
         source.team_id = Some(self.place.team.clone());
         source.team_name.clone_from(&self.team_name);
         source.outside = Some(self.channel.clone());
-        if let Some(record) = source.record.get_mut("source") {
-            record[&self.place.platform] = self.detail.clone();
-        }
+        source.record.describe(&self.place.platform, self.detail.clone());
     }
 }
 

@@ -10,14 +10,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::Engine;
 use super::answer::{Answer, Speaker};
 use super::data;
 use super::invoke::{Invoked, Place, Prepared};
-use super::runner::{new_execution, record_run};
+use super::runner::{approved, new_execution, record_run};
 use crate::clock::rfc3339;
 use crate::model::command::Remote as Body;
 use crate::model::conversation::Millis;
@@ -74,13 +74,13 @@ pub(super) async fn start(
     body: Body,
 ) -> Result<Invoked> {
     let now = engine.clock().now();
-    let run = new_execution(principal, prepared, &place, now);
+    let run = new_execution(principal, prepared, &place, now)?;
     let answer_place = match &place {
-        Place::Poll { .. } => None,
+        Place::Poll { .. } | Place::Approved { .. } => None,
         Place::Conversation { turn, .. } => Some(AnswerPlace {
             conversation: turn.conversation.clone(),
             owner: turn.owner.clone(),
-            reply_to: turn.said.as_ref().map(|said| said.id.clone()).unwrap_or_default(),
+            reply_to: turn.answered().unwrap_or_default().to_owned(),
         }),
     };
     let delivery = NewDelivery {
@@ -100,6 +100,10 @@ pub(super) async fn start(
             let run = NewExecution { idempotency_key, body_hash, ..run };
             engine.store().start_execution(run, vec![update]).await.map(Invoked::Polled)?
         }
+        Place::Approved { .. } => {
+            let update = execution_update(&run.id, ExecutionStatus::Pending, None, now)?;
+            approved(engine, run, update).await?
+        }
         Place::Conversation { mut turn, waiting, .. } => {
             record_run(&mut turn, run, waiting.is_some())?;
             engine.store().commit_turn(*turn).await.map(Invoked::Said)?
@@ -110,8 +114,9 @@ pub(super) async fn start(
 }
 
 /// What a process is told about a run.
-fn event(principal: &Principal, prepared: &Prepared, run: &NewExecution) -> serde_json::Value {
+fn event(principal: &Principal, prepared: &Prepared, run: &NewExecution) -> Value {
     let source = &prepared.source;
+    let record = Value::from(source.record.clone());
     json!({
         "execution_id": run.id,
         "bot_id": run.bot,
@@ -119,11 +124,11 @@ fn event(principal: &Principal, prepared: &Prepared, run: &NewExecution) -> serd
         "parameters": data::parameters(prepared),
         "mapped_parameters": prepared.mapped,
         "matches": prepared.matches,
-        "raw_message": source.record.get("raw_message"),
+        "raw_message": record.get("raw_message"),
         "user": { "id": principal.id, "name": principal.name, "roles": principal.roles, "groups": principal.groups },
         "conversation": source.conversation,
         "channel": source.channel,
-        "source": source.record.get("source"),
+        "source": record.get("source"),
         "created_at": rfc3339(run.created_at),
     })
 }
@@ -131,7 +136,7 @@ fn event(principal: &Principal, prepared: &Prepared, run: &NewExecution) -> serd
 impl Engine {
     /// Something a run says in its conversation, if it has one.
     fn posting(&self, delivery: &Delivery, id: String, message: &Message, at: Millis) -> Result<Option<Posting>> {
-        let Some(place) = &delivery.place else { return Ok(None) };
+        let Some(place) = delivery.place.as_ref().filter(|_| message.is_for_here()) else { return Ok(None) };
         let name = self.display_name(&delivery.bot);
         let speaker = Speaker { id: &delivery.bot, name: &name };
         let answer =

@@ -12,6 +12,7 @@ use crate::model::conversation::Millis;
 use crate::model::execution::ExecutionStatus;
 use crate::model::id::sha256_hex;
 use crate::model::message::{Message, Part, Tone, escape_markdown};
+use crate::model::place::Address;
 use crate::model::{Error, Kind, Result};
 use crate::store::delivery::{Delivery, Fence, lost};
 
@@ -190,6 +191,9 @@ fn said_id(delivery: &str, key: &str) -> String {
 /// What a message of a process must keep to, beyond its shape.
 fn check(message: &Message) -> Result<()> {
     let wrong = |what: &str| Err(refused("INVALID_REQUEST", what, "message"));
+    if let Some(why) = message.to.iter().find_map(|address| Address::parse(address).err()) {
+        return wrong(&why);
+    }
     for part in &message.parts {
         match part {
             Part::Image { url, .. } if !(url.starts_with("https://") || url.starts_with("http://")) => {

@@ -13,7 +13,7 @@ use super::exchange::{Answer, Ask, Exchange, nonsense, segment};
 use super::resource::text;
 use super::scim::{Scim, holds};
 use super::{Directory, Standing, Who, offset, stranger};
-use crate::config;
+use crate::config::{self, DirectoryMatch};
 use crate::model::person::{Change, Group, Member, Page, Person, Profile, ProfileChange};
 use crate::model::{Error, Kind, Result};
 use crate::store::Store;
@@ -91,6 +91,8 @@ fn listed<'b>(body: &'b Value, field: &str) -> (&'b [Value], usize) {
 impl Zitadel {
     pub(in crate::identity) fn new(settings: &config::Directory, store: Arc<Store>) -> Result<Self> {
         let base = format!("{}/scim/v2/{}", settings.url, segment(&settings.organization));
+        // Its users have one id at all doors, and it is the subject of a sign-in.
+        let settings = &config::Directory { matching: DirectoryMatch::Subject, ..settings.clone() };
         Ok(Self {
             exchange: Exchange::new(&settings.url, &settings.token, "application/json")?,
             scim: Scim::at(&base, settings, store.clone())?,

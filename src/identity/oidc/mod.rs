@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hashlink::LruCache;
 use openidconnect::url::Url;
 
-use super::Identity;
+use super::{Health, Identity};
 use crate::clock::Clock;
 use crate::config;
 use crate::model::{Error, Result};
@@ -76,6 +76,17 @@ impl Oidc {
             provider,
             hints: Mutex::new(LruCache::new(HINTS)),
         })))
+    }
+
+    /// How the directory did when it was last asked.
+    pub fn health(&self) -> Health {
+        self.provider.health()
+    }
+
+    /// Asks the directory about itself, unless that was done a moment ago.
+    pub async fn look(&self) {
+        // How it went is in its health.
+        let _ = self.provider.discovery().await;
     }
 
     fn remember_hint(&self, session: &str, id_token: String) {

@@ -3,7 +3,7 @@
 //! The directory may be down. What was known before then goes on counting for a day, and a directory that has just
 //! failed is not asked again at once.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use openidconnect::JsonWebKey as _;
 use openidconnect::core::{CoreJsonWebKeySet, CoreJwsSigningAlgorithm as Algorithm};
@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 
 use super::exchange::{Exchange, Failure};
 use crate::clock::Clock;
+use crate::identity::Health;
 use crate::model::conversation::Millis;
 use crate::model::{Error, Kind, Result};
 
@@ -110,6 +111,7 @@ pub(super) struct Provider {
     exchange: Exchange,
     clock: Clock,
     state: Mutex<State>,
+    health: std::sync::Mutex<Health>,
 }
 
 fn unavailable(failure: Failure) -> Error {
@@ -118,7 +120,12 @@ fn unavailable(failure: Failure) -> Error {
 
 impl Provider {
     pub(super) fn new(issuer: String, exchange: Exchange, clock: Clock) -> Self {
-        Self { issuer, exchange, clock, state: Mutex::default() }
+        Self { issuer, exchange, clock, state: Mutex::default(), health: std::sync::Mutex::default() }
+    }
+
+    /// How the directory did when it was last asked.
+    pub(super) fn health(&self) -> Health {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What the directory says about itself.
@@ -193,6 +200,13 @@ impl Provider {
         }
         let asked = self.exchange.get(address, None).await;
         state.failed_at = asked.is_err().then_some(now);
+        {
+            let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+            match &asked {
+                Ok(_) => *health = Health { answered_at: Some(now), failed: None },
+                Err(failure) => health.failed = Some(failure.to_string()),
+            }
+        }
         if let Err(failure) = &asked {
             tracing::warn!(issuer = self.issuer, %failure, "the directory could not be asked");
         }

@@ -43,7 +43,9 @@ pub(super) fn thing(object: Object<'_>) -> Option<Thing<'_>> {
         Object::Command { bot, command, .. } => {
             Some(Thing { kind: ResourceKind::Command, bot: &bot.name, name: &command.name })
         }
-        Object::Execution { bot, command, .. } => Some(Thing { kind: ResourceKind::Execution, bot, name: command }),
+        Object::Execution { bot, command, .. } | Object::Approval { bot, command, .. } => {
+            Some(Thing { kind: ResourceKind::Execution, bot, name: command })
+        }
         Object::Resource { kind, name, .. } => named(kind, name),
         Object::Key { id, .. } => named(ResourceKind::Key, id),
         Object::NewKey { .. } => named(ResourceKind::Key, "new"),

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::CredentialKind;
+use crate::model::approval::Approve;
 use crate::model::bot::{Access, Bot};
-use crate::model::command::Command;
+use crate::model::command::{Body, Command};
 use crate::model::conversation::Conversation;
 use crate::model::grant::ResourceKind;
 pub use crate::model::grant::Verb;
@@ -51,6 +52,13 @@ pub enum Object<'a> {
     /// A run, by the principal that started it and what runs.
     Execution {
         starter: &'a str,
+        bot: &'a str,
+        command: &'a str,
+    },
+    /// A run that waits for approval: by whom, and by which person it was asked for.
+    Approval {
+        approve: &'a Approve,
+        requester: &'a str,
         bot: &'a str,
         command: &'a str,
     },
@@ -142,6 +150,12 @@ fn judge(principal: &Principal, verb: Verb, object: Object<'_>, note: &mut Note)
     if matches!((verb, object), (Verb::Serve, Object::Bot(_))) && principal.kind == PrincipalKind::User {
         return note.deny(|| "a bot is served with an API key");
     }
+    if let Object::Command { command, .. } = object
+        && matches!(command.body, Body::Builtin(body) if body.is_about_keys())
+        && principal.kind != PrincipalKind::User
+    {
+        return note.deny(|| "keys are made in a conversation by people");
+    }
     let rules = principal.rights.grants.current();
     let rules = rules.as_deref();
     if let Some(grant) = rules.and_then(|rules| grants::denies(rules, principal, verb, object)) {
@@ -149,6 +163,10 @@ fn judge(principal: &Principal, verb: Verb, object: Object<'_>, note: &mut Note)
     }
     if !scopes::admit(&principal.rights.scopes, principal, verb, object) {
         return note.deny(|| scopes::told(&principal.rights.scopes));
+    }
+    // An administrator is no approver by that alone: four eyes are two persons.
+    if let Object::Approval { approve, requester, .. } = object {
+        return approves(principal, approve, requester, note);
     }
     if principal.is_admin() {
         return note.allow(|| "role admin may do everything");
@@ -219,6 +237,7 @@ fn by_role(
         Object::File { .. } => note.deny(|| "a file belongs to who uploaded it"),
         Object::Execution { starter, .. } if starter == principal.id => note.allow(|| "you started it"),
         Object::Execution { .. } => note.deny(|| "a run is shown to who started it"),
+        Object::Approval { approve, requester, .. } => approves(principal, approve, requester, note),
         Object::Resource { kind, owner, .. } => resource(principal, verb, kind, owner, note),
         Object::Key { id, owner } if owner == Some(&principal.id) || id == principal.id => {
             note.allow(|| "it is your key")
@@ -252,6 +271,21 @@ fn new_key(
         return note.deny(|| "limits of a key's own, and the bots it serves, are set by role admin");
     }
     note.allow(|| "it does no more than you may do")
+}
+
+/// Whether somebody is one of those who approve.
+fn approves(principal: &Principal, approve: &Approve, requester: &str, note: &mut Note) -> bool {
+    let Some(person) = principal.person() else { return note.deny(|| "an approval is given by a person") };
+    if approve.not_requester && person == requester {
+        return note.deny(|| "whoever asks for it does not approve it");
+    }
+    if let Some(group) = approve.groups.iter().find(|group| principal.groups.contains(group)) {
+        return note.allow(|| format!("group {group} approves it"));
+    }
+    if let Some(role) = approve.roles.iter().find(|role| principal.has_role(**role)) {
+        return note.allow(|| format!("role {} approves it", role.as_str()));
+    }
+    note.deny(|| "others approve it")
 }
 
 /// What is written down by an administrator is there for who may act; credentials are not: they are their owner's, or
@@ -307,6 +341,7 @@ pub fn authorize(principal: &Principal, verb: Verb, object: Object<'_>) -> Resul
         Object::File { id, owner, .. } if owner != principal.id => crate::store::file::unknown(id),
         Object::Action { to, .. } if to != principal.id => crate::store::action::unknown(),
         Object::Execution { .. } => Error::not_found("there is no such execution"),
+        Object::Approval { .. } => Error::not_found("there is no such invocation"),
         Object::Resource { kind, name, .. } if verb == Verb::View || !decide(principal, Verb::View, object).allowed => {
             unknown_resource(kind, name)
         }

@@ -51,7 +51,11 @@ pub(super) fn admit(scopes: &[Reach], principal: &Principal, verb: Verb, object:
         // What it makes would not be narrowed.
         Object::NewKey { .. } => false,
         Object::Group { .. } => false,
-        Object::Execution { .. } | Object::Key { .. } | Object::Resource { .. } | Object::Installation => {
+        Object::Execution { .. }
+        | Object::Approval { .. }
+        | Object::Key { .. }
+        | Object::Resource { .. }
+        | Object::Installation => {
             thing(object).is_some_and(|thing| any(&|reach| implies(reach, verb, thing.kind) && reach.names(thing)))
         }
     }

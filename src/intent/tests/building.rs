@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::intent::{Index, Resolution, Scope, SlotFault};
+use crate::model::approval::Confirm;
 use crate::model::bot::{Access, Bot};
 use crate::model::command::{Body, Command, Effect, Example, Reply};
 use crate::model::parameter::{Parameter, ParameterType};
@@ -35,6 +36,8 @@ pub(crate) fn command(name: &str, intents: &[&str], parameters: &[&str]) -> Comm
         examples: Vec::new(),
         access: Access::default(),
         effect: Effect::Read,
+        confirm: Confirm::Never,
+        approve: None,
         auto_submit: true,
         priority: 0,
         body: Body::Reply(Reply::default()),

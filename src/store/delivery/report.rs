@@ -11,6 +11,7 @@ use crate::model::message::Message;
 use crate::model::{Error, Result};
 use crate::store::Store;
 use crate::store::log::Identity;
+use crate::store::outbox::Run;
 use crate::store::query::query;
 use crate::store::transaction::{Transaction, Work, failed};
 
@@ -37,8 +38,8 @@ pub struct Ending {
 
 impl Transaction<'_> {
     /// Adds a message to what a run has said.
-    async fn add_response(&mut self, execution: &str, message: &Message) -> Result<()> {
-        let find = query("SELECT responses FROM executions WHERE id = $1").bind(execution);
+    async fn add_response(&mut self, execution: &str, message: &Message, at: Millis) -> Result<()> {
+        let find = query("SELECT responses, bot, command FROM executions WHERE id = $1").bind(execution);
         let unreadable = |error: serde_json::Error| Error::internal("read an execution", error);
         let Some(row) = self.optional(find).await? else { return Ok(()) };
         let mut messages: Vec<Message> =
@@ -47,7 +48,8 @@ impl Transaction<'_> {
         let messages = serde_json::to_string(&messages).map_err(unreadable)?;
         let update = query("UPDATE executions SET responses = $2 WHERE id = $1").bind(execution).bind(messages);
         self.write(update).await?;
-        Ok(())
+        let (bot, command): (String, String) = (row.get(1).map_err(failed)?, row.get(2).map_err(failed)?);
+        self.send_elsewhere(message, &Run { id: execution, bot: &bot, command: &command }, at).await
     }
 
     /// Says something in a conversation, as long as that is open; what is said later is kept with the run alone.
@@ -77,7 +79,7 @@ impl Transaction<'_> {
         if self.write(end).await? == 0 {
             return Ok(false);
         }
-        self.add_response(&ending.execution, &ending.message).await?;
+        self.add_response(&ending.execution, &ending.message, ending.at).await?;
         self.tell_hooks(&ending.execution, ending.status, ending.at).await?;
         if let Some(posting) = &ending.posting {
             // First, so that no reader sees the message and then what was written of it.
@@ -122,7 +124,7 @@ impl Work for Say {
         }
         update.principal = Some(self.fence.delivery.clone());
         update.client_id = Some(self.key.clone());
-        transaction.add_response(&self.execution, &self.message).await?;
+        transaction.add_response(&self.execution, &self.message, self.at).await?;
         if let Some(posting) = &self.posting {
             transaction.post(posting).await?;
         }

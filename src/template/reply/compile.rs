@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::action::Reference;
-use super::words::{POST_MODES, Reading, STATES, TONES, Words, count, duration, picture_address};
+use super::words::{POST_MODES, Reading, STATES, TONES, Words, address, count, duration, picture_address};
 use super::{FieldTexts, KEYS, KeyText, MessageText, PARTS, PartText, ReplyFault, RowTexts, Slot, Step, Texts, Word};
 use crate::template::{Fault, Form, Names, Partials, Template, nearest};
 
@@ -26,13 +26,14 @@ impl<'a> Compiler<'a> {
             return None;
         };
         let (mut text, mut title, mut tone, mut parts, mut actions) = (None, None, None, Vec::new(), Vec::new());
-        let mut suggestions = Texts::Each(Vec::new());
+        let (mut suggestions, mut to) = (Texts::Each(Vec::new()), Texts::Each(Vec::new()));
         for (key, value) in message {
             self.within(key, |this| match key.as_str() {
                 "text" => text = this.slot(value, Form::Markdown),
                 "title" => title = this.slot(value, Form::Plain),
                 "tone" => tone = this.word(value, &TONES),
                 "suggestions" => suggestions = this.texts(value, Form::Plain),
+                "to" => to = this.addresses(value),
                 "parts" => this.parts(value, &mut parts),
                 "actions" => actions = this.actions(value),
                 "id" | "ttl" | "post" => {}
@@ -44,7 +45,18 @@ impl<'a> Compiler<'a> {
         if !message.contains_key("text") {
             self.shape("a reply needs a \"text\": it is what is read where nothing else can be shown");
         }
-        Some(MessageText { text: text?, title, tone, parts, suggestions, actions, key })
+        Some(MessageText { text: text?, title, tone, parts, suggestions, actions, key, to })
+    }
+
+    /// Where the message goes.
+    fn addresses(&mut self, value: &Value) -> Texts {
+        let to = self.texts(value, Form::Plain);
+        if let Texts::Each(slots) = &to {
+            for slot in slots {
+                self.read_fixed(slot, address);
+            }
+        }
+        to
     }
 
     /// What makes the message the same as an earlier one.

@@ -28,7 +28,7 @@ pub const PARTS: [&str; 11] =
     ["markdown", "fields", "table", "code", "list", "quote", "image", "context", "collapsible", "progress", "divider"];
 
 /// The other keys of a reply.
-pub const KEYS: [&str; 9] = ["text", "title", "tone", "suggestions", "parts", "actions", "id", "ttl", "post"];
+pub const KEYS: [&str; 10] = ["text", "title", "tone", "suggestions", "parts", "actions", "id", "ttl", "post", "to"];
 
 /// One step on the way to a string in a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,17 +83,18 @@ struct MessageText {
     suggestions: Texts,
     actions: Vec<ActionText>,
     key: Option<KeyText>,
+    to: Texts,
 }
 
 impl MessageText {
     /// Whether there is nothing but a text and suggestions, without tags.
     fn is_fixed(&self) -> bool {
         // Each by name: what is added to a reply has to be thought of here.
-        let Self { text, title, tone, parts, suggestions, actions, key } = self;
-        let are_written = match suggestions {
+        let Self { text, title, tone, parts, suggestions, actions, key, to } = self;
+        let are_written = [suggestions, to].into_iter().all(|texts| match texts {
             Texts::Each(slots) => slots.iter().all(|slot| slot.template.fixed().is_some()),
             Texts::Json(_) => false,
-        };
+        });
         let is_plain = title.is_none() && parts.is_empty() && actions.is_empty() && key.is_none();
         is_plain && are_written && !matches!(tone, Some(Word::Chosen(_))) && text.template.fixed().is_some()
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::words::{POST_MODES, Reading, STATES, TONES, Words, count, duration, picture_address};
+use super::words::{POST_MODES, Reading, STATES, TONES, Words, address, count, duration, picture_address};
 use super::{FieldTexts, KeyText, MessageText, PartText, ReplyFault, RowTexts, Slot, Step, Texts, Word};
 use crate::model::message::{Field, Key, Message, Part};
 use crate::model::name::fold;
@@ -38,7 +38,17 @@ impl Renderer<'_> {
             Some(key) => self.key(key)?,
             None => None,
         };
-        Ok(Message { text, title, tone, parts, suggestions, offers, key, ..Message::default() })
+        let to = self.addresses(&reply.to)?;
+        Ok(Message { text, title, tone, parts, suggestions, offers, key, to, ..Message::default() })
+    }
+
+    fn addresses(&mut self, to: &Texts) -> Rendered<Vec<String>> {
+        let path = match to {
+            Texts::Each(slots) => slots.first().map(|slot| slot.path.clone()),
+            Texts::Json(slot) => Some(slot.path.clone()),
+        };
+        let read = |text: String| address(&text).map_err(|why| fault(path.clone().unwrap_or_default(), why));
+        self.items(to, str::to_owned)?.into_iter().map(read).collect()
     }
 
     /// The name of the message; one that comes out empty is none.

@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 use crate::model::action::Style;
 use crate::model::message::{PostMode, ProgressState, Tone};
+use crate::model::place::Address;
 
 /// The words that can stand in one place, with what they mean.
 pub(super) struct Words<T: 'static> {
@@ -85,6 +86,11 @@ pub(super) fn web_address(text: &str) -> Result<String, String> {
         return Err(format!("\"{trimmed}\" is not a web address: it begins with https:// or http://"));
     }
     Ok(trimmed.to_owned())
+}
+
+/// Where a message goes.
+pub(super) fn address(text: &str) -> Result<String, String> {
+    Address::parse(text).map(|_| text.trim().to_owned())
 }
 
 /// The address of a picture: on the web, or a picture file of this installation such as `/favicon.svg`.

@@ -15,6 +15,8 @@ use openidconnect::core::{CoreEdDsaPrivateSigningKey, CoreHmacKey, CoreJwsSignin
 use parlour::model::id::random_bytes;
 use serde_json::{Value, json};
 
+use super::server::{Answer, Client, Server};
+
 /// The id of its only key.
 pub(crate) const KEY_ID: &str = "first";
 
@@ -110,6 +112,43 @@ impl Directory {
             Signature::None => Ok(Vec::new()),
         };
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(bytes.expect("a signature")))
+    }
+
+    /// Signs somebody in at the server: what an honest directory says about them, changed. The browser's answer, and the
+    /// browser.
+    pub(crate) async fn sign_in(
+        &self,
+        server: &Server,
+        subject: &str,
+        change: impl FnOnce(&mut Value),
+    ) -> (Answer, Client) {
+        let answer = server.anybody().get("/auth/login?redirect=/health").await;
+        assert_eq!(answer.status.as_u16(), 303, "{}", answer.text);
+        let cookie =
+            answer.headers["set-cookie"].to_str().expect("text").split(';').next().unwrap_or_default().to_owned();
+        let place: reqwest::Url = answer.headers["location"].to_str().expect("text").parse().expect("an address");
+        let part = |name: &str| place.query_pairs().find(|(key, _)| key == name).expect("a part").1.into_owned();
+        let now = server.clock.now() / 1000;
+        let mut claims = json!({
+            "iss": self.issuer, "aud": "parlour", "sub": subject, "iat": now, "exp": now + 300, "nonce": part("nonce"),
+            "name": subject, "roles": ["user"], "groups": [],
+        });
+        change(&mut claims);
+        let token = self.signed(&claims);
+        self.give_code(&format!("of-{subject}"), Some(&part("code_challenge")), Some(&token));
+        let path = format!("/auth/callback?code=of-{subject}&state={}", part("state"));
+        let answer = server.anybody().with("cookie", &cookie).get(&path).await;
+        let cookies = answer.headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().expect("text"));
+        let session = cookies.map(|cookie| cookie.split(';').next().unwrap_or_default());
+        let session = session.into_iter().find(|pair| pair.starts_with("parlour=")).unwrap_or_default().to_owned();
+        (answer, server.anybody().with("cookie", &session).with("origin", &server.url))
+    }
+
+    /// What a server needs to sign people in here.
+    pub(crate) fn settings(&self, config: &mut parlour::config::Config) {
+        config.oidc.issuer.clone_from(&self.issuer);
+        config.oidc.client_id = "parlour".to_owned();
+        config.rate_limits.enabled = false;
     }
 
     /// A token as it should be.

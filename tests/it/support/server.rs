@@ -7,7 +7,9 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use parlour::app::{self, Running};
 use parlour::clock::Clock;
 use parlour::config::{Config, Overrides};
-use parlour::model::principal::Role;
+use parlour::identity::token::{self, TokenKind};
+use parlour::model::id::new_id;
+use parlour::model::principal::{Principal, PrincipalKind, Rights, Role};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -78,6 +80,11 @@ impl Server {
 
     /// The same with other settings; the limits are the shipped ones.
     pub(crate) async fn start_with(kind: Kind, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_by(Clock::fixed(1_790_000_000_000), kind, change).await
+    }
+
+    /// The same by another clock, such as that of the wall.
+    pub(crate) async fn start_by(clock: Clock, kind: Kind, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the server");
         let bots = folder.path().join("bots");
         copy(Path::new("bots"), &bots);
@@ -98,7 +105,6 @@ impl Server {
         // Small enough for a test to reach them.
         config.files.max_size = 1024 * 1024;
         config.files.quota = 3 * 1024 * 1024;
-        let clock = Clock::fixed(1_790_000_000_000);
         let running = app::start(&config, clock.clone()).await.expect("the server starts");
         let url = running.public_url.clone();
         Self { running, url, bots, clock, config, folder, _database: database }
@@ -227,9 +233,30 @@ impl Server {
         Client { http, url: self.url.clone(), headers: Vec::new() }
     }
 
+    /// A browser of another user than the administrator.
+    pub(crate) async fn person(&self, name: &str, roles: &[Role], groups: &[&str]) -> Client {
+        let user = Principal {
+            id: new_id(),
+            kind: PrincipalKind::User,
+            name: name.to_owned(),
+            roles: roles.to_vec(),
+            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+            serves: Vec::new(),
+            rights: Rights::default(),
+        };
+        let link = token::make(TokenKind::SignInLink).expect("a token");
+        let now = self.clock.now();
+        self.store().invite_user(user, token::hash(&link), now, now + 60_000).await.expect("a user");
+        self.browser_by(&format!("{}/auth/local?token={link}", self.url)).await
+    }
+
     /// A browser that followed a sign-in link: it sends its cookie and its origin.
     pub(crate) async fn browser(&self) -> Client {
         let link = self.sign_in_link().await;
+        self.browser_by(&link).await
+    }
+
+    async fn browser_by(&self, link: &str) -> Client {
         let answer = self.anybody().http.get(link).send().await.expect("the link answers");
         assert_eq!(answer.status(), StatusCode::SEE_OTHER);
         let cookie = answer.headers()["set-cookie"].to_str().expect("a cookie").split(';').next().unwrap_or_default();
@@ -350,6 +377,10 @@ impl Client {
         Self::send(self.request(Method::PATCH, path).json(body)).await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        Self::send(self.request(Method::PUT, path).json(body)).await
+    }
+
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         Self::send(self.request(Method::POST, path).json(body)).await
     }
@@ -392,6 +423,12 @@ impl Client {
         schema.as_object_mut().expect("a schema").remove("oneOf");
         schema["$ref"] = json!("#/$defs/server");
         jsonschema::validator_for(&schema).expect("the schema is one")
+    }
+
+    /// A program that sends the browser's session as a token.
+    pub(crate) fn as_bearer(&self) -> Self {
+        let bearer = format!("Bearer {}", self.token());
+        self.without("cookie").without("origin").with("authorization", &bearer)
     }
 
     /// The token in the cookie of a browser.

@@ -131,6 +131,8 @@ export interface PartialMessage {
   stream: string;
   session_id: string;
   message_id: string;
+  /** The run that writes it. */
+  invocation_id: string;
   sender: Sender;
   reply_to?: string | null;
   content: string;
@@ -164,6 +166,7 @@ export type ClientFrame =
   | { type: "action"; id: string; session_id: string; message_id: string; action_id: string; value: ActionValue }
   | { type: "subscribe"; id: string; stream: string; after: number; epoch?: string; limit: number; want?: Want[] }
   | { type: "unsubscribe"; stream: string }
+  | { type: "cancel"; id: string; session_id: string; invocation_id: string }
   | { type: "read"; session_id: string; read_seq: number }
   | { type: "typing"; session_id: string }
   | { type: "ping"; timestamp: number };

@@ -1,3 +1,4 @@
+import type { Preview } from "../preview/types";
 import type { Bot, BotDetail, CompletionAnswer, ConversationSummary, EventPage, HitPage, Login, SignInProvider, WireError } from "./types";
 
 /** Why a request was refused, in the server's words. */
@@ -102,6 +103,16 @@ export class Rest {
   /** Takes one's own message back. */
   async takeBack(session: string, message: string): Promise<void> {
     await this.#ask("DELETE", messagePath(session, message));
+  }
+
+  /** What a reply, as it is written in a manifest, becomes in every chat. */
+  preview(reply: string, parameters: Record<string, string>): Promise<Preview> {
+    return this.#ask("POST", "/api/preview", { reply, parameters });
+  }
+
+  /** What a message becomes in every chat. */
+  previewOf(session: string, message: string): Promise<Preview> {
+    return this.#ask("GET", `${messagePath(session, message)}/preview`);
   }
 
   /** Where a conversation's log ends. */

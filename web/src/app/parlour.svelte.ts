@@ -8,6 +8,7 @@ import type { Conversation } from "../chat/conversation.svelte";
 import { Conversations, notFound } from "../chat/conversations.svelte";
 import { Present } from "../chat/presence.svelte";
 import { ReadMarks } from "../chat/read_marks";
+import { Stops } from "../chat/stops.svelte";
 import { Writers } from "../chat/typing.svelte";
 import { Drafts } from "../compose/drafts";
 import { Attaching } from "../files/uploads.svelte";
@@ -36,6 +37,7 @@ export interface House {
   writers: Writers;
   attaching: Attaching;
   present: Present;
+  stops: Stops;
 }
 
 export type Phase = "starting" | "ready" | "signed_out" | "unreachable";
@@ -153,6 +155,7 @@ export class Parlour {
       send({ type: "read", session_id: session, read_seq: seq }),
     );
     const present = new Present();
+    const stops = new Stops(send);
     const writers = new Writers(login.user_id, send);
     const notifier = new Notifier(
       login.user,
@@ -161,6 +164,7 @@ export class Parlour {
     );
     const arrived = (conversation: Conversation, message: Message): void => {
       writers.said(message);
+      stops.ended(message.message_id);
       notifier.arrived(conversation, message);
     };
     const conversations: Conversations = new Conversations({
@@ -176,12 +180,13 @@ export class Parlour {
         setServerTime(hello.server_time);
         streams.hello();
         outbox.hello(hello);
+        stops.hello();
         void this.#readBots();
       },
       frame: (frame: ServerFrame) => {
         if (streams.frame(frame)) return;
         if (frame.type === "ack") outbox.acked(frame);
-        else if (frame.type === "error") outbox.refused(frame);
+        else if (frame.type === "error") void (outbox.refused(frame) || stops.refused(frame));
         else if (frame.type === "activity") conversations.noticed(frame.session_id, frame.head_seq);
         else if (frame.type === "presence") present.heard(frame);
         else if (frame.type === "typing") writers.heard(frame);
@@ -200,7 +205,7 @@ export class Parlour {
     const drafts = new Drafts(login.user_id, this.storage);
     const desk = new Desk(outbox, new FormDrafts(login.user_id, this.storage));
     const attaching = new Attaching(login.user_id, this.storage);
-    this.house = { login, conversations, outbox, connection, drafts, desk, writers, attaching, present };
+    this.house = { login, conversations, outbox, connection, drafts, desk, writers, attaching, present, stops };
     this.phase = "ready";
 
     connection.start();
@@ -245,6 +250,10 @@ export class Parlour {
     if (route.name === "home") {
       this.current = null;
       this.storage.removeItem(this.#lastKey());
+      return;
+    }
+    if (route.name === "preview") {
+      this.current = null;
       return;
     }
     if (this.current?.id !== route.id) {

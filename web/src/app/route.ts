@@ -1,8 +1,21 @@
 /** Where in the page someone is; `at` is a place of the conversation's log. */
-export type Route = { name: "home" } | { name: "conversation"; id: string; at?: number };
+export type Route =
+  | { name: "home" }
+  | { name: "conversation"; id: string; at?: number }
+  /** What a message becomes in every chat, or a reply that is written there. */
+  | { name: "preview"; of: { session: string; message: string } | null };
 
 /** Reads an address: its path, and the place after `#`. */
 export function readRoute(path: string, hash = ""): Route {
+  if (/^\/preview\/?$/.test(path)) return { name: "preview", of: null };
+  const [, session, message] = /^\/preview\/([^/]+)\/([^/]+)\/?$/.exec(path) ?? [];
+  if (session !== undefined && message !== undefined) {
+    try {
+      return { name: "preview", of: { session: decodeURIComponent(session), message: decodeURIComponent(message) } };
+    } catch {
+      return { name: "preview", of: null };
+    }
+  }
   const [, id] = /^\/c\/([^/]+)\/?$/.exec(path) ?? [];
   if (id === undefined) return { name: "home" };
   const [, place] = /^#(\d{1,15})$/.exec(hash) ?? [];
@@ -15,5 +28,8 @@ export function readRoute(path: string, hash = ""): Route {
 
 export function pathOf(route: Route): string {
   if (route.name === "home") return "/";
+  if (route.name === "preview") {
+    return route.of ? `/preview/${encodeURIComponent(route.of.session)}/${encodeURIComponent(route.of.message)}` : "/preview";
+  }
   return `/c/${encodeURIComponent(route.id)}${route.at === undefined ? "" : `#${route.at}`}`;
 }

@@ -37,6 +37,9 @@ describe("routes", () => {
     }
     expect(pathOf({ name: "conversation", id: "a", at: 12 })).toBe("/c/a#12");
     expect(readRoute("/c/a", "#12")).toEqual({ name: "conversation", id: "a", at: 12 });
+    for (const of of [null, { session: "a/b", message: "m 1" }]) {
+      expect(readRoute(pathOf({ name: "preview", of }))).toEqual({ name: "preview", of });
+    }
     expect(readRoute("/c/a", "#m12")).toEqual({ name: "conversation", id: "a" });
     expect(readRoute("/")).toEqual({ name: "home" });
     expect(readRoute("/c/%E0%A4%A")).toEqual({ name: "home" });

@@ -201,7 +201,7 @@ describe("Conversation", () => {
     expect(conversation.passing({ type: "chunk", ...place, offset: 0, delta: "text " })).toBeUndefined();
     expect(conversation.passing({ type: "chunk", ...place, offset: 9, delta: "!" })).toBe("gap");
     expect(conversation.streamed).toMatchObject([{ content: "text " }]);
-    conversation.passing({ type: "message_partial", ...place, content: "text 20", offset: 7 });
+    conversation.passing({ type: "message_partial", ...place, invocation_id: "e1", content: "text 20", offset: 7 });
     await vi.waitFor(() => expect(conversation.streamed).toMatchObject([{ content: "text 20" }]));
     conversation.event(message(201));
     expect(conversation.streamed).toEqual([]);

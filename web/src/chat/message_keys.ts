@@ -8,12 +8,14 @@ export interface MessageKeys {
   edit: (message: Message) => void;
   remove: (message: Message) => void;
   reply: (message: Message) => void;
+  /** Stops the reply that is being written and will be this message. */
+  stop: (message: string) => void;
   leave: () => void;
 }
 
 /**
  * The keys of a log of messages. The arrows walk from message to message, the newest first when the
- * log itself has the focus; E edits, Delete takes back, R replies, Escape leaves.
+ * log itself has the focus; E edits, Delete takes back, R replies, S stops what is being written, Escape leaves.
  */
 export function messageKeys(log: HTMLElement, keys: MessageKeys): () => void {
   function items(): HTMLElement[] {
@@ -55,6 +57,11 @@ export function messageKeys(log: HTMLElement, keys: MessageKeys): () => void {
     }
     // A thread's line stands for several messages, and has a button for the thread.
     if (!row || target !== row) return false;
+    const { streamed } = row.dataset;
+    if (streamed !== undefined && event.key.toLowerCase() === "s") {
+      keys.stop(streamed);
+      return true;
+    }
     const message = keys.message(Number(row.dataset["seqs"]));
     return message !== undefined && act(event.key.length === 1 ? event.key.toLowerCase() : event.key, message);
   }

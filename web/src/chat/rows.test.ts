@@ -79,7 +79,8 @@ describe("rows", () => {
   });
 
   it("shows a reply being written after the messages, in its speaker's group, under a key of its own", () => {
-    const reply = { message_id: "m2", sender: message(1, "hello", NOON).sender, content: "So", length: 2, at: NOON + 10 };
+    const { sender } = message(1, "hello", NOON);
+    const reply = { message_id: "m2", invocation_id: "e1", sender, content: "So", length: 2, at: NOON + 10 };
     const lines = rows([message(1, "hello", NOON)], { ...NONE, streamed: [reply] }, ME, null);
     expect(shape(lines)).toEqual(["day", "head", "tail"]);
     const [, , whole] = rows([message(1, "hello", NOON), message(2, "hello", NOON)], NONE, ME, null);

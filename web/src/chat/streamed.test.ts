@@ -9,7 +9,7 @@ function chunk(offset: number, delta: string, message_id = "m1"): Chunk {
 }
 
 function partial(content: string, message_id = "m1"): PartialMessage {
-  return { type: "message_partial", ...PLACE, message_id, content, offset: [...content].length };
+  return { type: "message_partial", ...PLACE, message_id, invocation_id: "e1", content, offset: [...content].length };
 }
 
 describe("StreamedReplies", () => {
@@ -61,6 +61,8 @@ describe("StreamedReplies", () => {
 
   it("takes the whole for what it is, also when it began anew", () => {
     replies.take(chunk(0, "abcdef"));
+    expect(replies.take(partial("abcdef"))).toBe("grown");
+    expect(replies.all).toMatchObject([{ content: "abcdef", invocation_id: "e1" }]);
     expect(replies.take(partial("abcdef"))).toBe("same");
     expect(replies.take(partial(""))).toBe("grown");
     expect(replies.all).toMatchObject([{ content: "", length: 0 }]);

@@ -4,6 +4,8 @@ import type { Sender } from "../api/types";
 /** A reply that is still being written. */
 export interface StreamedReply {
   message_id: string;
+  /** The run that writes it; null while it is not known. */
+  invocation_id: string | null;
   sender: Sender;
   content: string;
   /** How many characters `content` has, counted as the server does: by code points. */
@@ -82,6 +84,7 @@ export class StreamedReplies {
     if (fresh.length === 0) return "same";
     this.#replies.set(message_id, {
       message_id,
+      invocation_id: known?.invocation_id ?? null,
       sender,
       content: (known?.content ?? "") + fresh.join(""),
       length: length + fresh.length,
@@ -90,11 +93,12 @@ export class StreamedReplies {
     return "grown";
   }
 
-  #partial({ message_id, sender, content }: PartialMessage): "grown" | "same" {
+  #partial({ message_id, invocation_id, sender, content }: PartialMessage): "grown" | "same" {
     // It may say less than is here: another process took over and began anew.
     const known = this.#replies.get(message_id);
-    if (known?.content === content) return "same";
-    this.#replies.set(message_id, { message_id, sender, content, length: [...content].length, at: known?.at ?? this.now() });
+    if (known?.content === content && known.invocation_id === invocation_id) return "same";
+    const [length, at] = [[...content].length, known?.at ?? this.now()];
+    this.#replies.set(message_id, { message_id, invocation_id, sender, content, length, at });
     return "grown";
   }
 }

@@ -1,0 +1,24 @@
+//! Floor 1½, pure: the language `flow/v1`, in which playbooks and workflows are written.
+//!
+//! [`Flow`] is a document as it was understood; `manifest::flow` reads it from YAML or JSON, `engine::plan` says what
+//! comes next in a run of it. [`expression`] are the typed `${{ … }}` in it, [`text`] the `{{ … }}` in what people
+//! read. No expression reaches a file, the network, the environment or the clock but `now()`, and each is bounded.
+
+mod ast;
+mod duration;
+pub mod expression;
+mod retry;
+pub mod text;
+
+pub use ast::{
+    Ask, Call, Case, Concurrency, Conflict, Defaults, Dialect, EffectClass, Flow, ForEach, Input, InputType, LoopError,
+    OnError, Poll, Probe, RunBody, Step, Verb, Wait, While,
+};
+pub use duration::{parse as parse_duration, write as write_duration};
+pub use retry::{Backoff, Jitter, Retry};
+
+/// The form of document that this version reads.
+pub const API_VERSION: &str = "flow/v1";
+
+/// The JSON Schema of a document.
+pub const SCHEMA: &str = include_str!("flow-v1.json");

@@ -1,0 +1,343 @@
+//! Two users: whatever is somebody's is, to anybody else, as if it were not there. Every door of the OpenAPI document and
+//! every frame of the web socket has an entry here; one without fails the test.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parlour::identity::token::{self, TokenKind};
+use parlour::model::id::{action_id, new_id};
+use parlour::model::principal::Role;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::dialogs::events;
+use crate::support::server::{Client, Server, Socket, on_both_databases};
+
+on_both_databases!(a_door_tells_nothing_of_others, a_frame_tells_nothing_of_others);
+
+/// The ids of everything that somebody has, by what it is: Ann's, or ones that nobody has.
+type Ids = BTreeMap<&'static str, String>;
+
+/// A request that names things by `{kind}`: the body as JSON.
+struct Probe {
+    path: &'static str,
+    body: Value,
+}
+
+fn probe(path: &'static str, body: Value) -> Option<Vec<Probe>> {
+    Some(vec![Probe { path, body }])
+}
+
+/// What to ask of a door; none when it is of one's own only, and takes the name of nothing that is somebody's.
+#[expect(clippy::too_many_lines, reason = "one line for each door")]
+fn door(method: &str, path: &str) -> Option<Option<Vec<Probe>>> {
+    let own = Some(None);
+    let one = |path: &'static str| Some(probe(path, Value::Null));
+    let with = |path: &'static str, body: Value| Some(probe(path, body));
+    match (method, path) {
+        // Nothing is named, or what is named is everybody's.
+        (
+            "GET",
+            "/health" | "/livez" | "/readyz" | "/metrics" | "/api/v1/openapi" | "/ws/schema" | "/ws/asyncapi.json",
+        )
+        | ("GET", "/auth/local" | "/auth/providers" | "/auth/login" | "/auth/callback" | "/auth/validate")
+        | ("POST", "/auth/backchannel-logout" | "/auth/logout" | "/api/ws/ticket" | "/api/files")
+        | ("GET", "/api/session" | "/api/session/list" | "/api/files" | "/api/keys" | "/api/bots" | "/ws")
+        | ("GET", "/api/admin/bots" | "/api/admin/system/status" | "/api/v1/metrics" | "/api/admin/metrics")
+        | ("GET", "/api/grants" | "/api/services")
+        | ("POST", "/api/keys" | "/api/grants" | "/api/services") => own,
+        ("POST", "/api/session/create") => with("/api/session/create", json!({ "bot_id": "{bot}" })),
+        ("GET", "/api/session/search") => one("/api/session/search?q=blue&session_id={session}"),
+        ("DELETE", "/api/session/{id}") => Some(Some(vec![
+            Probe { path: "/api/session/{session}", body: Value::Null },
+            Probe { path: "/api/session/{login}", body: Value::Null },
+        ])),
+        ("POST", "/api/session/{id}/messages") => Some(Some(vec![
+            Probe { path: "/api/session/{session}/messages", body: json!({ "content": "help" }) },
+            Probe { path: "/api/session/{own}/messages", body: json!({ "content": "", "attachments": ["{file}"] }) },
+        ])),
+        ("PATCH", "/api/session/{id}/messages/{message_id}") => Some(Some(vec![
+            Probe { path: "/api/session/{session}/messages/{message}", body: json!({ "content": "x" }) },
+            Probe { path: "/api/session/{own}/messages/{message}", body: json!({ "content": "x" }) },
+        ])),
+        ("DELETE", "/api/session/{id}/messages/{message_id}") => Some(Some(vec![
+            Probe { path: "/api/session/{session}/messages/{message}", body: Value::Null },
+            Probe { path: "/api/session/{own}/messages/{message}", body: Value::Null },
+        ])),
+        ("GET" | "DELETE", "/api/files/{id}") => one("/api/files/{file}"),
+        ("POST", "/api/session/{id}/invocations/{invocation_id}/cancel") => Some(Some(vec![
+            Probe { path: "/api/session/{session}/invocations/{run}/cancel", body: Value::Null },
+            Probe { path: "/api/session/{own}/invocations/{run}/cancel", body: Value::Null },
+        ])),
+        ("POST", "/api/session/{id}/commands") => Some(Some(vec![
+            Probe { path: "/api/session/{session}/commands", body: json!({ "command": "help" }) },
+            Probe { path: "/api/session/{own}/commands", body: json!({ "command": "deploy", "bot": "{bot}" }) },
+        ])),
+        ("POST", "/api/session/{id}/messages/{message_id}/actions/{action_id}") => Some(Some(vec![
+            Probe { path: "/api/session/{session}/messages/{question}/actions/{action}", body: json!({}) },
+            Probe { path: "/api/session/{own}/messages/{question}/actions/{action}", body: json!({}) },
+        ])),
+        ("POST", "/api/session/{id}/read") => with("/api/session/{session}/read", json!({ "read_seq": 1 })),
+        ("GET", "/api/session/{id}/events") => one("/api/session/{session}/events"),
+        ("GET", "/api/bots/{id}") => one("/api/bots/{bot}"),
+        ("GET", "/api/bots/{id}/complete") => one("/api/bots/{bot}/complete?text=d"),
+        ("POST", "/command") => {
+            let body = json!({ "command": "deploy", "automation": { "name": "{bot}" }, "parameters": [] });
+            with("/command?invoke=true", body)
+        }
+        ("GET", "/command/{request_id}/invocation/{id}") => one("/command/{request}/invocation/{poll}"),
+        ("POST", "/command/{request_id}/invocation/{id}/cancel") => one("/command/{request}/invocation/{poll}/cancel"),
+        ("GET", "/keys/take") => one("/keys/take?offer={offer}"),
+        ("POST", "/keys/take") => with("/keys/take", json!("offer={offer}")),
+        ("GET", "/api/approvals") => own,
+        ("POST", "/invocations/{id}/approve") => with("/invocations/{waits}/approve", json!({})),
+        ("POST", "/invocations/{id}/deny") => with("/invocations/{waits}/deny", json!({})),
+        ("POST", "/command/{request_id}/invocation/{id}/approve") => {
+            with("/command/{waits_request}/invocation/{waits}/approve", json!({}))
+        }
+        ("POST", "/command/{request_id}/invocation/{id}/deny") => {
+            with("/command/{waits_request}/invocation/{waits}/deny", json!({}))
+        }
+        ("DELETE", "/api/keys/{id}") => one("/api/keys/{key}"),
+        ("DELETE", "/api/grants/{id}") => one("/api/grants/{grant}"),
+        ("DELETE", "/api/services/{id}") => one("/api/services/{key}"),
+        ("GET", "/api/admin/audit") => one("/api/admin/audit?target={key}"),
+        ("GET", "/api/authz/explain") => Some(Some(vec![
+            Probe { path: "/api/authz/explain?principal={ann}", body: Value::Null },
+            Probe { path: "/api/authz/explain?bot={bot}", body: Value::Null },
+        ])),
+        _ => None,
+    }
+}
+
+/// Puts the ids where their kinds stand, and the other way round.
+fn filled(text: &str, ids: &Ids) -> String {
+    ids.iter().fold(text.to_owned(), |text, (kind, id)| text.replace(&format!("{{{kind}}}"), id))
+}
+
+fn anonymous(text: &str, ids: &Ids) -> String {
+    ids.iter().fold(text.to_owned(), |text, (kind, id)| text.replace(id.as_str(), &format!("{{{kind}}}")))
+}
+
+/// Everything that Ann has; `own` is Bob's conversation.
+async fn world(server: &Server) -> (Client, Client, Ids, Ids) {
+    let (ann, bob) = (server.program_in(Role::User, &["support"]).await, server.program(Role::User).await);
+    let text = |value: &Value| value.as_str().expect("an id").to_owned();
+    let session = ann.open("desk").await;
+    let asked = ann.say(&session, "demolish blue").await;
+    let question = text(&asked["message_id"]);
+    let message = text(&events(&ann, &session).await[0]["message_id"]);
+    let file = ann.post_text("/api/files?name=a.txt", "application/octet-stream", "blue").await.expect(201);
+    let body = json!({ "command": "deploy", "automation": { "name": "shop" },
+        "parameters": [{ "name": "service", "value": "web" }] });
+    let started = ann.post("/command?invoke=true", &body).await.expect(200);
+    let url = text(&started["invocation"]["url"]);
+    let request = url.split("/command/").nth(1).expect("a path").split('/').next().expect("an id").to_owned();
+    let body = json!({ "command": "publish", "parameters": [{ "name": "version", "value": "1" }] });
+    let waits = ann.post("/command?invoke=true", &body).await.expect(200);
+    let waits_url = text(&waits["invocation"]["url"]);
+    let waits_request =
+        waits_url.split("/command/").nth(1).expect("a path").split('/').next().expect("an id").to_owned();
+    let admin = server.browser().await;
+    let grant = json!({ "effect": "allow", "subject": "user:nobody", "kind": "bot", "name": "hello" });
+    let grant = text(&admin.post("/api/grants", &grant).await.expect(201)["id"]);
+    let me = text(&ann.get("/api/session").await.expect(200)["user_id"]);
+    let login = text(&admin.get("/api/session").await.expect(200)["session_id"]);
+    let own = bob.open("desk").await;
+    // Of somebody who signed in: only they are offered one.
+    let theirs = admin.open("desk").await;
+    let offered = admin.say(&theirs, "key create laptop").await;
+    let offer = text(&offered["actions"][0]["url"]).split_once("offer=").expect("a link").1.to_owned();
+    let ids = Ids::from([
+        ("session", session),
+        ("message", message),
+        ("question", question),
+        ("action", text(&asked["actions"][0]["id"])),
+        ("run", text(&asked["invocation_id"])),
+        ("file", text(&file["file"]["id"])),
+        ("request", request),
+        ("poll", text(&started["invocation"]["id"])),
+        ("key", me.clone()),
+        ("ann", me),
+        ("grant", grant),
+        ("waits", text(&waits["invocation"]["id"])),
+        ("waits_request", waits_request),
+        ("offer", offer),
+        ("login", login),
+        ("bot", "shop".to_owned()),
+        ("own", own.clone()),
+    ]);
+    let nobodys = ids.keys().map(|kind| {
+        let id = match *kind {
+            "action" => action_id().expect("an id"),
+            "offer" => token::make(TokenKind::KeyOffer).expect("a token"),
+            "bot" => "no-such-bot".to_owned(),
+            "own" => own.clone(),
+            _ => new_id(),
+        };
+        (*kind, id)
+    });
+    let nobodys = nobodys.collect();
+    (ann, bob, ids, nobodys)
+}
+
+async fn ask(client: &Client, method: &Method, probe: &Probe, ids: &Ids) -> (u16, String) {
+    let request = client.request(method.clone(), &filled(probe.path, ids));
+    let request = match &probe.body {
+        Value::Null => request,
+        Value::String(form) => {
+            request.header("content-type", "application/x-www-form-urlencoded").body(filled(form, ids))
+        }
+        body => request.json(&serde_json::from_str::<Value>(&filled(&body.to_string(), ids)).expect("JSON")),
+    };
+    let answer = request.send().await.expect("it answers");
+    let (status, text) = (answer.status().as_u16(), answer.text().await.expect("a body"));
+    let mut body: Value = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    if let Some(error) = body["error"].as_object_mut() {
+        error.remove("request_id");
+    }
+    if let Some(detail) = body["detail"].as_object_mut() {
+        detail.remove("request_id");
+    }
+    (status, anonymous(&body.to_string(), ids))
+}
+
+async fn a_door_tells_nothing_of_others(server: Arc<Server>) {
+    let (ann, bob, hers, nobodys) = world(&server).await;
+    let document = server.anybody().get("/api/v1/openapi").await.expect(200);
+    let mut probes = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys().map(|method| method.to_uppercase()) {
+            let entry = door(&method, path);
+            let entry = entry.unwrap_or_else(|| panic!("{method} {path} needs an entry in tests/it/two_users.rs"));
+            let named = path.contains('{');
+            assert!(entry.is_some() || !named, "{method} {path} names something, so somebody else's may be tried");
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            for probe in entry.into_iter().flatten() {
+                probes += 1;
+                let (to_hers, to_nobodys) =
+                    (ask(&bob, &method, &probe, &hers).await, ask(&bob, &method, &probe, &nobodys).await);
+                assert_eq!(to_hers, to_nobodys, "{method} {}", probe.path);
+                let is_search = probe.path.contains("/search");
+                assert!(is_search || matches!(to_hers.0, 403 | 404), "{method} {}: {to_hers:?}", probe.path);
+            }
+        }
+    }
+    assert!(probes >= 25, "{probes}");
+    // Nothing of hers has changed by it, and to her it is all there.
+    let all = events(&ann, &hers["session"]).await;
+    assert_eq!((all.len(), &all[0]["content"]), (2, &json!("demolish blue")));
+    for path in ["/api/files/{file}", "/command/{request}/invocation/{poll}", "/api/session/{session}/events"] {
+        assert_eq!(ann.get(&filled(path, &hers)).await.status, 200, "{path}");
+    }
+    let action = "/api/session/{session}/messages/{question}/actions/{action}";
+    ann.post(&filled(action, &hers), &json!({})).await.expect(201);
+    ann.post(&filled("/command/{waits_request}/invocation/{waits}/cancel", &hers), &json!({})).await.expect(200);
+}
+
+/// What to send in a frame of this type; none when it takes nothing that is somebody's.
+fn frame(kind: &str) -> Option<Option<Vec<Value>>> {
+    let one = |frame: Value| Some(Some(vec![frame]));
+    match kind {
+        "ping" | "presence" => Some(None),
+        "message" => Some(Some(vec![
+            json!({ "session_id": "{session}", "content": "help" }),
+            json!({ "session_id": "{own}", "content": "", "attachments": ["{file}"] }),
+        ])),
+        "command" => one(json!({ "session_id": "{session}", "command": "help" })),
+        "action" => Some(Some(vec![
+            json!({ "session_id": "{session}", "message_id": "{question}", "action_id": "{action}" }),
+            json!({ "session_id": "{own}", "message_id": "{question}", "action_id": "{action}" }),
+        ])),
+        "subscribe" => Some(Some(vec![
+            json!({ "stream": "conv:{session}" }),
+            json!({ "stream": "exec:{run}" }),
+            json!({ "stream": "user:{ann}" }),
+        ])),
+        "unsubscribe" => one(json!({ "stream": "conv:{session}" })),
+        "history" => one(json!({ "session_id": "{session}" })),
+        "edit" => Some(Some(vec![
+            json!({ "session_id": "{session}", "message_id": "{message}", "content": "x" }),
+            json!({ "session_id": "{own}", "message_id": "{message}", "content": "x" }),
+        ])),
+        "delete" => Some(Some(vec![
+            json!({ "session_id": "{session}", "message_id": "{message}" }),
+            json!({ "session_id": "{own}", "message_id": "{message}" }),
+        ])),
+        "read" => one(json!({ "session_id": "{session}", "read_seq": 1 })),
+        "typing" => one(json!({ "session_id": "{session}" })),
+        "received" => one(json!({ "stream": "conv:{session}", "seq": 1 })),
+        "auth" => one(json!({ "token": "plr_k_{key}" })),
+        "cancel" => Some(Some(vec![
+            json!({ "session_id": "{session}", "invocation_id": "{run}" }),
+            json!({ "session_id": "{own}", "invocation_id": "{run}" }),
+        ])),
+        "register" => one(json!({ "bot_id": "{bot}" })),
+        "done" => one(json!({ "delivery_id": "{delivery}", "content": "x" })),
+        "nack" | "extend" => one(json!({ "delivery_id": "{delivery}" })),
+        "chunk" => one(json!({ "delivery_id": "{delivery}", "offset": 0, "delta": "x" })),
+        "say" => one(json!({ "delivery_id": "{delivery}", "content": "x" })),
+        _ => None,
+    }
+}
+
+/// Sends a frame and answers everything that comes back before the answer to a ping.
+async fn exchange(socket: &mut Socket, frame: &Value, ids: &Ids) -> String {
+    socket.send_text(&filled(&frame.to_string(), ids)).await;
+    socket.send(&json!({ "type": "ping", "timestamp": "end" })).await;
+    let mut heard = Vec::new();
+    loop {
+        match socket.next_or_close().await {
+            Ok(frame) if frame["type"] == "pong" => break,
+            Ok(frame) => heard.push(frame),
+            Err(close) => {
+                heard.push(json!(format!("{close:?}")));
+                break;
+            }
+        }
+    }
+    anonymous(&json!(heard).to_string(), ids)
+}
+
+async fn a_frame_tells_nothing_of_others(server: Arc<Server>) {
+    let (ann, bob, mut hers, mut nobodys) = world(&server).await;
+    // A delivery that a process of hers has.
+    let mut process = server.process(&["away"]).await.socket().await;
+    process.send(&json!({ "type": "register", "bot_id": "away" })).await;
+    process.until("registered").await;
+    let away = ann.open("away").await;
+    ann.post(&format!("/api/session/{away}/messages"), &json!({ "content": "count to 3" })).await.expect(201);
+    let delivery = process.until("deliver").await["delivery_id"].as_str().expect("an id").to_owned();
+    hers.insert("delivery", delivery.clone());
+    nobodys.insert("delivery", new_id());
+
+    let schema = server.anybody().get("/ws/schema").await.expect(200);
+    let branches = schema["$defs"]["client"]["oneOf"].as_array().expect("frames");
+    let mut kinds = 0;
+    for branch in branches {
+        let kind = branch["properties"]["type"]["enum"][0].as_str().or(branch["properties"]["type"]["const"].as_str());
+        let kind = kind.unwrap_or_else(|| panic!("a frame without a type: {branch}"));
+        kinds += 1;
+        let entry = frame(kind).unwrap_or_else(|| panic!("frame {kind} needs an entry in tests/it/two_users.rs"));
+        for mut probe in entry.into_iter().flatten() {
+            probe["type"] = json!(kind);
+            if !matches!(kind, "typing" | "received" | "unsubscribe") {
+                probe["id"] = json!("x");
+            }
+            let (mut to_hers, mut to_nobodys) = (bob.socket().await, bob.socket().await);
+            let (heard, expected) =
+                (exchange(&mut to_hers, &probe, &hers).await, exchange(&mut to_nobodys, &probe, &nobodys).await);
+            assert_eq!(heard, expected, "{probe}");
+            let is_silent = matches!(kind, "received" | "unsubscribe");
+            assert!(is_silent || heard.contains("\"error\"") || heard.contains("CloseFrame"), "{probe}: {heard}");
+        }
+    }
+    assert!(kinds >= 20, "{kinds}");
+    let all = events(&ann, &hers["session"]).await;
+    assert_eq!((all.len(), &all[0]["content"]), (2, &json!("demolish blue")));
+    process.send(&json!({ "type": "done", "id": "d", "delivery_id": delivery, "content": "1 2 3" })).await;
+    process.until("ack").await;
+    let action = "/api/session/{session}/messages/{question}/actions/{action}";
+    ann.post(&filled(action, &hers), &json!({})).await.expect(201);
+    ann.post(&filled("/command/{waits_request}/invocation/{waits}/cancel", &hers), &json!({})).await.expect(200);
+}
