@@ -19,9 +19,9 @@ fn both_chats_types_take_what_we_make() {
     let mut few = whole.clone();
     few.fields.truncate(5);
     let payloads = json!({
-        "slack": [slack::message(&small, &PLACE).messages, slack::message(&large, &PLACE).messages].concat(),
+        "slack": ([slack::message(&small, &PLACE).messages, slack::message(&large, &PLACE).messages].concat()),
         "views": [slack::view(&whole, "Book a room", "{}")],
-        "discord": [discord::message(&small, &PLACE).messages, discord::message(&large, &PLACE).messages].concat(),
+        "discord": ([discord::message(&small, &PLACE).messages, discord::message(&large, &PLACE).messages].concat()),
         "modals": [discord::modal(&few, "Book a room")],
     });
     let mut node = Command::new("node");
