@@ -26,24 +26,6 @@ impl Work for Remember {
     }
 }
 
-struct Take {
-    adapter: &'static str,
-    name: &'static str,
-}
-
-impl Work for Take {
-    type Output = Option<String>;
-
-    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<Option<String>> {
-        let find = query("SELECT value FROM adapter_states WHERE adapter = $1 AND name = $2");
-        let Some(row) = transaction.optional(find.bind(self.adapter).bind(self.name)).await? else { return Ok(None) };
-        let value = row.get(0).map_err(failed)?;
-        let forget = query("DELETE FROM adapter_states WHERE adapter = $1 AND name = $2");
-        transaction.write(forget.bind(self.adapter).bind(self.name)).await?;
-        Ok(Some(value))
-    }
-}
-
 impl Store {
     /// Keeps a value under a name of the adapter's own, in the place of the one before.
     pub async fn remember(&self, adapter: &'static str, name: &'static str, value: String, at: Millis) -> Result<()> {
@@ -56,10 +38,5 @@ impl Store {
         let find = query("SELECT value FROM adapter_states WHERE adapter = $1 AND name = $2").bind(adapter).bind(name);
         let row = find.optional(&mut reader.connection()).await.map_err(failed)?;
         row.map(|row| row.get(0).map_err(failed)).transpose()
-    }
-
-    /// The same, for what only one server may have: nobody else finds it afterwards.
-    pub async fn take_remembered(&self, adapter: &'static str, name: &'static str) -> Result<Option<String>> {
-        self.write(Take { adapter, name }).await
     }
 }

@@ -23,9 +23,10 @@ client.once(Events.ClientReady, async () => {
 client.on(Events.InteractionCreate, async (interaction) => {
   if (!interaction.isChatInputCommand()) return;
   console.log(`asked ${interaction.commandName} ${interaction.options.getSubcommand()} ${interaction.options.getString("who")}`);
-  await interaction.deferReply();
-  const answer = { content: "hello", embeds: [], components: [], allowedMentions: { parse: [] } };
-  await interaction.editReply(answer);
+  await interaction.deferReply().catch((error) => console.log(`deferReply: ${error.message}`));
+  const body = { content: "hello", embeds: [], components: [], allowed_mentions: { parse: [] } };
+  const original = Routes.webhookMessage(interaction.applicationId, interaction.token, "@original");
+  await client.rest.patch(original, { body, auth: false }).catch((error) => console.log(`patch: ${error.message}`));
   clearTimeout(give);
   await client.destroy();
 });

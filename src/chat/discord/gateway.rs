@@ -171,7 +171,7 @@ impl Discord {
     }
 
     async fn remembered(&self, outside: &Outside) -> Option<Session> {
-        match outside.store().take_remembered(PLATFORM, SESSION).await {
+        match outside.store().remembered(PLATFORM, SESSION).await {
             Ok(text) => text.and_then(|text| serde_json::from_str(&text).ok()),
             Err(error) => {
                 tracing::warn!(%error, "failed to read the session with Discord");

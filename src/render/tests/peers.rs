@@ -18,10 +18,12 @@ fn both_chats_types_take_what_we_make() {
     let whole = form(every_field(), FormState::Open);
     let mut few = whole.clone();
     few.fields.truncate(5);
+    let of_slack = [slack::message(&small, &PLACE).messages, slack::message(&large, &PLACE).messages].concat();
+    let of_discord = [discord::message(&small, &PLACE).messages, discord::message(&large, &PLACE).messages].concat();
     let payloads = json!({
-        "slack": ([slack::message(&small, &PLACE).messages, slack::message(&large, &PLACE).messages].concat()),
+        "slack": of_slack,
         "views": [slack::view(&whole, "Book a room", "{}")],
-        "discord": ([discord::message(&small, &PLACE).messages, discord::message(&large, &PLACE).messages].concat()),
+        "discord": of_discord,
         "modals": [discord::modal(&few, "Book a room")],
     });
     let mut node = Command::new("node");
