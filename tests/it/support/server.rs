@@ -382,10 +382,6 @@ impl Client {
         Self::send(self.request(Method::PATCH, path).json(body)).await
     }
 
-    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
-        Self::send(self.request(Method::PUT, path).json(body)).await
-    }
-
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         Self::send(self.request(Method::POST, path).json(body)).await
     }
