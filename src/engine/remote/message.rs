@@ -66,7 +66,9 @@ impl Engine {
                 (bot, command, parameters, parameter_name.as_ref())
             }
             Some(Deed::Form { bot, command, parameters }) => (bot, command, parameters, None),
-            Some(Deed::Dialog { .. } | Deed::Decide { .. } | Deed::Answer { .. } | Deed::Control { .. }) => return wrong(place, "a process cannot offer this"),
+            Some(Deed::Dialog { .. } | Deed::Decide { .. } | Deed::Answer { .. } | Deed::Control { .. }) => {
+                return wrong(place, "a process cannot offer this");
+            }
         };
         let name = named.as_deref().unwrap_or(bot);
         let snapshot = self.registry().snapshot();
