@@ -12,7 +12,7 @@ use crate::support::server::Client;
 use crate::support::sink::Sink;
 
 /// How often a place is passed before the process dies there.
-const PASSES: [u32; 3] = [1, 3, 7];
+const PASSES: [u32; 3] = [1, 2, 5];
 
 fn start(data: &Path, database: Option<&str>, point: Option<&str>) -> Process {
     let mut environment = vec![

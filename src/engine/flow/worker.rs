@@ -107,7 +107,9 @@ impl Engine {
         }
         let lease_until = now.saturating_add(flows.limits.lease);
         let claimed = self.store().claim_steps(&flows.worker, room, now, lease_until).await?;
-        crate::crash_point::reached("step.claimed");
+        if !claimed.is_empty() {
+            crate::crash_point::reached("step.claimed");
+        }
         for step in claimed {
             let (engine, claim) = (self.clone(), step.claim.clone());
             let work = tasks.track(async move { engine.work(step).await });
