@@ -193,6 +193,7 @@ mod tests {
             priority: 0,
             body: Body::Reply(Reply::default()),
             data: BTreeMap::new(),
+            ..Command::default()
         })
     }
 

@@ -117,7 +117,7 @@ impl Rest {
             false => CallError::Lost(error.without_url().to_string()),
         })?;
         let status = answer.status().as_u16();
-        self.learn(&route, &major, answer.headers());
+        self.learn(&route, &major, answer.headers(), Instant::now());
         let mut bytes = Vec::new();
         while let Some(piece) =
             answer.chunk().await.map_err(|error| CallError::Lost(error.without_url().to_string()))?
@@ -152,32 +152,34 @@ impl Rest {
 
     /// Takes a call from the bucket, waiting for it when that is short.
     async fn wait(&self, route: &str, major: &str) -> Result<(), CallError> {
-        loop {
-            let pause = {
-                let mut buckets = self.buckets();
-                let now = Instant::now();
-                let key = buckets.key(route, major);
-                let closed = buckets.closed_until.filter(|until| *until > now);
-                let left = buckets.left.get_mut(&key).filter(|left| left.until > now);
-                match (closed, left) {
-                    (Some(until), _) => until - now,
-                    (None, Some(left)) if left.calls == 0 => left.until - now,
-                    (None, left) => {
-                        if let Some(left) = left {
-                            left.calls -= 1;
-                        }
-                        return Ok(());
-                    }
-                }
-            };
+        while let Err(pause) = self.take(route, major, Instant::now()) {
             if pause > PATIENCE {
                 return Err(CallError::Limited(millis(pause)));
             }
             tokio::time::sleep(pause).await;
         }
+        Ok(())
     }
 
-    fn learn(&self, route: &str, major: &str, headers: &HeaderMap) {
+    /// Takes a call from the bucket; the error is how long there is none.
+    fn take(&self, route: &str, major: &str, now: Instant) -> Result<(), Duration> {
+        let mut buckets = self.buckets();
+        let key = buckets.key(route, major);
+        let closed = buckets.closed_until.filter(|until| *until > now);
+        let left = buckets.left.get_mut(&key).filter(|left| left.until > now);
+        match (closed, left) {
+            (Some(until), _) => Err(until - now),
+            (None, Some(left)) if left.calls == 0 => Err(left.until - now),
+            (None, left) => {
+                if let Some(left) = left {
+                    left.calls -= 1;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn learn(&self, route: &str, major: &str, headers: &HeaderMap, now: Instant) {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let number = |name: &str| text(name).and_then(|text| text.parse::<f64>().ok());
         let mut buckets = self.buckets();
@@ -187,7 +189,6 @@ impl Rest {
         let (Some(calls), Some(after)) = (number("x-ratelimit-remaining"), number("x-ratelimit-reset-after")) else {
             return;
         };
-        let now = Instant::now();
         buckets.left.retain(|_, left| left.until > now);
         let key = buckets.key(route, major);
         let until = now + Duration::from_secs_f64(after.clamp(0.0, 3600.0));
@@ -257,8 +258,8 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn an_empty_bucket_is_waited_for_or_put_off() {
+    #[test]
+    fn an_empty_bucket_is_waited_for_or_put_off() {
         let rest = Rest::new("http://127.0.0.1:1", &Secret::new("t".to_owned())).unwrap();
         let headers = |left: &str, after: &str| {
             let pairs =
@@ -268,18 +269,16 @@ mod tests {
                 .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
                 .collect::<HeaderMap>()
         };
-        rest.learn("POST /channels/:id/messages", "1/", &headers("1", "1.5"));
-        let start = Instant::now();
-        let wait = |major: &'static str| rest.wait("POST /channels/:id/messages", major);
-        wait("1/").await.unwrap();
-        assert_eq!(start.elapsed(), Duration::ZERO, "one was left");
-        wait("2/").await.unwrap();
-        assert_eq!(start.elapsed(), Duration::ZERO, "another channel counts by itself");
-        wait("1/").await.unwrap();
-        assert_eq!(start.elapsed().as_millis(), 1500, "the next one waits");
-        rest.learn("POST /channels/:id/messages", "1/", &headers("0", "30"));
-        assert!(matches!(wait("1/").await, Err(CallError::Limited(after)) if after > 29_000));
+        let (route, start) = ("POST /channels/:id/messages", Instant::now());
+        let after = |millis| start + Duration::from_millis(millis);
+        rest.learn(route, "1/", &headers("1", "1.5"), start);
+        assert_eq!(rest.take(route, "1/", start), Ok(()), "one was left");
+        assert_eq!(rest.take(route, "2/", start), Ok(()), "another channel counts by itself");
+        assert_eq!(rest.take(route, "1/", after(500)), Err(Duration::from_secs(1)), "the next one waits");
+        assert_eq!(rest.take(route, "1/", after(1500)), Ok(()));
+        rest.learn(route, "1/", &headers("0", "30"), after(1500));
+        assert_eq!(rest.take(route, "1/", after(1500)), Err(Duration::from_secs(30)));
         rest.close("GET /x", "", true, Duration::from_secs(9));
-        assert!(matches!(wait("2/").await, Err(CallError::Limited(_))), "nothing at all");
+        assert!(rest.take(route, "2/", start).is_err(), "nothing at all");
     }
 }
