@@ -132,6 +132,7 @@ enum KeyCommand {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it, read from the command line")]
 enum GrantCommand {
     /// Give a right, or take it away; it counts within a second.
     Add(Box<NewGrant>),

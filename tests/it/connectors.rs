@@ -575,7 +575,8 @@ async fn keys_change_under_load_and_a_rotation_may_die_anywhere() {
         let stop = Arc::new(AtomicBool::new(false));
         let (loaded, working, user_too) = (server.clone(), who.clone(), user.clone());
         let stopping = stop.clone();
-        let load = tokio::spawn(async move {
+        let mut load = tokio::task::JoinSet::new();
+        load.spawn(async move {
             let mut calls = 0;
             while !stopping.load(Ordering::SeqCst) {
                 let name = format!("c{}", calls % 5);
@@ -597,7 +598,7 @@ async fn keys_change_under_load_and_a_rotation_may_die_anywhere() {
         let done = rotate(&server, None);
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         stop.store(true, Ordering::SeqCst);
-        assert!(load.await.unwrap() > 0);
+        assert!(load.join_next().await.unwrap().unwrap() > 0);
         assert_eq!(server.store().data_keys().await.unwrap().len(), 1, "old keys are gone");
         let key = std::fs::read_to_string(server.data().join("vault.key")).unwrap();
         assert_eq!(key.lines().count(), 1, "so is the old master key");

@@ -16,7 +16,7 @@ pub(super) fn read(sheet: &mut Sheet<'_>, name: &str, transport: Transport, has_
     let at = format!("/actions/{name}");
     let by_method = sheet.flag(&format!("{at}/effect_from_method")).unwrap_or(false);
     let effect = sheet.text(&format!("{at}/effect")).and_then(Effect::parse);
-    if effect.is_none() == !by_method {
+    if effect.is_none() != by_method {
         sheet.error(&at, "an action has an \"effect\": pure, idempotent, keyed or once");
     }
     let request = match transport {

@@ -53,7 +53,7 @@ pub fn openapi(source: &str, kind: Option<&str>) -> Result<Imported, String> {
             }
             is_limited |= operation.pointer("/responses/429").is_some();
             let made = operation::Operation { document: &document, path, method, item, operation };
-            let name = unique(made.name(), &mut taken);
+            let name = unique(&made.name(), &mut taken);
             actions.insert(name, made.action(!auth.is_empty(), &mut notes));
         }
     }
@@ -141,8 +141,8 @@ fn identifier(text: &str) -> String {
     if name.starts_with(|c: char| c.is_ascii_lowercase()) { name } else { format!("api_{name}") }
 }
 
-fn unique(name: String, taken: &mut BTreeSet<String>) -> String {
-    let mut candidate = name.clone();
+fn unique(name: &str, taken: &mut BTreeSet<String>) -> String {
+    let mut candidate = name.to_owned();
     let mut number = 2;
     while !taken.insert(candidate.clone()) {
         candidate = format!("{name}_{number}");
@@ -182,7 +182,7 @@ fn auth(document: &Value, notes: &mut Vec<String>) -> Vec<Value> {
     for (name, scheme) in schemes.into_iter().flatten() {
         let scheme = resolve::follow(document, scheme);
         let text = |key: &str| scheme.get(key).and_then(Value::as_str).unwrap_or_default();
-        let id = unique(identifier(name), &mut taken);
+        let id = unique(&identifier(name), &mut taken);
         let way = match (text("type"), text("scheme").to_ascii_lowercase().as_str(), text("in")) {
             ("http", "bearer", _) => json!({
                 "id": id, "kind": "bearer", "fields": { "token": { "secret": true, "required": true } },

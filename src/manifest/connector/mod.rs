@@ -238,6 +238,7 @@ pub enum Session {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are requests, and each is kept as long as its connector")]
 pub enum Request {
     Http {
         method: Text,
