@@ -533,7 +533,7 @@ impl Store {
     pub async fn referred(&self, place: &Place, reference: &str) -> Result<Option<(String, String)>> {
         let mut reader = self.reader().await?;
         let find = query(
-            "SELECT conversation, message FROM message_refs WHERE ref = $1 AND (place = $2 OR substr(place, 1, $4) = $3) \
+            "SELECT conversation, message FROM message_refs WHERE ref = $1 AND (place = $2 OR substr(place, 1, cast($4 as integer)) = $3) \
              ORDER BY updated_at DESC LIMIT 1",
         );
         // In any thread of the channel.
