@@ -60,11 +60,16 @@ check: debug ## load the shipped bots and run every command's examples
 	$(DEBUG) check bots examples/remote-bot/bots
 
 .PHONY: lint
-lint: tools $(WEB) ## formatting, clippy and the web client's types; warnings are errors
+lint: debug ## formatting, clippy and the web client's types; warnings are errors
 	$(call say,Lint)
 	cargo fmt --check
 	cargo clippy --locked --all-targets --test soak -- -D warnings
+	node web/scripts/types.mjs $(DEBUG) --check
 	cd web && npm run check
+
+.PHONY: types
+types: debug ## write the web client's types anew, from what the server says of itself
+	node web/scripts/types.mjs $(DEBUG)
 
 .PHONY: fmt
 fmt: ## format the Rust code

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::Receiver;
@@ -16,10 +17,11 @@ use crate::bus::Bus;
 use crate::chat::discord::Discord;
 use crate::chat::outside::{ChatAdapter, Outside};
 use crate::chat::slack::Slack;
-use crate::chat::{Cleared, FileLimits, Files, Hub};
+use crate::chat::{Cleared, FileLimits, Files, Hub, Patience};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connector::{self, Connectors};
+use crate::engine::flow::{self, Flows};
 use crate::engine::registry::Registry;
 use crate::engine::{Engine, approval, remote};
 use crate::fetch::Fetch;
@@ -29,8 +31,10 @@ use crate::identity::oidc::Oidc;
 use crate::identity::people::People;
 use crate::identity::scim::Provisioning;
 use crate::manifest::Watcher;
-use crate::outbox::{Outbox, Transport};
+use crate::model::conversation::Millis;
+use crate::outbox::{Hooks, Outbox, Teller, Transport};
 use crate::store::audit::{Action, Deed, Doer};
+use crate::store::prune::Pruned;
 use crate::store::{Alone, Store, Target};
 use crate::tasks::Tasks;
 use crate::vault::Vault;
@@ -81,6 +85,8 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let alone = Target::parse(&config.database_target()).take()?;
     let (store, identity) = open_store(config, clock.clone(), &tasks).await?;
     if alone.is_some() {
+        // Whoever worked here before is gone: nobody has to wait for their leases.
+        store.lapse_steps(clock.now()).await?;
         let freed = store.free_leases(clock.now()).await?;
         if freed > 0 {
             tracing::info!(freed, "deliveries given back that processes had before the start");
@@ -92,21 +98,26 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let registry = tokio::task::spawn_blocking(move || Registry::open(folders)).await?;
     let record = Recorder { store: store.clone(), clock: clock.clone() };
     reload_on_change(&registry, watcher, changes, record, &tasks);
-    let engine = Engine::new(registry, store.clone(), clock.clone());
+    let outbound = Outbound::open(config, &store, &clock).await?;
+    let connectors = open_connectors(config, &outbound, &tasks).await?;
+    let engine = Engine::new(registry, store.clone(), clock.clone(), flows(config, connectors.clone()));
     remote::keep_deadlines(&engine, &tasks);
     approval::watch(&engine, &tasks);
+    flow::keep_flows(&engine, &tasks);
     let files = open_files(config, store.epoch())?;
-    let patience = i64::try_from(config.dialogs.expires.as_millis()).unwrap_or(i64::MAX / 2);
+    let millis = |time: SignedDuration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2);
+    let patience = Patience { expires: millis(config.dialogs.expires), reminder: millis(config.dialogs.reminder) };
     let hub = Hub::new(engine.clone(), files, patience);
     hub.watch_expiry(&tasks);
     clear_files(&hub, &tasks);
+    prune(&store, &clock, millis(config.retention.ended), &tasks);
     let reached = Address::new(&config.public_url, address);
     engine.reached_at(&reached.public_url);
     let people = People::new(&config.directory, store.clone(), identity.clone(), clock.clone())?;
     let provisioning = Provisioning::new(&config.scim, &config.oidc, store.clone(), identity.clone(), clock.clone());
     let oidc =
         Oidc::new(&config.oidc, &config.scim, &reached.public_url, store.clone(), identity.clone(), clock.clone())?;
-    let connectors = open_connectors(config, &store, &clock, &tasks).await?;
+    let hooks = open_hooks(config, &outbound, &tasks).await?;
     let chats = open_chats(config, &reached.public_url, &hub, &identity, &tasks).await?;
     let rooms = Rooms {
         engine: engine.clone(),
@@ -115,6 +126,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
         people,
         provisioning,
         connectors: connectors.clone(),
+        hooks,
         oidc,
         chats,
         tasks: tasks.clone(),
@@ -160,22 +172,43 @@ pub async fn open_vault(config: &Config, store: &Arc<Store>, clock: &Clock) -> a
     vault.map(Arc::new).context("failed to open the vault")
 }
 
-/// The connectors of an open store, without a watch over their folders.
-pub async fn read_connectors(config: &Config, store: &Arc<Store>, clock: &Clock) -> anyhow::Result<Arc<Connectors>> {
-    let vault = open_vault(config, store, clock).await?;
-    let base_urls =
-        config.connectors.iter().map(|(kind, settings)| (kind.clone(), settings.base_url.clone())).collect();
-    let settings = connector::Settings { folders: config.connector_dirs.clone(), base_urls };
-    let (fetch, store, clock) = (Fetch::new(&config.fetch)?, store.clone(), clock.clone());
-    Ok(tokio::task::spawn_blocking(move || Connectors::open(settings, fetch, store, vault, clock)).await?)
+/// What connectors and webhooks share.
+pub struct Outbound {
+    fetch: Fetch,
+    vault: Arc<Vault>,
+    store: Arc<Store>,
+    clock: Clock,
 }
 
-async fn open_connectors(
-    config: &Config,
-    store: &Arc<Store>,
-    clock: &Clock,
-    tasks: &Tasks,
-) -> anyhow::Result<Arc<Connectors>> {
+impl Outbound {
+    pub async fn open(config: &Config, store: &Arc<Store>, clock: &Clock) -> anyhow::Result<Self> {
+        let vault = open_vault(config, store, clock).await?;
+        Ok(Self { fetch: Fetch::new(&config.fetch)?, vault, store: store.clone(), clock: clock.clone() })
+    }
+
+    /// The connectors, without a watch over their folders.
+    pub async fn connectors(&self, config: &Config) -> anyhow::Result<Arc<Connectors>> {
+        let overrides = config.connectors.iter();
+        let base_urls = overrides.map(|(kind, settings)| (kind.clone(), settings.base_url.clone())).collect();
+        let settings = connector::Settings { folders: config.connector_dirs.clone(), base_urls };
+        let Self { fetch, vault, store, clock } = self;
+        let (fetch, vault, store, clock) = (fetch.clone(), vault.clone(), store.clone(), clock.clone());
+        Ok(tokio::task::spawn_blocking(move || Connectors::open(settings, fetch, store, vault, clock)).await?)
+    }
+}
+
+/// Webhooks, and the task that tells them.
+async fn open_hooks(config: &Config, outbound: &Outbound, tasks: &Tasks) -> anyhow::Result<Arc<Hooks>> {
+    let Outbound { fetch, vault, store, clock } = outbound;
+    store.look_for_webhooks().await?;
+    let shared = || (store.clone(), vault.clone(), fetch.clone(), clock.clone());
+    let (store, vault, fetch, clock) = shared();
+    Teller::new(store, vault, fetch, clock, &config.webhooks).start(tasks);
+    let (store, vault, fetch, clock) = shared();
+    Ok(Arc::new(Hooks::new(store, vault, fetch, clock)))
+}
+
+async fn open_connectors(config: &Config, outbound: &Outbound, tasks: &Tasks) -> anyhow::Result<Arc<Connectors>> {
     for folder in &config.connector_dirs {
         let place = folder.display();
         anyhow::ensure!(
@@ -185,7 +218,7 @@ async fn open_connectors(
     }
     let (watcher, mut changes) =
         Watcher::of_files(&config.connector_dirs).context("failed to watch the folders of connectors")?;
-    let connectors = read_connectors(config, store, clock).await?;
+    let connectors = outbound.connectors(config).await?;
     let (watched, stop) = (connectors.clone(), tasks.stop_token().clone());
     tasks.spawn("connector watcher", async move {
         let _watcher = watcher;
@@ -242,6 +275,19 @@ async fn open_chats(
     Ok(Chats { outside, outbox, slack, discord })
 }
 
+/// What works on runs.
+fn flows(config: &Config, connectors: Arc<Connectors>) -> Flows {
+    let millis = |duration: jiff::SignedDuration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4);
+    let limits = flow::Limits {
+        workers: config.flows.workers.max(1),
+        lease: millis(config.flows.lease),
+        script_memory: config.flows.script_memory,
+        script_program: (!config.flows.script_program.as_os_str().is_empty())
+            .then(|| config.flows.script_program.clone()),
+    };
+    Flows::new(config.playbooks.clone(), limits, flow::actions::Actions::new(connectors))
+}
+
 /// The folder of the files that are sent along.
 fn open_files(config: &Config, epoch: &str) -> anyhow::Result<Files> {
     let root = config.data.join("files");
@@ -272,6 +318,26 @@ fn clear_files(hub: &Arc<Hub>, tasks: &Tasks) {
                     let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
                     tracing::error!(source, "failed to clear files away: {error}");
                 }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(CLEARING) => {}
+            }
+        }
+    });
+}
+
+/// Takes rows away that nothing reads any more, now and from time to time.
+fn prune(store: &Arc<Store>, clock: &Clock, kept_for: Millis, tasks: &Tasks) {
+    let (store, clock, stop) = (store.clone(), clock.clone(), tasks.stop_token().clone());
+    tasks.spawn("pruning", async move {
+        loop {
+            match store.prune(clock.now() - kept_for, || !stop.is_cancelled()).await {
+                Ok(pruned) if pruned == Pruned::default() => {}
+                Ok(Pruned { actions, deliveries }) => {
+                    tracing::info!(actions, deliveries, "rows that are over were pruned")
+                }
+                Err(error) => tracing::error!(%error, "failed to prune"),
             }
             tokio::select! {
                 () = stop.cancelled() => return,

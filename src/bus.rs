@@ -8,6 +8,7 @@
 //! written ([`NewReply`]) is kept whole until it is in the log, so that its readers own a position in it too.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -45,6 +46,8 @@ pub enum Frame {
     },
     /// Something has to leave for a chat outside.
     Leaving,
+    /// A webhook has to be told something.
+    Telling,
     /// Other servers should look at this; here whoever did it knows.
     Look(Matter),
 }
@@ -55,6 +58,9 @@ pub struct Bus {
     presence: Mutex<presence::Register>,
     replies: replies::Replies,
     leaving: Notify,
+    telling: Notify,
+    /// Whether any webhook listens.
+    is_heard: AtomicBool,
     outbox: neighbours::Outbox,
     matters: neighbours::Matters,
 }
@@ -126,6 +132,7 @@ impl Bus {
                 Frame::Passing(passing) => self.show(passing),
                 Frame::Written { stream, message_id } => self.end_reply(&stream, &message_id),
                 Frame::Leaving => self.leaving.notify_one(),
+                Frame::Telling => self.telling.notify_one(),
                 Frame::Look(_) => {}
             }
         }
@@ -134,6 +141,20 @@ impl Bus {
     /// Waits until something has to leave for a chat outside; one waiter hears of it. Safe to drop at any point.
     pub async fn something_leaves(&self) {
         self.leaving.notified().await;
+    }
+
+    /// Waits until a webhook has to be told something; one waiter hears of it. Safe to drop at any point.
+    pub async fn somebody_is_told(&self) {
+        self.telling.notified().await;
+    }
+
+    /// Whether any webhook listens: while none does, what happens is not looked at for their sake.
+    pub fn is_heard(&self) -> bool {
+        self.is_heard.load(Ordering::Relaxed)
+    }
+
+    pub fn set_heard(&self, heard: bool) {
+        self.is_heard.store(heard, Ordering::Relaxed);
     }
 
     /// Shows a frame to whoever reads its stream right now, on this server or another.

@@ -1,7 +1,5 @@
 //! Floor 8: the command line. The only place that prints.
 
-#![expect(clippy::print_stdout, reason = "what a person asked for on the command line goes to standard output")]
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -77,6 +75,22 @@ enum Command {
     Doctor(Settings),
     /// Print the OpenAPI document.
     Openapi,
+    /// Print the JSON Schema of the web socket's frames.
+    Frames,
+    /// Playbooks and workflows.
+    #[command(subcommand)]
+    Flow(FlowCommand),
+    /// Run one script: the server starts this, nobody else needs it.
+    #[command(hide = true)]
+    ScriptWorker,
+}
+
+#[derive(Subcommand)]
+enum FlowCommand {
+    /// Print a playbook or workflow of any form as flow/v1.
+    Export { file: PathBuf },
+    /// Read playbooks and workflows, report faults with file and line.
+    Check { files: Vec<PathBuf> },
 }
 
 #[derive(Subcommand)]
@@ -120,26 +134,7 @@ enum KeyCommand {
 #[derive(Subcommand)]
 enum GrantCommand {
     /// Give a right, or take it away; it counts within a second.
-    #[command(group(clap::ArgGroup::new("what").required(true).args(["allow", "deny"])))]
-    Add {
-        /// user:ID, group:NAME, role:NAME or service:ID.
-        #[arg(long)]
-        to: Subject,
-        /// What is allowed, verbs:kind:name, such as invoke:command:shop/deploy or view,chat:bot:*.
-        #[arg(long)]
-        allow: Option<Reach>,
-        /// What is denied, whatever else allows it.
-        #[arg(long)]
-        deny: Option<Reach>,
-        /// An argument of a command and the values this is about, such as environment=staging|dev; may be given several times.
-        #[arg(long = "when")]
-        when: Vec<String>,
-        /// Why.
-        #[arg(long, default_value = "")]
-        note: String,
-        #[command(flatten)]
-        settings: Settings,
-    },
+    Add(Box<NewGrant>),
     /// Print all grants.
     List(Settings),
     /// Remove a grant; it counts no more within a second.
@@ -149,6 +144,28 @@ enum GrantCommand {
         #[command(flatten)]
         settings: Settings,
     },
+}
+
+#[derive(Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["allow", "deny"])))]
+struct NewGrant {
+    /// user:ID, group:NAME, role:NAME or service:ID.
+    #[arg(long)]
+    to: Subject,
+    /// What is allowed, verbs:kind:name, such as invoke:command:shop/deploy or view,chat:bot:*.
+    #[arg(long)]
+    allow: Option<Reach>,
+    /// What is denied, whatever else allows it.
+    #[arg(long)]
+    deny: Option<Reach>,
+    /// An argument of a command and the values this is about, such as environment=staging|dev; may be given several times.
+    #[arg(long = "when")]
+    when: Vec<String>,
+    /// Why.
+    #[arg(long, default_value = "")]
+    note: String,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 #[derive(Subcommand)]
@@ -209,6 +226,9 @@ struct Settings {
     /// A folder with bots; may be given several times.
     #[arg(long)]
     bots: Vec<PathBuf>,
+    /// A folder with playbooks; may be given several times.
+    #[arg(long)]
+    playbooks: Vec<PathBuf>,
     /// A folder with connectors; may be given several times.
     #[arg(long)]
     connectors: Vec<PathBuf>,
@@ -227,8 +247,8 @@ fn role(text: &str) -> Result<Role, String> {
 
 impl Settings {
     fn load(self) -> anyhow::Result<Config> {
-        let Self { config, listen, data, database, bots, connectors: connector_dirs } = self;
-        Config::load(config.as_deref(), &Overrides { listen, data, database, bots, connector_dirs })
+        let Self { config, listen, data, database, bots, playbooks, connectors: connector_dirs } = self;
+        Config::load(config.as_deref(), &Overrides { listen, data, database, bots, playbooks, connector_dirs })
     }
 }
 
@@ -241,12 +261,19 @@ pub fn run() -> anyhow::Result<ExitCode> {
                 Format::Json => check::Format::Json,
                 Format::Github => check::Format::Github,
             };
-            return Ok(report(&folders, &connectors, format));
+            return report(&folders, &connectors, format);
         }
         Command::Openapi => {
-            println!("{}", crate::api::document().to_pretty_json()?);
+            print(&format!("{}\n", crate::api::document().to_pretty_json()?))?;
             return Ok(ExitCode::SUCCESS);
         }
+        Command::Frames => {
+            print(&format!("{:#}\n", crate::api::frames()))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Flow(FlowCommand::Export { file }) => return export_flow(&file),
+        Command::Flow(FlowCommand::Check { files }) => return check_flows(&files),
+        Command::ScriptWorker => return run_script(),
         command => command,
     };
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run_async(command))
@@ -270,8 +297,49 @@ async fn run_async(command: Command) -> anyhow::Result<ExitCode> {
         Command::Key(KeyCommand::List(settings)) => list_keys(&settings.load()?).await?,
         Command::Key(KeyCommand::Revoke { id, settings }) => revoke_key(&settings.load()?, &id).await?,
         Command::Audit(AuditCommand::Verify(settings)) => return verify_audit(&settings.load()?).await,
-        Command::Check { .. } | Command::Openapi => {}
+        Command::Check { .. } | Command::Openapi | Command::Frames | Command::Flow(_) | Command::ScriptWorker => {}
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads a document; its faults are printed and there is none.
+fn read_flow(file: &std::path::Path) -> anyhow::Result<Option<crate::manifest::flow::Document>> {
+    let source = std::fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
+    let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let about = crate::manifest::flow::About { file, name: &stem, title: &stem };
+    match crate::manifest::flow::read(&source, about) {
+        Ok(document) => Ok(Some(document)),
+        Err(faults) => {
+            for fault in faults {
+                println!("{fault}");
+            }
+            Ok(None)
+        }
+    }
+}
+
+fn export_flow(file: &std::path::Path) -> anyhow::Result<ExitCode> {
+    let Some(document) = read_flow(file)? else { return Ok(ExitCode::FAILURE) };
+    print!("{}", crate::manifest::flow::to_yaml(&document.value));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check_flows(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
+    let mut fine = true;
+    for file in files {
+        match read_flow(file)? {
+            Some(document) => document.warnings.iter().for_each(|warning| println!("{warning}")),
+            None => fine = false,
+        }
+    }
+    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_script() -> anyhow::Result<ExitCode> {
+    use std::io::{Read as _, Write as _};
+    let mut request = Vec::new();
+    std::io::stdin().read_to_end(&mut request)?;
+    std::io::stdout().write_all(crate::engine::flow::script::work(&request).as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -288,6 +356,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tracing::info!("stopping");
     running.stop().await;
     Ok(())
+}
+
+/// Prints what was asked for. That nobody reads on, as behind `| head`, is no fault.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::{ErrorKind, Write as _};
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("failed to write to standard output"),
+        _ => Ok(()),
+    }
 }
 
 /// Prints a line for whoever reads; a server goes on when nobody does any more.
@@ -312,7 +390,7 @@ async fn link(config: &Config) -> anyhow::Result<()> {
     let token = identity.make_sign_in_link().await?;
     let url =
         if config.public_url.is_empty() { format!("http://{}", config.listen) } else { config.public_url.clone() };
-    println!("{url}/auth/local?token={token}");
+    print(&format!("{url}/auth/local?token={token}\n"))?;
     store.close();
     tasks.stop(Duration::from_secs(10)).await;
     Ok(())
@@ -322,7 +400,7 @@ async fn create_key(config: &Config, wish: KeyWish) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     let (store, identity) = app::open_store(config, Clock::system(), &tasks).await?;
     let (token, _) = identity.make_key(wish).await?;
-    println!("{token}");
+    print(&format!("{token}\n"))?;
     store.close();
     tasks.stop(Duration::from_secs(10)).await;
     Ok(())
@@ -334,15 +412,15 @@ async fn list_keys(config: &Config) -> anyhow::Result<()> {
     for key in identity.all_keys().await? {
         let roles: Vec<&str> = key.roles.iter().map(|role| role.as_str()).collect();
         let time = |at: Option<Millis>| at.map_or_else(|| "never".to_owned(), rfc3339);
-        println!(
-            "{}  {}  {}  used {}  expires {}  {}",
+        print(&format!(
+            "{}  {}  {}  used {}  expires {}  {}\n",
             key.id,
             roles.join(","),
             key.owner.as_deref().unwrap_or("-"),
             time(key.last_used_at),
             time(key.expires_at),
             key.name,
-        );
+        ))?;
     }
     store.close();
     tasks.stop(Duration::from_secs(10)).await;
@@ -357,7 +435,7 @@ async fn revoke_key(config: &Config, id: &str) -> anyhow::Result<()> {
     store.close();
     tasks.stop(Duration::from_secs(10)).await;
     revoked?;
-    println!("{id} is revoked");
+    print(&format!("{id} is revoked\n"))?;
     Ok(())
 }
 
@@ -376,7 +454,8 @@ async fn with_identity<T>(
 
 async fn grant(command: GrantCommand) -> anyhow::Result<()> {
     match command {
-        GrantCommand::Add { to, allow, deny, when, note, settings } => {
+        GrantCommand::Add(new) => {
+            let NewGrant { to, allow, deny, when, note, settings } = *new;
             let effect = if allow.is_some() { Effect::Allow } else { Effect::Deny };
             let mut reach = allow.or(deny).context("--allow or --deny says what")?;
             for condition in when {
@@ -388,18 +467,18 @@ async fn grant(command: GrantCommand) -> anyhow::Result<()> {
             let wish = GrantWish { effect, subject: to, reach, note };
             let grant =
                 with_identity(&settings.load()?, async |identity, doer| identity.give(wish, doer).await).await?;
-            println!("{}", grant.id);
+            print(&format!("{}\n", grant.id))?;
         }
         GrantCommand::List(settings) => {
             let grants = with_identity(&settings.load()?, async |identity, _| identity.grants().await).await?;
             for Grant { id, effect, subject, reach, note, created_by, created_at } in grants {
                 let (effect, at) = (effect.as_str(), rfc3339(created_at));
-                println!("{id}  {effect}  {subject}  {reach}  {at}  {created_by}  {note}");
+                print(&format!("{id}  {effect}  {subject}  {reach}  {at}  {created_by}  {note}\n"))?;
             }
         }
         GrantCommand::Remove { id, settings } => {
             with_identity(&settings.load()?, async |identity, doer| identity.take_back(&id, doer).await).await?;
-            println!("{id} is removed");
+            print(&format!("{id} is removed\n"))?;
         }
     }
     Ok(())
@@ -411,26 +490,26 @@ async fn service(command: ServiceCommand) -> anyhow::Result<()> {
             let name = name.unwrap_or_else(|| client_id.clone());
             let wish = ServiceWish { name, issuer, client_id, role, groups, scopes };
             let work = async |identity: Arc<Identity>, doer| identity.enrol_service(wish, doer).await;
-            println!("{}", with_identity(&settings.load()?, work).await?.id);
+            print(&format!("{}\n", with_identity(&settings.load()?, work).await?.id))?;
         }
         ServiceCommand::List(settings) => {
             let services = with_identity(&settings.load()?, async |identity, _| identity.services().await).await?;
             for service in services {
                 let roles: Vec<&str> = service.roles.iter().map(|role| role.as_str()).collect();
-                println!(
-                    "{}  {}  {}  {}  used {}  {}",
+                print(&format!(
+                    "{}  {}  {}  {}  used {}  {}\n",
                     service.id,
                     roles.join(","),
                     service.client_id,
                     service.issuer,
                     service.last_used_at.map_or_else(|| "never".to_owned(), rfc3339),
                     service.name,
-                );
+                ))?;
             }
         }
         ServiceCommand::Revoke { id, settings } => {
             with_identity(&settings.load()?, async |identity, doer| identity.revoke_service(&id, doer).await).await?;
-            println!("{id} is revoked");
+            print(&format!("{id} is revoked\n"))?;
         }
     }
     Ok(())
@@ -444,11 +523,11 @@ async fn verify_audit(config: &Config) -> anyhow::Result<ExitCode> {
     tasks.stop(Duration::from_secs(10)).await;
     Ok(match chain? {
         Chain::Whole { rows } => {
-            println!("{rows} rows, each as it was written");
+            print(&format!("{rows} rows, each as it was written\n"))?;
             ExitCode::SUCCESS
         }
         Chain::Broken { seq, fault } => {
-            println!("row {seq} is the first that is not as it was written: {fault}");
+            print(&format!("row {seq} is the first that is not as it was written: {fault}\n"))?;
             ExitCode::FAILURE
         }
     })
@@ -457,7 +536,7 @@ async fn verify_audit(config: &Config) -> anyhow::Result<ExitCode> {
 async fn migrate(config: &Config) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     let (store, _) = app::open_store(config, Clock::system(), &tasks).await?;
-    println!("{} is up to date", store.version());
+    print(&format!("{} is up to date\n", store.version()))?;
     store.close();
     tasks.stop(Duration::from_secs(10)).await;
     Ok(())
@@ -467,19 +546,19 @@ async fn doctor(config: &Config) -> anyhow::Result<ExitCode> {
     let tasks = Tasks::new();
     let (store, _) = app::open_store(config, Clock::system(), &tasks).await?;
     store.ping().await?;
-    println!("database  {} answers, up to date", store.version());
+    print(&format!("database  {} answers, up to date\n", store.version()))?;
     store.close();
     tasks.stop(Duration::from_secs(10)).await;
     let now = Clock::system().now();
-    println!("clock     {}", rfc3339(now));
-    Ok(report(&config.bots, &config.connector_dirs, check::Format::Text))
+    print(&format!("clock     {}\n", rfc3339(now)))?;
+    report(&config.bots, &config.connector_dirs, check::Format::Text)
 }
 
-fn report(folders: &[PathBuf], connectors: &[PathBuf], format: check::Format) -> ExitCode {
+fn report(folders: &[PathBuf], connectors: &[PathBuf], format: check::Format) -> anyhow::Result<ExitCode> {
     let mut report = check::check(folders, &[Arc::new(crate::engine::builtin::bot())]);
     report.add_connectors(connectors);
-    print!("{}", report.write(format));
-    if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    print(&report.write(format))?;
+    Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// `90d`, `12h`, `2027-01-31` or RFC 3339, as Unix milliseconds.

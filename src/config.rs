@@ -37,6 +37,8 @@ pub struct Config {
     /// A PostgreSQL URL or a SQLite path; empty means `parlour.db` in `data`.
     pub database: String,
     pub bots: Vec<PathBuf>,
+    /// Folders with playbooks.
+    pub playbooks: Vec<PathBuf>,
     /// Networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     pub log: Log,
@@ -44,6 +46,8 @@ pub struct Config {
     pub ws: Ws,
     pub files: Files,
     pub dialogs: Dialogs,
+    pub retention: Retention,
+    pub flows: Flows,
     pub oidc: Oidc,
     pub outside: Outside,
     pub slack: Slack,
@@ -158,6 +162,15 @@ pub struct Files {
 pub struct Dialogs {
     /// How long a command waits for what it asked for.
     pub expires: SignedDuration,
+    /// How long before that it reminds, once; zero for never.
+    pub reminder: SignedDuration,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// How long what is over is kept: actions that cannot be taken any more, deliveries that have ended.
+    pub ended: SignedDuration,
 }
 
 /// The company's directory that people sign in with; none while `issuer` is empty.
@@ -313,6 +326,20 @@ impl Services {
     }
 }
 
+/// How runs of playbooks and workflows are worked on.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Flows {
+    /// Steps that are worked on at the same time.
+    pub workers: usize,
+    /// How long a step belongs to a worker without a word of it.
+    pub lease: SignedDuration,
+    /// Of one script, in bytes.
+    pub script_memory: u64,
+    /// The program that runs scripts; empty means this one.
+    pub script_program: PathBuf,
+}
+
 /// What the command line says; only what was given overrides.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Overrides {
@@ -324,6 +351,8 @@ pub struct Overrides {
     pub database: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bots: Vec<PathBuf>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub playbooks: Vec<PathBuf>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub connector_dirs: Vec<PathBuf>,
 }
@@ -358,10 +387,16 @@ impl Config {
             ("session.idle", self.session.idle),
             ("session.absolute", self.session.absolute),
             ("dialogs.expires", self.dialogs.expires),
+            ("retention.ended", self.retention.ended),
+            ("flows.lease", self.flows.lease),
         ];
         for (name, value) in durations {
             anyhow::ensure!(value > SignedDuration::ZERO, "{name} must be longer than nothing");
         }
+        anyhow::ensure!(
+            self.dialogs.reminder >= SignedDuration::ZERO,
+            "dialogs.reminder must not be less than nothing"
+        );
         self.ws.validate()?;
         self.oidc.validate()?;
         self.slack.validate()?;
@@ -509,12 +544,15 @@ fn is_setting(key: &str) -> bool {
         "data",
         "database",
         "bots",
+        "playbooks",
+        "flows",
         "trusted_proxies",
         "log",
         "session",
         "ws",
         "files",
         "dialogs",
+        "retention",
         "oidc",
         "outside",
         "slack",

@@ -16,12 +16,16 @@ pub const POINTS: [&str; 9] = [
     "socket.sent",
 ];
 
-/// The places that only what comes from a chat outside, or leaves for one, passes; in its order.
-pub const OUTSIDE: [&str; 5] =
-    ["inbox.written", "inbox.acknowledged", "inbox.acted", "outbox.delivering", "outbox.delivered"];
 /// Places that only a run passes which waits for a word, in their order.
 pub const APPROVAL_POINTS: [&str; 5] =
     ["approval.asked", "approval.told", "approval.decided", "approval.beginning", "approval.begun"];
+
+/// The places that only what comes from a chat outside, or leaves for one, passes; in its order.
+pub const OUTSIDE: [&str; 5] =
+    ["inbox.written", "inbox.acknowledged", "inbox.acted", "outbox.delivering", "outbox.delivered"];
+
+/// The places that a run with steps passes, in its order.
+pub const RUNS: [&str; 5] = ["step.claimed", "step.intended", "step.performed", "run.committing", "run.committed"];
 
 /// The process is at this place.
 #[cfg(not(debug_assertions))]

@@ -56,7 +56,7 @@ impl<'a> Command<'a> {
         let (name, parameters, parameter_name) = match offer.deed.as_ref()? {
             Deed::Run { command, parameters, parameter_name, .. } => (command, parameters, parameter_name.as_deref()),
             Deed::Form { command, parameters, .. } => (command, parameters, None),
-            Deed::Dialog { .. } | Deed::Decide { .. } => return None,
+            Deed::Dialog { .. } | Deed::Decide { .. } | Deed::Answer { .. } | Deed::Control { .. } => return None,
         };
         let parameters = parameters.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
         let id = format!("{}-{index}", name.to_lowercase());

@@ -21,8 +21,8 @@ use crate::store::audit::{Action, Filter, Recorded};
 pub(super) struct AuditQuery {
     /// The id of who did it.
     principal: Option<String>,
-    /// `sign_in`, `sign_out`, `key.create`, `key.revoke`, `grant.…`, `approval.…`, `bots.reload`, `access.refused`, `profile.change`, `group.…` or
-    /// `user.…`; a wrong one is answered with the list.
+    /// `sign_in`, `sign_out`, `key.…`, `grant.…`, `service.…`, `approval.…`, `bots.reload`, `access.refused`, `profile.change`,
+    /// `group.…` or `user.…`; a wrong one is answered with the list.
     action: Option<String>,
     /// What it was done to.
     target: Option<String>,

@@ -246,7 +246,7 @@ pub(super) async fn poll(
         }
         let store = api.engine.store();
         let follower = follower.get_or_insert_with(|| Follower::new(store.clone(), &Stream::execution(&id), 0));
-        follower.next(100, rest, api.tasks.stop_token()).await?;
+        follower.next(Some(100), rest, api.tasks.stop_token()).await?;
     }
 }
 

@@ -31,9 +31,6 @@ use crate::store::Store;
 /// The longest a poll waits, in seconds.
 pub(super) const LONGEST_WAIT: i64 = 60;
 
-/// Events read from the log at a time.
-const PAGE: i64 = 100;
-
 /// How often the credential behind a stream is looked at again.
 const RENEW: Duration = Duration::from_secs(60);
 
@@ -128,7 +125,7 @@ pub(super) async fn read(
             let after = after.unwrap_or_default();
             let mut follower = Follower::new(store.clone(), &stream, after);
             let wait = Duration::from_secs(u64::try_from(wait).unwrap_or_default());
-            let frames = follower.next(limit, wait, api.tasks.stop_token()).await?;
+            let frames = follower.next(Some(limit), wait, api.tasks.stop_token()).await?;
             let head = store.head(&stream).await?;
             let next_after = frames.last().map_or(after, |(seq, _)| *seq);
             EventsPage { limited: next_after < head, ..page_of(store, &stream, &frames, head, next_after)? }
@@ -182,10 +179,11 @@ impl Follower {
         Self { store, inbox, subscription, after, live: false }
     }
 
-    /// Up to `limit` frames that follow, waiting at most `wait` for the first. Empty when none came, or at shutdown.
+    /// Up to `limit` frames that follow, waiting at most `wait` for the first. Empty when none came, or at shutdown. Without
+    /// a limit they come in pages shared with others, which only suits who reads on: see [`Store::replay`].
     pub(super) async fn next(
         &mut self,
-        limit: i64,
+        limit: Option<i64>,
         wait: Duration,
         stop: &tokio_util::sync::CancellationToken,
     ) -> Result<Vec<(i64, Bytes)>> {
@@ -204,21 +202,24 @@ impl Follower {
         }
     }
 
-    async fn ready(&mut self, limit: i64) -> Result<Vec<(i64, Bytes)>> {
+    async fn ready(&mut self, limit: Option<i64>) -> Result<Vec<(i64, Bytes)>> {
         if self.live {
             match self.subscription.read(self.after) {
                 Live::Nothing => return Ok(Vec::new()),
                 Live::Frames(mut frames) => {
-                    frames.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+                    frames.truncate(limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX));
                     return Ok(frames);
                 }
                 Live::Behind => {}
             }
         }
-        let page = self.store.events_after(self.subscription.stream(), self.after, limit).await?;
-        self.live = page.events.is_empty();
         let stream = self.subscription.stream();
-        Ok(page.frames(stream).collect())
+        let frames = match limit {
+            None => self.store.replay(stream, self.after).await?.to_vec(),
+            Some(limit) => self.store.events_after(stream, self.after, limit).await?.frames(stream).collect(),
+        };
+        self.live = frames.is_empty();
+        Ok(frames)
     }
 }
 
@@ -238,7 +239,7 @@ impl Broadcast {
         loop {
             let frames = tokio::select! {
                 () = ended.cancelled() => return None,
-                frames = self.follower.next(PAGE, RENEW, self.api.tasks.stop_token()) => frames,
+                frames = self.follower.next(None, RENEW, self.api.tasks.stop_token()) => frames,
             };
             match frames {
                 _ if self.api.tasks.stop_token().is_cancelled() => return None,

@@ -157,7 +157,7 @@ pub(super) async fn link(
 async fn say_so(api: &Api, caller: &Caller, account: &Account, place: &str) -> Result<()> {
     let Some(place) = Place::parse(place) else { return Ok(()) };
     let text = format!("This account now acts as **{}**. Say it again.", escape_markdown(&caller.principal.name));
-    let message = Message::text(text).tone(Tone::Success);
+    let message = Box::new(Message::text(text).tone(Tone::Success));
     let notice = Notice::Private { account: account.clone(), message };
     let at = api.engine.clock().now();
     api.engine.store().send_notice(NewNotice { id: new_id(), place, notice, at }).await

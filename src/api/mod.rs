@@ -29,7 +29,7 @@ use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
 use crate::identity::people::People;
 use crate::identity::scim::Provisioning;
-use crate::outbox::Outbox;
+use crate::outbox::{Hooks, Outbox};
 use crate::tasks::Tasks;
 
 mod actions;
@@ -49,6 +49,7 @@ mod credentials;
 mod discord;
 mod error;
 mod events;
+mod executions;
 mod extract;
 mod files;
 mod gate;
@@ -65,6 +66,7 @@ mod oidc;
 mod openapi;
 mod outbox;
 mod peer;
+mod playbooks;
 mod preview;
 mod rates;
 mod scim;
@@ -75,9 +77,12 @@ mod site;
 mod slack;
 mod system;
 mod users;
+mod webhooks;
+mod workflows;
 mod ws;
 
 pub use openapi::document;
+pub use ws::schema::document as frames;
 
 /// The largest body of a request, in bytes.
 const MAX_BODY: usize = 256 * 1024;
@@ -109,6 +114,7 @@ pub struct Api {
     /// What a directory pushes here.
     pub provisioning: Arc<Provisioning>,
     pub connectors: Arc<Connectors>,
+    pub hooks: Arc<Hooks>,
     /// The directory people sign in with, if there is one.
     pub oidc: Option<Arc<Oidc>>,
     pub tasks: Tasks,
@@ -131,6 +137,7 @@ pub struct Rooms {
     pub people: Arc<People>,
     pub provisioning: Arc<Provisioning>,
     pub connectors: Arc<Connectors>,
+    pub hooks: Arc<Hooks>,
     pub oidc: Option<Arc<Oidc>>,
     pub chats: Chats,
     pub tasks: Tasks,
@@ -138,7 +145,7 @@ pub struct Rooms {
 
 impl Api {
     pub fn new(rooms: Rooms, address: &Address, config: &Config) -> Self {
-        let Rooms { engine, hub, identity, people, provisioning, connectors, oidc, chats, tasks } = rooms;
+        let Rooms { engine, hub, identity, people, provisioning, connectors, hooks, oidc, chats, tasks } = rooms;
         let mut origins = address.origins.clone();
         if config.cors.credentials {
             origins.extend(config.cors.allowed_origins.iter().cloned());
@@ -151,6 +158,7 @@ impl Api {
             people,
             provisioning,
             connectors,
+            hooks,
             oidc,
             chats,
             tasks,
@@ -264,6 +272,13 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(connectors::list, connectors::create))
         .routes(routes!(connectors::get, connectors::update, connectors::delete))
         .routes(routes!(connectors::schema))
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::get, webhooks::update, webhooks::delete))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::rotate))
+        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(webhooks::replay))
+        .routes(routes!(webhooks::replay_failed))
         .routes(routes!(admin::bots))
         .routes(routes!(audit::read))
         .routes(routes!(system::status))
@@ -281,6 +296,30 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(links::ask, links::link))
         .routes(routes!(outbox::dead_letters))
         .routes(routes!(outbox::retry))
+        .routes(routes!(playbooks::list))
+        .routes(routes!(playbooks::duplicate))
+        .routes(routes!(playbooks::get))
+        .routes(routes!(playbooks::schema))
+        .routes(routes!(executions::list, executions::start))
+        .routes(routes!(executions::get, executions::delete))
+        .routes(routes!(executions::state))
+        .routes(routes!(executions::pause))
+        .routes(routes!(executions::resume))
+        .routes(routes!(executions::cancel))
+        .routes(routes!(executions::skip))
+        .routes(routes!(executions::skip_back))
+        .routes(routes!(executions::retry))
+        .routes(routes!(executions::resolve))
+        .routes(routes!(executions::answer))
+        .routes(routes!(executions::definition, executions::edit))
+        .routes(routes!(executions::health))
+        .routes(routes!(workflows::list, workflows::create))
+        .routes(routes!(workflows::get, workflows::update, workflows::patch, workflows::delete))
+        .routes(routes!(workflows::versions))
+        .routes(routes!(workflows::execute))
+        .routes(routes!(workflows::executions))
+        .routes(routes!(workflows::execution, workflows::act))
+        .routes(routes!(ws::executions::connect))
         .routes(routes!(ws::connect))
         .routes(routes!(ws::schema::serve))
         .routes(routes!(ws::asyncapi::serve))

@@ -26,6 +26,9 @@ impl Document {
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     document.info =
         InfoBuilder::new().title("Parlour").version(env!("CARGO_PKG_VERSION")).description(Some(DESCRIPTION)).build();
+    // The rest of an address is one parameter like any other.
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     let components = document.components.get_or_insert_default();
     let key = |value| SecurityScheme::ApiKey(value);
     components.add_security_scheme(

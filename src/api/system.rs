@@ -178,6 +178,9 @@ async fn hear(api: &Api, from: i64) -> i64 {
     if news.grants && !reload_grants(api).await {
         return from;
     }
+    if news.webhooks && api.engine.store().look_for_webhooks().await.is_err() {
+        return from;
+    }
     news.newest
 }
 

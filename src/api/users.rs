@@ -45,7 +45,8 @@ fn view(me: Me) -> UserView {
     let Me { person, profile, directory } = me;
     UserView {
         kind: "user",
-        username: profile.username.or(person.username),
+        // Who has no name to sign in by is named by the id.
+        username: profile.username.or(person.username).or_else(|| Some(person.id.clone())),
         email: profile.email,
         first_name: profile.first_name,
         last_name: profile.last_name,

@@ -93,7 +93,7 @@ impl Outbox {
                 }
                 // Its message is in the log, which says so.
                 // The server that wrote it sends it.
-                Frame::Leaving | Frame::Written { .. } => {}
+                Frame::Leaving | Frame::Telling | Frame::Written { .. } => {}
             }
         }
         drop(news);

@@ -30,6 +30,8 @@ pub enum PassingKind {
     Presence,
     /// Somebody's client has what was sent up to a place.
     Delivered,
+    /// A reply that was being written is no message of its own.
+    Dropped,
 }
 
 /// One frame, already serialised.
@@ -79,6 +81,16 @@ impl Passing {
         let frame = json!({ "type": "delivered", "stream": stream.as_str(), "user_id": principal, "seq": seq });
         let (about, bytes) = (principal.to_owned(), Bytes::from(frame.to_string()));
         Self { stream: stream.clone(), kind: PassingKind::Delivered, about, bytes }
+    }
+
+    /// The reply that was being written as that message ended in another one, or said nothing new.
+    pub fn dropped(conversation: &str, message: &str) -> Self {
+        let stream = Stream::conversation(conversation);
+        let frame = json!({
+            "type": "message_dropped", "stream": stream.as_str(), "session_id": conversation, "message_id": message,
+        });
+        let (about, bytes) = (message.to_owned(), Bytes::from(frame.to_string()));
+        Self { stream, kind: PassingKind::Dropped, about, bytes }
     }
 
     /// A conversation of a principal has grown to `head` by something said at `ts`.

@@ -13,6 +13,7 @@ use crate::clock::rfc3339;
 use crate::engine::answer::raw;
 use crate::engine::approval::Wish;
 use crate::engine::arguments::{Fault, refusal};
+use crate::engine::flow::Answer;
 use crate::engine::invoke::Request;
 use crate::identity::permission::{Object, Verb, authorize};
 use crate::model::action::Action;
@@ -60,7 +61,7 @@ impl Hub {
     /// One try of [`Hub::take`].
     pub(super) async fn choose(&self, scene: &Scene<'_>, choice: &Choice) -> Result<Receipt> {
         let hash = choice.hash();
-        let refusal = match self.carry_out(scene, choice, &hash).await {
+        let refusal = match Box::pin(self.carry_out(scene, choice, &hash)).await {
             Err(error) if error.code != DIALOG_CHANGED => error,
             outcome => return outcome,
         };
@@ -98,6 +99,7 @@ impl Hub {
                 let receipt = Box::pin(self.engine.decide(scene.principal, wish)).await?;
                 receipt.ok_or_else(|| Error::internal("take an action", "nothing was said"))
             }
+            Deed::Answer { .. } | Deed::Control { .. } => Box::pin(self.act_on_run(scene, choice, &action, hash)).await,
             Deed::Dialog { execution, step } => {
                 // Read anew: what is known of the dialog may be older than the action.
                 let dialog = self.read_dialog(conversation).await?.filter(|dialog| dialog.execution == *execution);
@@ -122,7 +124,7 @@ impl Hub {
         let (bot, command, parameters, parameter_name) = match action.deed.clone() {
             Deed::Run { bot, command, parameters, parameter_name } => (bot, command, parameters, parameter_name),
             Deed::Form { bot, command, parameters } => (bot, command, parameters, None),
-            Deed::Dialog { .. } | Deed::Decide { .. } => {
+            Deed::Dialog { .. } | Deed::Decide { .. } | Deed::Answer { .. } | Deed::Control { .. } => {
                 return Err(Error::internal("take an action", "it runs nothing"));
             }
         };
@@ -148,8 +150,34 @@ impl Hub {
         let turn = turn(scene, choice, action, shown, hash)?;
         match action.deed {
             Deed::Form { .. } => self.open_form(scene, request, turn).await,
-            Deed::Run { .. } | Deed::Dialog { .. } | Deed::Decide { .. } => self.start(scene, request, turn).await,
+            _ => self.start(scene, request, turn).await,
         }
+    }
+
+    /// Answers what a run asked, or does something to it: what was done here and what it came to are one transaction.
+    async fn act_on_run(
+        &self,
+        scene: &Scene<'_>,
+        choice: &Choice,
+        action: &Registered,
+        hash: String,
+    ) -> Result<Receipt> {
+        let principal = scene.principal;
+        let receipt = match &action.deed {
+            Deed::Answer { execution, path, answer } => {
+                let answer = if answer.is_null() { json!(fields(&choice.value)?) } else { answer.clone() };
+                let shown = choice.value.is_object().then(|| answer.clone());
+                let turn = turn(scene, choice, action, shown, hash)?;
+                let answer = Answer { execution: execution.clone(), path: Some(path.clone()), answer };
+                self.engine.answer_run(principal, answer, Some(turn)).await?.1
+            }
+            Deed::Control { execution, verb } => {
+                let turn = turn(scene, choice, action, None, hash)?;
+                self.engine.control_run(principal, execution, (*verb).into(), Some(turn)).await?.receipt
+            }
+            Deed::Run { .. } | Deed::Form { .. } | Deed::Dialog { .. } | Deed::Decide { .. } => None,
+        };
+        receipt.ok_or_else(|| Error::internal("take an action", "nothing was done"))
     }
 
     async fn step(
@@ -221,7 +249,7 @@ fn check_value<'v>(look: &Action, value: &'v Value) -> Result<Option<&'v str>, (
 /// The values of a form as text.
 fn fields(value: &Value) -> Result<BTreeMap<String, String>> {
     let fault = |name: &str, message: &str| {
-        let fault = Fault { parameter: name.to_owned(), code: "type", message: message.to_owned() };
+        let fault = Fault { parameter: name.to_owned(), code: "type", message: message.to_owned(), value: None };
         let errors = json!([{ "field": format!("parameters.{name}"), "code": fault.code, "message": fault.message }]);
         Error::new(Kind::Invalid, "VALIDATION_FAILED", message).details(json!({ "errors": errors }))
     };

@@ -18,6 +18,7 @@ use crate::model::execution::ExecutionStatus;
 use crate::model::id::{action_id, new_id};
 use crate::model::message::{Message, Tone, escape_markdown};
 use crate::model::offer::{Deed, Offer, Step};
+use crate::model::parameter::Parameter;
 use crate::model::{Error, Result};
 use crate::store::action::Registered;
 use crate::store::delivery::execution_update;
@@ -136,7 +137,8 @@ impl Hub {
     fn ask(&self, scene: &Scene<'_>, turn: &mut Turn, question: Question<'_>, form: Option<&Dialog>) -> Result<()> {
         let Question { execution, bot, command, mut state, preface } = question;
         state.hides = state.current(command).is_some_and(|parameter| parameter.hidden);
-        let expires_at = form.map_or(scene.at + self.patience, |dialog| dialog.expires_at);
+        let expires_at = form.map_or(scene.at + self.patience.expires, |dialog| dialog.expires_at);
+        let reminds_at = form.map_or(self.patience.reminds_at(expires_at), |dialog| dialog.reminds_at);
         let mut message = match form {
             Some(_) => words::question(command, &state, preface),
             None => words::message(command, &state, execution, (scene.at, expires_at), preface),
@@ -175,6 +177,7 @@ impl Hub {
             token: new_id(),
             state,
             expires_at,
+            reminds_at,
         }));
         Ok(())
     }
@@ -381,6 +384,7 @@ fn end(dialog: &Dialog, beside: &mut Beside, status: ExecutionStatus, why: &str,
         delivery: None,
         approval: None,
         elsewhere: None,
+        run: None,
     });
     execution_update(&dialog.execution, status, None, at)
 }
@@ -391,7 +395,8 @@ fn rewrite(beside: &mut Beside, message: &str, revision: Revision) {
 
 fn rewrite_form(turn: &mut Turn, going: &Going, state: &State, form: FormState) {
     let mut values = state.shown(&going.command);
-    for parameter in going.command.parameters.iter().filter(|parameter| !parameter.hidden) {
+    let is_open = |parameter: &&Parameter| !parameter.hidden && !state.wrong.contains(&parameter.name);
+    for parameter in going.command.parameters.iter().filter(is_open) {
         if let (Some(default), true) = (&parameter.default, form == FormState::Open) {
             values.entry(parameter.name.clone()).or_insert_with(|| default.clone());
         }

@@ -7,7 +7,7 @@ use hashlink::LruCache;
 use super::action::Choice;
 use super::asking::Ending;
 use super::command::Order;
-use super::expiry::Expiry;
+use super::expiry::{Expiry, Patience};
 use super::files::Files;
 use super::outside::Via;
 use super::say::Said;
@@ -43,7 +43,7 @@ pub struct Hub {
     remembered: Mutex<LruCache<String, Known>>,
     pub(super) expiry: Expiry,
     /// How long an answer is waited for.
-    pub(super) patience: Millis,
+    pub(super) patience: Patience,
 }
 
 #[derive(Clone)]
@@ -53,8 +53,7 @@ struct Known {
 }
 
 impl Hub {
-    /// `patience` is how long a dialog waits for an answer, in milliseconds.
-    pub fn new(engine: Arc<Engine>, files: Files, patience: Millis) -> Arc<Self> {
+    pub fn new(engine: Arc<Engine>, files: Files, patience: Patience) -> Arc<Self> {
         let remembered = Mutex::new(LruCache::new(REMEMBERED));
         Arc::new(Self { engine, files, remembered, expiry: Expiry::default(), patience })
     }
@@ -230,7 +229,7 @@ impl Hub {
                 &conversation,
                 match becomes {
                     Becomes::Open(dialog) => {
-                        self.expiry.note(dialog.expires_at);
+                        self.expiry.note(dialog.due_at());
                         Some(Arc::new(dialog))
                     }
                     Becomes::Closed => None,

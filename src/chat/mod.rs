@@ -26,6 +26,7 @@ pub mod slack;
 pub use action::Choice;
 pub use change::Target;
 pub use command::Order;
+pub use expiry::Patience;
 pub use files::{Announced, Cleared, FileLimits, Files, Usage};
 pub use hub::Hub;
 pub use say::Said;

@@ -66,7 +66,7 @@ pub(super) async fn run(command: ConnectorCommand) -> anyhow::Result<ExitCode> {
             let (tasks, clock) = (Tasks::new(), Clock::system());
             let (store, identity) = app::open_store(&config, clock.clone(), &tasks).await?;
             let outcome = async {
-                let connectors = app::read_connectors(&config, &store, &clock).await?;
+                let connectors = app::Outbound::open(&config, &store, &clock).await?.connectors(&config).await?;
                 let call = Call {
                     connector: &kind,
                     action: &action,

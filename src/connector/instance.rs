@@ -120,7 +120,8 @@ impl Connectors {
 
     /// The instances that somebody may know of, by name.
     pub async fn instances(&self, principal: &Principal) -> Result<Vec<Instance>> {
-        let all = self.store.instances().await?;
+        let mut all = self.store.instances().await?;
+        all.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
         Ok(all.into_iter().filter(|one| decide(principal, Verb::View, object(one)).allowed).collect())
     }
 

@@ -55,6 +55,10 @@ pub(super) fn base(
             address.trim_end_matches('/').to_owned()
         }
     };
+    let unknown = "it is not known where to send this: name an address in the input, the config or the credential";
+    if address.is_empty() {
+        return Err(wrong(unknown));
+    }
     Url::parse(&address).map(Some).map_err(|_| wrong(format!("{} has no usable address", connector.name)))
 }
 

@@ -9,7 +9,7 @@ use crate::model::command::Command;
 use crate::model::conversation::{Conversation, Millis};
 use crate::model::event::{NewEvent, Stream};
 use crate::model::id::{action_id, new_id, sha256_hex};
-use crate::model::message::{Message, Part, Post, Sender, SenderKind, Tone, escape_markdown};
+use crate::model::message::{Key, Message, Part, Post, Sender, SenderKind, Tone, escape_markdown};
 use crate::model::offer::{Deed, Offer};
 use crate::model::parameter::{Parameter, ParameterType};
 use crate::model::{Error, Result};
@@ -81,17 +81,28 @@ impl Answer<'_> {
 /// Answers its id.
 pub fn answer(
     turn: &mut Turn,
+    message: Message,
+    speaker: (Speaker<'_>, &str),
+    run: Option<(&str, &str)>,
+    at: Millis,
+) -> Result<String> {
+    let reply_to = turn.said.as_ref().map(|said| said.id.clone());
+    answer_to(turn, message, speaker, run, reply_to.as_deref(), at)
+}
+
+/// The same as the answer to an earlier event.
+pub fn answer_to(
+    turn: &mut Turn,
     mut message: Message,
     (bot, to): (Speaker<'_>, &str),
     run: Option<(&str, &str)>,
+    reply_to: Option<&str>,
     at: Millis,
 ) -> Result<String> {
     let id = new_id();
     if let Some(key) = message.key.take() {
-        // Before the offers get their ids, which are others each time.
-        let content = serde_json::to_vec(&message).map_err(|error| Error::internal("write an event", error))?;
-        let (event, speaker, digest) = (id.clone(), bot.id.to_owned(), sha256_hex(&content));
-        turn.beside().named.push(Named { event, speaker, key, digest });
+        let named = named(id.clone(), bot.id, key, &message)?;
+        turn.beside().named.push(named);
     }
     let offers = std::mem::take(&mut message.offers);
     if !offers.is_empty() {
@@ -99,10 +110,15 @@ pub fn answer(
         message.actions.extend(actions);
         turn.beside().actions.extend(registered);
     }
-    let reply_to = turn.answered();
     let event = Answer { conversation: &turn.conversation, reply_to, message }.event_of(id.clone(), bot, run, at)?;
     turn.follows.push(event);
     Ok(id)
+}
+
+/// The name of a message that `event` carries. To be made before what it offers gets its ids, which are others each time.
+pub fn named(event: String, speaker: &str, key: Key, message: &Message) -> Result<Named> {
+    let content = serde_json::to_vec(message).map_err(|error| Error::internal("write an event", error))?;
+    Ok(Named { event, speaker: speaker.to_owned(), key, digest: sha256_hex(&content) })
 }
 
 /// Gives what a message offers its ids: the actions that readers see, and what the house keeps of them.

@@ -18,6 +18,8 @@ pub struct Fault {
     pub code: &'static str,
     /// In the words of the automation API.
     pub message: String,
+    /// The value that was given and is wrong.
+    pub value: Option<String>,
 }
 
 impl Fault {
@@ -40,7 +42,7 @@ pub(super) struct Checked {
 pub(super) fn check(command: &Command, given: &[(String, String)]) -> Checked {
     let mut checked = Checked { arguments: BTreeMap::new(), given: BTreeMap::new(), faults: Vec::new() };
     let mut fault = |parameter: &str, code, message| {
-        checked.faults.push(Fault { parameter: parameter.to_owned(), code, message });
+        checked.faults.push(Fault { parameter: parameter.to_owned(), code, message, value: None });
     };
     let mut values: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, value) in given {
@@ -65,9 +67,12 @@ pub(super) fn check(command: &Command, given: &[(String, String)]) -> Checked {
                         checked.given.insert(name.clone(), kept.clone());
                         checked.arguments.insert(name.clone(), kept);
                     }
-                    Err(wrong) => {
-                        checked.faults.push(Fault { parameter: name.clone(), code: wrong.code, message: wrong.message })
-                    }
+                    Err(wrong) => checked.faults.push(Fault {
+                        parameter: name.clone(),
+                        code: wrong.code,
+                        message: wrong.message,
+                        value: Some((*value).to_owned()),
+                    }),
                 }
             }
             _ => match default(parameter) {
@@ -77,7 +82,7 @@ pub(super) fn check(command: &Command, given: &[(String, String)]) -> Checked {
                 None if parameter.required => {
                     let message =
                         format!("Parameter '{name}' required but missing in invocation to '{}'", command.name);
-                    checked.faults.push(Fault { parameter: name.clone(), code: "required", message });
+                    checked.faults.push(Fault { parameter: name.clone(), code: "required", message, value: None });
                 }
                 None => {}
             },

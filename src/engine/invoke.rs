@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::arguments::{Checked, Fault, check, refusal};
+use super::flow::{Launch, Launched};
 use super::record::Record;
 use super::registry::{LoadedBot, Snapshot};
 use super::{Engine, approval, runner};
@@ -68,8 +69,6 @@ pub struct Prepared {
     pub arguments: BTreeMap<String, String>,
     /// Those of them that the caller gave.
     pub given: BTreeMap<String, String>,
-    /// Whether a value was taken otherwise than it was given.
-    pub corrected: bool,
     pub mapped: BTreeMap<String, String>,
     pub matches: Vec<String>,
     pub source: Source,
@@ -142,11 +141,6 @@ impl Engine {
         // Before the parameters, so that nobody learns the rules of a command that is not for them.
         authorize(principal, Verb::Invoke, Object::Command { bot: &bot.bot, command: &command, arguments: None })?;
         let Checked { arguments, given, faults } = check(&command, &request.arguments);
-        let is_kept = |(name, value): &(String, String)| {
-            let kept = command.parameter(name).and_then(|parameter| given.get(&parameter.name));
-            kept.is_none_or(|kept| kept == value)
-        };
-        let corrected = !request.arguments.iter().all(is_kept);
         if faults.iter().any(|fault| !fault.can_be_asked()) {
             return Err(refusal(&command, &faults));
         }
@@ -158,7 +152,7 @@ impl Engine {
         }
         let object = Object::Command { bot: &bot.bot, command: &command, arguments: Some(&arguments) };
         authorize(principal, Verb::Invoke, object)?;
-        let prepared = Prepared { bot, command, arguments, given, corrected, mapped, matches, source, snapshot };
+        let prepared = Prepared { bot, command, arguments, given, mapped, matches, source, snapshot };
         Ok(Considered::Ready(Box::new(prepared)))
     }
 
@@ -203,6 +197,13 @@ impl Engine {
             Some(state) => Box::pin(approval::ask(self, principal, &prepared, place, state)).await,
             None => runner::run(self, principal, prepared, place).await,
         }
+    }
+}
+
+impl Engine {
+    /// Starts a run of a playbook or workflow. The same idempotency key and request give the first one.
+    pub async fn launch(&self, principal: &Principal, launch: Launch) -> Result<Launched> {
+        Box::pin(self.begin_launch(principal, launch)).await
     }
 }
 

@@ -1,9 +1,9 @@
 //! Floor 4: from a wish to a finished run.
 //!
 //! [`Engine::invoke`] is the one way in, whichever door a request came through. `registry` holds what can be run as one
-//! consistent version, `arguments` checks its values, `runner` runs it, `record` is what is kept of it, `answer` what it says, `remote`
-//! leaves it to a process elsewhere, `approval` lets it wait for a word, `data` says what a template may see, `builtin` holds the commands
-//! that every installation has, `keys` those of them that are about API keys.
+//! consistent version, `arguments` checks its values, `runner` runs it, `record` is what is kept of it, `flow` works on what has steps as
+//! `plan` says, `answer` is what it says, `remote` leaves it to a process elsewhere, `approval` lets it wait for a word, `data` says what a
+//! template may see, `builtin` holds the commands that every installation has, `keys` those of them that are about API keys.
 
 use std::sync::{Arc, OnceLock};
 
@@ -19,8 +19,10 @@ pub mod approval;
 pub mod arguments;
 pub mod builtin;
 mod data;
+pub mod flow;
 pub mod invoke;
 mod keys;
+pub mod plan;
 pub mod record;
 pub mod registry;
 pub mod remote;
@@ -39,13 +41,14 @@ pub struct Engine {
     approvals: Notify,
     /// What links begin with, without a trailing slash; known once the server listens.
     public_url: OnceLock<String>,
+    flows: flow::Flows,
 }
 
 impl Engine {
-    pub fn new(registry: Arc<Registry>, store: Arc<Store>, clock: Clock) -> Arc<Self> {
+    pub fn new(registry: Arc<Registry>, store: Arc<Store>, clock: Clock, flows: flow::Flows) -> Arc<Self> {
         let started_at = clock.now();
         let (remote, approvals, public_url) = (remote::Remote::default(), Notify::new(), OnceLock::new());
-        Arc::new(Self { registry, store, clock, started_at, remote, approvals, public_url })
+        Arc::new(Self { registry, store, clock, started_at, remote, approvals, public_url, flows })
     }
 
     pub fn registry(&self) -> &Registry {

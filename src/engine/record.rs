@@ -126,7 +126,7 @@ mod tests {
     fn what_was_said_is_written_as_its_json() {
         let said = Record::Said { channel: "web".into(), conversation: "c".into(), raw_message: "say \"x\"".into() };
         let given = Record::Given(said.clone().into());
-        let command = Command { name: "say".into(), ..Command::default() };
+        let command = crate::engine::keys::create();
         let values = BTreeMap::from([("a".to_owned(), "1".to_owned())]);
         for mapped in [&BTreeMap::new(), &values] {
             let write = |record: &Record| {

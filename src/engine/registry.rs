@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::builtin;
 use crate::identity::permission::{Object, Verb, decide};
 use crate::intent::Index;
+use crate::manifest::flow::Document;
 use crate::manifest::{self, Fault, Level, LoadedBot as Read};
 use crate::model::bot::Bot;
 use crate::model::command::Command;
@@ -39,6 +40,12 @@ impl LoadedBot {
     pub(super) fn reply(&self, command: &str) -> Result<&Compiled> {
         let reply = self.read.as_ref().and_then(|read| read.reply(command)).map(Arc::as_ref);
         reply.ok_or_else(|| Error::internal("render a reply", "the command has no template"))
+    }
+
+    /// The document behind a command with steps.
+    pub(super) fn document(&self, command: &str) -> Result<&Arc<Document>> {
+        let document = self.read.as_ref().and_then(|read| read.document(command));
+        document.ok_or_else(|| Error::internal("run a command", "the command has no steps"))
     }
 
     /// Renders a command's reply.

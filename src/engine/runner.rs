@@ -32,6 +32,10 @@ pub(super) async fn run(engine: &Engine, principal: &Principal, prepared: Prepar
             }
         },
         Body::Remote(body) => return Box::pin(remote::start(engine, principal, &prepared, place, *body)).await,
+        Body::Flow(_) => {
+            let document = prepared.bot.document(&prepared.command.name)?.clone();
+            return Box::pin(engine.begin_command(principal, &prepared, place, &document)).await;
+        }
         // Put aside, as everything that not every message needs: the future of a message is made for each.
         Body::Builtin(body) => Box::pin(builtin::run(engine, principal, &prepared, *body)).await,
     };
@@ -158,5 +162,6 @@ fn planned(
         delivery: None,
         approval: None,
         elsewhere: None,
+        run: None,
     })
 }

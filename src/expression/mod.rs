@@ -87,7 +87,10 @@ impl Context {
 }
 
 /// No templates, no loader: only what makes values from values.
-static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(environment);
+
+/// What every expression is evaluated in, whoever adds functions of their own to it.
+pub fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
@@ -103,7 +106,7 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.add_filter("base64", |text: &str| base64_of(text));
     environment.add_filter("urlencode", |text: &str| percent_encoded(text));
     environment
-});
+}
 
 fn from_json(text: &str) -> Result<minijinja::Value, minijinja::Error> {
     let value: Value = serde_json::from_str(text)

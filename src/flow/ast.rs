@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::retry::Retry;
 use crate::model::conversation::Millis;
+use crate::model::effect::Effect;
 
 /// In which form a document was written; it decides small things that authors of that form count on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,44 +125,7 @@ pub enum Conflict {
 pub struct Defaults {
     pub timeout: Option<Millis>,
     pub retry: Option<Retry>,
-    pub effect: Option<EffectClass>,
-}
-
-/// How often a call may be made without harm; decides what happens when nobody knows whether it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EffectClass {
-    /// Changes nothing.
-    Pure,
-    /// Made twice it changes no more than made once.
-    Idempotent,
-    /// The other side makes it once for one key.
-    Keyed,
-    /// Never repeated by us once it may have been made.
-    Once,
-}
-
-impl EffectClass {
-    pub const NAMES: [&str; 4] = ["pure", "idempotent", "keyed", "once"];
-
-    pub fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "pure" => Self::Pure,
-            "idempotent" => Self::Idempotent,
-            "keyed" => Self::Keyed,
-            "once" => Self::Once,
-            _ => return None,
-        })
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pure => "pure",
-            Self::Idempotent => "idempotent",
-            Self::Keyed => "keyed",
-            Self::Once => "once",
-        }
-    }
+    pub effect: Option<Effect>,
 }
 
 /// One step: one verb and what is said about it.
@@ -175,7 +138,7 @@ pub struct Step {
     pub condition: Option<String>,
     pub timeout: Option<Millis>,
     pub retry: Option<Retry>,
-    pub effect: Option<EffectClass>,
+    pub effect: Option<Effect>,
     /// What it hands on instead of its result; sees `result`.
     pub output: Option<Value>,
     pub on_error: OnError,

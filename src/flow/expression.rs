@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior, Value as Jinja};
+use minijinja::{Environment, Value as Jinja};
 use serde_json::{Map, Value};
 
 use crate::model::conversation::Millis;
@@ -14,14 +14,11 @@ use crate::model::conversation::Millis;
 /// The longest source of one expression, in bytes.
 pub const SOURCE_BYTES: usize = 4 * 1024;
 
-/// What the evaluation of one expression may cost.
-const FUEL: u64 = 10_000;
-
 /// The longest value of one expression as JSON, in bytes.
 const VALUE_BYTES: usize = 1024 * 1024;
 
 /// What every expression may call, beside Jinja's own filters and tests.
-pub const FUNCTIONS: [&str; 5] = ["now", "next_time", "range", "dict", "namespace"];
+pub const FUNCTIONS: [&str; 4] = ["now", "next_time", "range", "dict"];
 
 /// Values by name.
 pub type Scope = Map<String, Value>;
@@ -95,10 +92,7 @@ pub struct Evaluator {
 impl Evaluator {
     /// `now` is what `now()` answers.
     pub fn new(now: Millis) -> Self {
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_fuel(Some(FUEL));
-        environment.set_recursion_limit(64);
+        let mut environment = crate::expression::environment();
         environment.add_function("now", move || now);
         environment.add_function("next_time", move |time: String, zone: Option<String>| {
             next_time(now, &time, zone.as_deref().unwrap_or("UTC"))

@@ -11,11 +11,13 @@ mod retry;
 pub mod text;
 
 pub use ast::{
-    Ask, Call, Case, Concurrency, Conflict, Defaults, Dialect, EffectClass, Flow, ForEach, Input, InputType, LoopError,
-    OnError, Poll, Probe, RunBody, Step, Verb, Wait, While,
+    Ask, Call, Case, Concurrency, Conflict, Defaults, Dialect, Flow, ForEach, Input, InputType, LoopError, OnError,
+    Poll, Probe, RunBody, Step, Verb, Wait, While,
 };
 pub use duration::{parse as parse_duration, write as write_duration};
 pub use retry::{Backoff, Jitter, Retry};
+
+pub use crate::model::effect::Effect;
 
 /// The form of document that this version reads.
 pub const API_VERSION: &str = "flow/v1";

@@ -16,6 +16,7 @@ use crate::model::{Error, Result};
 use crate::store::Store;
 use crate::store::session::{LoginSession, NewLoginSession};
 
+pub mod acting;
 pub mod directory;
 pub mod grants;
 pub mod keys;

@@ -19,7 +19,7 @@ const MOST: usize = 20;
 const LONGEST_GROUP: usize = 100;
 
 /// Reads `confirm` and `approve` of a command. What is not written follows from its effect: what destroys is confirmed and
-/// approved, what changes is confirmed when a value was taken otherwise than it was given.
+/// approved.
 pub(super) fn read(sheet: &mut Sheet, command: &Node, effect: Effect) -> (Confirm, Option<Approve>) {
     let confirm = match command.get("confirm") {
         Some(node) => match sheet.one_of(node, "confirm", &["never", "change", "always", "typed"]) {
@@ -29,8 +29,8 @@ pub(super) fn read(sheet: &mut Sheet, command: &Node, effect: Effect) -> (Confir
             _ => Confirm::Never,
         },
         None => match effect {
-            Effect::Read => Confirm::Never,
-            Effect::Change => Confirm::Change,
+            // The matcher neither guesses nor corrects, so that there is nothing to ask about.
+            Effect::Read | Effect::Change => Confirm::Never,
             Effect::Destroy => Confirm::Always,
         },
     };

@@ -91,11 +91,14 @@ fn read_bot(sheet: &mut Sheet, folder: &mut Folder, root: &Node, name: &str, reh
         commands: Vec::with_capacity(commands.len()),
         version: folder.version(),
     };
-    let mut replies = BTreeMap::new();
+    let (mut replies, mut documents) = (BTreeMap::new(), BTreeMap::new());
     let mut places = Vec::with_capacity(commands.len());
     for read in commands {
         if let Some(reply) = read.reply {
             replies.insert(fold(&read.command.name), Arc::new(reply));
+        }
+        if let Some(document) = read.document {
+            documents.insert(fold(&read.command.name), Arc::new(document));
         }
         bot.commands.push(Arc::new(read.command));
         places.push(read.places);
@@ -106,7 +109,7 @@ fn read_bot(sheet: &mut Sheet, folder: &mut Folder, root: &Node, name: &str, reh
         }
     }
     let lints = if sheet.has_errors() { Vec::new() } else { intent::lint_bot(&bot) };
-    let loaded = LoadedBot { bot: Arc::new(bot), replies, places: places.into() };
+    let loaded = LoadedBot { bot: Arc::new(bot), replies, documents, places: places.into() };
     for lint in lints {
         let (at, level) = loaded.place(&lint);
         sheet.report(at, level, lint.message, None);

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::fault::Level;
+use super::flow::Document;
 use super::folder::Folder;
 use super::reference::Reference;
 use super::sheet::{NOTHING_LATER, Sheet};
 use super::yaml::{Entry, Kind, Node, Place};
-use super::{access, approval, parameter, remote, reply, sample};
+use super::{access, approval, parameter, remote, reply, sample, steps};
 use crate::model::command::{Body, Command, Effect, Example, Reply};
 use crate::model::name::{fold, is_name};
 use crate::model::parameter::Parameter;
@@ -16,7 +17,7 @@ use crate::template::reply::Compiled;
 use crate::template::{Names, nearest};
 
 /// The keys of a command.
-pub const KEYS: [&str; 16] = [
+pub const KEYS: [&str; 18] = [
     "name",
     "description",
     "intent",
@@ -33,10 +34,12 @@ pub const KEYS: [&str; 16] = [
     "reply",
     "remote",
     "data",
+    "steps",
+    "playbook",
 ];
 
 /// Keys that a later version will act on. Ignoring them would be worse than refusing them.
-const LATER: [&str; 5] = ["secrets", "concurrency", "steps", "playbook", "script"];
+const LATER: [&str; 3] = ["secrets", "concurrency", "script"];
 
 /// The bodies a command can have, in any version.
 const BODIES: [&str; 5] = ["reply", "steps", "playbook", "script", "remote"];
@@ -79,6 +82,7 @@ pub(super) struct Read {
     pub(super) command: Command,
     pub(super) places: Places,
     pub(super) reply: Option<Compiled>,
+    pub(super) document: Option<Document>,
 }
 
 /// Where the things stand that only the whole bot, or all bots together, can show to be wrong.
@@ -130,10 +134,11 @@ pub(super) fn read(sheet: &mut Sheet, folder: &mut Folder, node: &Node, around: 
         body: Body::Reply(Reply::default()),
         data,
     };
+    let document = steps::read(sheet, folder, node, around, &mut command);
     let read = read_body(sheet, folder, node, name_at, around, &mut command);
     let (reply, references) = read.map_or((None, Vec::new()), |(reply, references)| (Some(reply), references));
     let places = Places { name: name_at, intents: intents_at, examples: examples_at, references };
-    Some(Read { command, places, reply })
+    Some(Read { command, places, reply, document })
 }
 
 fn read_name(sheet: &mut Sheet, command: &Node) -> (String, Place) {
@@ -290,7 +295,8 @@ fn read_body(
 ) -> Option<(Compiled, Vec<Reference>)> {
     let bodies: Vec<&str> = BODIES.into_iter().filter(|key| node.get(key).is_some()).collect();
     match bodies.as_slice() {
-        [] => sheet.error(name_at, "the command does nothing: write a \"reply\" or a \"remote\""),
+        [] => sheet
+            .error(name_at, "the command does nothing: write a \"reply\", \"steps\", a \"playbook\" or a \"remote\""),
         [_] => {}
         several => {
             let message = format!("a command does one thing, not several ({})", several.join(", "));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::bot;
 use super::command::Places;
 use super::fault::{Fault, Level};
+use super::flow::Document;
 use super::yaml::Place;
 use crate::intent;
 use crate::model::bot::Bot;
@@ -20,6 +21,8 @@ pub struct LoadedBot {
     pub bot: Arc<Bot>,
     /// The compiled replies, by folded command name.
     pub(super) replies: BTreeMap<String, Arc<Compiled>>,
+    /// The documents of commands with steps, by folded command name.
+    pub(super) documents: BTreeMap<String, Arc<Document>>,
     /// Per command, where it is written.
     pub(super) places: Arc<[Places]>,
 }
@@ -28,6 +31,11 @@ impl LoadedBot {
     /// The compiled reply of a command.
     pub fn reply(&self, command: &str) -> Option<&Arc<Compiled>> {
         self.replies.get(&fold(command))
+    }
+
+    /// The document of a command with steps.
+    pub fn document(&self, command: &str) -> Option<&Arc<Document>> {
+        self.documents.get(&fold(command))
     }
 
     /// Where a lint of this bot is reported, and how gravely.

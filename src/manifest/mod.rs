@@ -22,6 +22,7 @@ mod remote;
 mod reply;
 mod sample;
 mod sheet;
+mod steps;
 mod watch;
 mod yaml;
 

@@ -12,7 +12,7 @@ use super::principal::Role;
 pub enum Confirm {
     #[default]
     Never,
-    /// When a value was taken otherwise than it was given.
+    /// When a default stands for a value that nobody gave.
     Change,
     Always,
     /// Always, and the target's name has to be typed.

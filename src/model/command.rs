@@ -30,7 +30,7 @@ pub struct Example {
 }
 
 /// A command of a bot.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Command {
     /// The bot it belongs to.
     pub bot: String,
@@ -83,8 +83,23 @@ pub enum Body {
     Reply(Reply),
     /// Done by a process elsewhere that serves the bot.
     Remote(Remote),
+    /// Steps: a document of its own, or in the bot's folder.
+    Flow(Steps),
     /// One of the commands every installation has.
     Builtin(Builtin),
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::Reply(Reply::default())
+    }
+}
+
+/// The document behind a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Steps {
+    /// SHA-256 of its canonical JSON, hex.
+    pub hash: String,
 }
 
 /// How a command is left to a process elsewhere.

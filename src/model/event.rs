@@ -31,6 +31,11 @@ impl Stream {
         Self(format!("user:{id}"))
     }
 
+    /// Where every step of every run is told, for who watches them all. No client names it.
+    pub fn runs() -> Self {
+        Self("runs:all".to_owned())
+    }
+
     /// Reads a name that a client sent; `None` when it is not one of the three forms.
     pub fn parse(text: &str) -> Option<Self> {
         let (kind, id) = text.split_once(':')?;

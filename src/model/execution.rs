@@ -14,6 +14,8 @@ pub enum ExecutionStatus {
     /// It waits for others to approve.
     AwaitingApproval,
     Running,
+    /// It goes on when somebody says so.
+    Paused,
     Completed,
     Failed,
     Cancelled,
@@ -22,12 +24,13 @@ pub enum ExecutionStatus {
 }
 
 impl ExecutionStatus {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Pending,
         Self::AwaitingInput,
         Self::AwaitingConfirmation,
         Self::AwaitingApproval,
         Self::Running,
+        Self::Paused,
         Self::Completed,
         Self::Failed,
         Self::Cancelled,
@@ -41,6 +44,7 @@ impl ExecutionStatus {
             Self::AwaitingConfirmation => "awaiting_confirmation",
             Self::AwaitingApproval => "awaiting_approval",
             Self::Running => "running",
+            Self::Paused => "paused",
             Self::Completed => "completed",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -60,6 +64,7 @@ impl ExecutionStatus {
             Self::AwaitingConfirmation => "AWAITING_CONFIRMATION",
             Self::AwaitingApproval => "AWAITING_APPROVAL",
             Self::Running => "RUNNING",
+            Self::Paused => "PAUSED",
             Self::Completed => "SUCCESS",
             Self::Failed => "FAILURE",
             Self::Cancelled => "CANCELLED",

@@ -57,6 +57,8 @@ pub enum ResourceKind {
     Workflow,
     Connector,
     Credential,
+    /// An address of another program that is told what happens.
+    Webhook,
     /// A run, named by what runs, `bot/command`.
     Execution,
     /// API keys and service principals of others.
@@ -66,13 +68,14 @@ pub enum ResourceKind {
 }
 
 impl ResourceKind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Bot,
         Self::Command,
         Self::Playbook,
         Self::Workflow,
         Self::Connector,
         Self::Credential,
+        Self::Webhook,
         Self::Execution,
         Self::Key,
         Self::Installation,
@@ -86,6 +89,7 @@ impl ResourceKind {
             Self::Workflow => "workflow",
             Self::Connector => "connector",
             Self::Credential => "credential",
+            Self::Webhook => "webhook",
             Self::Execution => "execution",
             Self::Key => "key",
             Self::Installation => "installation",

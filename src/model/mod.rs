@@ -23,5 +23,6 @@ pub mod person;
 pub mod place;
 pub mod principal;
 pub mod secret;
+pub mod webhook;
 
 pub use error::{Error, Kind, Result};

@@ -53,6 +53,25 @@ pub enum Deed {
     Dialog { execution: String, step: Step },
     /// Says something to a run that waits for a word.
     Decide { execution: String, verdict: Verdict },
+    /// Answers what a step of a run asked. A form's values come with it.
+    Answer { execution: String, path: String, answer: serde_json::Value },
+    /// Pauses a run, lets it go on, or stops it.
+    Control { execution: String, verb: RunVerb },
+}
+
+/// What can be done to a run with an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunVerb {
+    Pause,
+    Resume,
+    Cancel,
+    /// What may have happened did.
+    Happened,
+    /// It did not: it is tried again.
+    Retry,
+    Skip,
+    Fail,
 }
 
 /// What can be done to a dialog with an action.

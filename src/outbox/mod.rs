@@ -5,7 +5,10 @@
 //! again later, or given up. Changes of a message leave at most once a second for each channel, as the message stands
 //! then.
 
-use std::collections::{BTreeMap, HashMap};
+mod hooks;
+mod webhook;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,6 +28,9 @@ use crate::model::place::{Account, Address, Place};
 use crate::store::Store;
 use crate::store::outbox::{Leaving, Load, Notice, Outcome};
 use crate::tasks::Tasks;
+
+pub use hooks::{Hooks, WebhookWish};
+pub use webhook::{Teller, plain_signature, standard_signature};
 
 /// How many channels are served at the same time.
 const AT_ONCE: usize = 16;
@@ -131,6 +137,8 @@ pub struct Outbox {
     pub counts: Counts,
     /// When something was last changed in a channel.
     paced: Mutex<HashMap<String, Millis>>,
+    /// What this server is at, by its id.
+    under_way: Mutex<HashSet<String>>,
 }
 
 impl Outbox {
@@ -142,8 +150,9 @@ impl Outbox {
         transports: Vec<Arc<dyn Transport>>,
         groups: BTreeMap<String, Vec<String>>,
     ) -> Arc<Self> {
-        let (counts, paced) = (Counts::default(), Mutex::default());
-        Arc::new(Self { store, identity, clock, public_url: public_url.to_owned(), transports, groups, counts, paced })
+        let public_url = public_url.to_owned();
+        let (counts, paced, under_way) = (Counts::default(), Mutex::default(), Mutex::default());
+        Arc::new(Self { store, identity, clock, public_url, transports, groups, counts, paced, under_way })
     }
 
     /// Starts the task that carries.
@@ -152,14 +161,15 @@ impl Outbox {
         tasks.spawn("outbox", async move {
             let mut under_way = FuturesUnordered::new();
             while !stop.is_cancelled() {
-                let free = AT_ONCE - under_way.len();
-                for leaving in outbox.claim(free).await {
+                let (free, now) = (AT_ONCE - under_way.len(), outbox.clock.now());
+                for leaving in outbox.claim(free, now).await {
                     under_way.push(outbox.carry(leaving));
                 }
                 let has_room = under_way.len() < AT_ONCE;
                 let wake = async {
                     match outbox.store.next_leaving().await {
-                        Ok(Some(at)) if has_room => outbox.clock.sleep_until(at).await,
+                        // What is ready and was not taken is under way already.
+                        Ok(Some(at)) if has_room && at > now => outbox.clock.sleep_until(at).await,
                         _ => std::future::pending().await,
                     }
                 };
@@ -177,15 +187,22 @@ impl Outbox {
         });
     }
 
-    async fn claim(&self, most: usize) -> Vec<Leaving> {
-        let (now, most) = (self.clock.now(), i64::try_from(most).unwrap_or_default());
+    async fn claim(&self, most: usize, now: Millis) -> Vec<Leaving> {
+        let most = i64::try_from(most).unwrap_or_default();
         if most == 0 {
             return Vec::new();
         }
-        self.store.claim_leaving(now, now + LEASE, most).await.unwrap_or_else(|error| {
+        let under_way = self.under_way().iter().cloned().collect();
+        let claimed = self.store.claim_leaving(now, now + LEASE, most, under_way).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "failed to read the outbox");
             Vec::new()
-        })
+        });
+        self.under_way().extend(claimed.iter().map(|leaving| leaving.id.clone()));
+        claimed
+    }
+
+    fn under_way(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn forget(&self) {
@@ -219,6 +236,12 @@ impl Outbox {
     }
 
     async fn carry(&self, leaving: Leaving) {
+        let id = leaving.id.clone();
+        self.carry_once(leaving).await;
+        self.under_way().remove(&id);
+    }
+
+    async fn carry_once(&self, leaving: Leaving) {
         let outcome = match self.places_behind(&leaving.place).await {
             Ok(None) => None,
             Ok(Some(places)) if places.is_empty() => {
@@ -334,7 +357,7 @@ impl Outbox {
                 Content::SignIn { account: account.clone(), url: format!("{}/link/{token}", self.public_url) }
             }
             Notice::Private { account, message } => {
-                Content::Private { account: account.clone(), message: Box::new(message.clone()) }
+                Content::Private { account: account.clone(), message: message.clone() }
             }
             Notice::Post(post) => Content::Message(post.clone()),
         })

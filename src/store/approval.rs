@@ -3,6 +3,8 @@
 //! Everything that happens to one is a [`Step`]: one transaction that names the token it was planned with, so that of two
 //! words at the same moment one is planned again.
 
+use std::collections::BTreeSet;
+
 use super::Store;
 use super::action::Registered;
 use super::audit::Deed;
@@ -286,6 +288,14 @@ impl Work for Step {
         events.extend(self.events.iter().cloned());
         let hash = self.said.as_ref().map(|(_, hash)| hash.as_str());
         let mut places = transaction.append(&events, hash).await?;
+        // Where a conversation is also held outside, its cards are drawn anew there, too.
+        let cards = self.shown.iter().map(|shown| &shown.card).chain(self.cards.iter().map(|new| &new.card));
+        let conversations: BTreeSet<&str> = cards.map(|card| card.conversation.as_str()).collect();
+        for conversation in conversations {
+            let stream = Stream::conversation(conversation);
+            let told: Vec<_> = events.iter().zip(&places).filter(|(event, _)| event.stream == stream).collect();
+            transaction.send_outside(conversation, &told, None).await?;
+        }
         let at = rfc3339(self.at);
         for new in &self.cards {
             let place = events.iter().zip(&places).find(|(event, _)| event.id == new.event.id);

@@ -86,6 +86,10 @@ impl Action {
         matches!(self, Self::SignOut | Self::KeyRevoke | Self::ServiceRevoke)
     }
 
+    fn changes_webhooks(self) -> bool {
+        matches!(self, Self::WebhookCreate | Self::WebhookChange | Self::WebhookDelete)
+    }
+
     fn changes_grants(self) -> bool {
         matches!(self, Self::GrantCreate | Self::GrantDelete)
     }
@@ -154,6 +158,8 @@ pub struct News {
     pub grants: bool,
     /// Whether others are in a group than before.
     pub groups: bool,
+    /// Whether webhooks have changed.
+    pub webhooks: bool,
 }
 
 /// What a walk along the chain found.
@@ -246,7 +252,7 @@ impl Transaction<'_> {
             .bind(&row.hash);
         self.write(insert).await?;
         self.write(query("UPDATE audit_head SET hash = $1 WHERE name = 'audit'").bind(&row.hash)).await?;
-        if deed.action.ends_credential() {
+        if deed.action.ends_credential() || deed.action.changes_groups() || deed.action.changes_webhooks() {
             self.announce(Frame::Look(Matter::Credentials));
         }
         Ok(())
@@ -305,11 +311,12 @@ impl Store {
 
     /// What rows after `after` tell a server that did not write them.
     pub async fn news(&self, after: i64) -> Result<News> {
-        let mut news = News { newest: after, ended: Vec::new(), grants: false, groups: false };
+        let mut news = News { newest: after, ended: Vec::new(), grants: false, groups: false, webhooks: false };
         for row in self.audit_from(after, STRIDE).await? {
             news.newest = row.seq;
             let action = Action::ALL.iter().copied().find(|action| action.as_str() == row.action);
             news.grants |= action.is_some_and(Action::changes_grants);
+            news.webhooks |= action.is_some_and(Action::changes_webhooks);
             if action.is_some_and(Action::ends_credential) {
                 news.ended.extend(row.target);
             }

@@ -20,7 +20,7 @@ use crate::model::{Error, Kind, Result};
 mod lease;
 mod report;
 
-pub use report::{Ending, Posting};
+pub use report::{Ending, Posting, Said};
 
 /// A delivery about to be stored together with its run.
 #[derive(Clone, Debug)]

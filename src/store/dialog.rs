@@ -19,6 +19,15 @@ pub struct Dialog {
     /// What was asked and answered, as JSON; `chat` reads it.
     pub state: String,
     pub expires_at: Millis,
+    /// When who is asked is reminded; none: they were, or are not.
+    pub reminds_at: Option<Millis>,
+}
+
+impl Dialog {
+    /// When something is to be done about it next.
+    pub fn due_at(&self) -> Millis {
+        self.reminds_at.map_or(self.expires_at, |reminds_at| reminds_at.min(self.expires_at))
+    }
 }
 
 /// What becomes of the open dialog of a conversation.
@@ -38,7 +47,7 @@ impl Becomes {
     }
 }
 
-const COLUMNS: &str = "execution, conversation, principal, token, state, expires_at";
+const COLUMNS: &str = "execution, conversation, principal, token, state, expires_at, reminds_at";
 
 fn dialog(row: &Row) -> Result<Dialog> {
     let read = || -> Result<Dialog, Failure> {
@@ -49,6 +58,7 @@ fn dialog(row: &Row) -> Result<Dialog> {
             token: row.get(3)?,
             state: row.get(4)?,
             expires_at: row.get(5)?,
+            reminds_at: row.get(6)?,
         })
     };
     read().map_err(failed)
@@ -59,11 +69,12 @@ impl Transaction<'_> {
         self.write(query("DELETE FROM dialogs WHERE conversation = $1").bind(conversation)).await?;
         if let Becomes::Open(dialog) = becomes {
             let insert = query(
-                "INSERT INTO dialogs (execution, conversation, principal, token, state, expires_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6)",
+                "INSERT INTO dialogs (execution, conversation, principal, token, state, expires_at, reminds_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
             );
             let insert = insert.bind(&dialog.execution).bind(conversation).bind(&dialog.principal);
-            self.write(insert.bind(&dialog.token).bind(&dialog.state).bind(dialog.expires_at)).await?;
+            let insert = insert.bind(&dialog.token).bind(&dialog.state).bind(dialog.expires_at);
+            self.write(insert.bind(dialog.reminds_at)).await?;
         }
         Ok(())
     }
@@ -88,10 +99,22 @@ impl Store {
         rows.iter().map(dialog).collect()
     }
 
-    /// When the next dialog's time is over.
-    pub async fn next_dialog_expiry(&self) -> Result<Option<Millis>> {
+    /// Up to `limit` dialogs whose reminder was due at `at` and that are not over, the oldest first.
+    pub async fn reminders_due(&self, at: Millis, limit: i64) -> Result<Vec<Dialog>> {
         let mut reader = self.reader().await?;
-        let row = query("SELECT min(expires_at) FROM dialogs").one(&mut reader.connection()).await.map_err(failed)?;
-        row.get(0).map_err(failed)
+        let find = super::query::composed(format!(
+            "SELECT {COLUMNS} FROM dialogs WHERE reminds_at <= $1 AND expires_at > $1 ORDER BY reminds_at LIMIT $2"
+        ));
+        let rows = find.bind(at).bind(limit).all(&mut reader.connection()).await.map_err(failed)?;
+        rows.iter().map(dialog).collect()
+    }
+
+    /// When something is to be done about a dialog next: its time is over, or a reminder is due.
+    pub async fn next_dialog_due(&self) -> Result<Option<Millis>> {
+        let mut reader = self.reader().await?;
+        let find = query("SELECT min(expires_at), min(reminds_at) FROM dialogs");
+        let row = find.one(&mut reader.connection()).await.map_err(failed)?;
+        let times: [Option<Millis>; 2] = [row.get(0).map_err(failed)?, row.get(1).map_err(failed)?];
+        Ok(times.into_iter().flatten().min())
     }
 }

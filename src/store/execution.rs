@@ -5,6 +5,7 @@ use super::approval::NewApproval;
 use super::delivery::NewDelivery;
 use super::outbox::Run;
 use super::query::{Failure, Row, query};
+use super::run::NewRun;
 use super::transaction::{Transaction, Work, failed};
 use crate::model::conversation::Millis;
 use crate::model::event::NewEvent;
@@ -42,6 +43,8 @@ pub struct NewExecution {
     pub delivery: Option<NewDelivery>,
     /// What it waits for before it runs.
     pub approval: Option<Box<NewApproval>>,
+    /// The steps of a document, when those are what it does.
+    pub run: Option<Box<NewRun>>,
     /// What it says to other places than its own.
     pub elsewhere: Option<Box<Elsewhere>>,
 }
@@ -74,6 +77,8 @@ pub struct RunChange {
     pub approval: Option<Box<NewApproval>>,
     /// What it says to other places than its own.
     pub elsewhere: Option<Box<Elsewhere>>,
+    /// The steps of a document, when those are what it does from now on.
+    pub run: Option<Box<NewRun>>,
 }
 
 impl From<NewExecution> for RunChange {
@@ -91,6 +96,7 @@ impl From<NewExecution> for RunChange {
             delivery: run.delivery,
             approval: run.approval,
             elsewhere: run.elsewhere,
+            run: run.run,
         }
     }
 }
@@ -147,6 +153,7 @@ impl Transaction<'_> {
              origin, conversation, request, responses, error, idempotency_key, body_hash, created_at, started_at, \
              finished_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
         )
+        .room_for(18)
         .bind(&e.id)
         .bind(&e.request_id)
         .bind(&e.bot)
@@ -156,12 +163,12 @@ impl Transaction<'_> {
         .bind(&e.principal)
         .bind(&e.principal_name)
         .bind(e.origin)
-        .bind(e.conversation.clone())
+        .bind(&e.conversation)
         .bind(&e.request)
         .bind(&e.responses)
-        .bind(e.error.clone())
-        .bind(e.idempotency_key.clone())
-        .bind(e.body_hash.clone())
+        .bind(&e.error)
+        .bind(&e.idempotency_key)
+        .bind(&e.body_hash)
         .bind(e.created_at)
         .bind(e.started_at)
         .bind(e.finished_at);
@@ -171,6 +178,13 @@ impl Transaction<'_> {
         }
         if let Some(approval) = &e.approval {
             self.insert_approval(approval).await?;
+        }
+        if let Some(run) = &e.run {
+            Box::pin(self.insert_run(&e.id, run, e.created_at)).await?;
+        }
+        self.tell_hooks(&e.id, ExecutionStatus::Pending, e.created_at).await?;
+        if e.status != ExecutionStatus::Pending {
+            self.tell_hooks(&e.id, e.status, e.finished_at.unwrap_or(e.created_at)).await?;
         }
         match &e.elsewhere {
             Some(elsewhere) => self.say_elsewhere(&e.id, elsewhere, e.created_at).await,
@@ -190,7 +204,7 @@ impl Transaction<'_> {
              request = coalesce($4, request), responses = coalesce($5, responses), error = coalesce($6, error), \
              started_at = coalesce($7, started_at), finished_at = coalesce($8, finished_at) \
              WHERE id = $1 AND status IN ('pending', 'awaiting_input', 'awaiting_confirmation', 'awaiting_approval', \
-             'running')",
+             'running', 'paused')",
         )
         .bind(&change.id)
         .bind(change.status.as_str())
@@ -208,6 +222,13 @@ impl Transaction<'_> {
         }
         if let Some(approval) = &change.approval {
             self.insert_approval(approval).await?;
+        }
+        if let Some(run) = &change.run {
+            let at = change.started_at.unwrap_or_default();
+            Box::pin(self.insert_run(&change.id, run, at)).await?;
+        }
+        if let Some(at) = change.finished_at {
+            self.tell_hooks(&change.id, change.status, at).await?;
         }
         match &change.elsewhere {
             Some(elsewhere) => {

@@ -6,6 +6,7 @@
 use serde_json::json;
 use serde_json::value::to_raw_value;
 
+use super::action::Registered;
 use super::log::Place;
 use super::query::query;
 use super::transaction::{Transaction, failed};
@@ -74,14 +75,37 @@ fn is_fresh(post: &Post, at: Millis) -> bool {
 }
 
 impl Transaction<'_> {
-    /// Decides what becomes of the message with a name in `event`. Rewritten, the message it replaces holds the new
-    /// content, and `event` has become the update that tells of it. Call it when the conversation is held.
-    pub(super) async fn settle_named(
+    /// Decides what becomes of a message, with a name or without: `event` is as it goes into the log, and of `actions`
+    /// those of the message are registered under the id it has there, or left out. Call it when the conversation is held.
+    pub(super) async fn settle_said(
         &mut self,
         conversation: &str,
-        named: &Named,
+        named: Option<&Named>,
         event: &mut NewEvent,
+        actions: &mut Vec<Registered>,
     ) -> Result<Fate> {
+        let Some(named) = named else { return Ok(Fate::Said) };
+        let fate = self.settle_named(conversation, named, event).await?;
+        match &fate {
+            Fate::Said => {}
+            Fate::Rewritten { message } => {
+                self.forget_actions(conversation, message).await?;
+                let own = actions.iter_mut().filter(|action| action.message == event.id);
+                own.for_each(|action| action.message.clone_from(message));
+            }
+            Fate::Dropped => actions.retain(|action| action.message != event.id),
+        }
+        Ok(fate)
+    }
+
+    /// The id of the message that has this name now.
+    pub(super) async fn message_named(&mut self, conversation: &str, named: &Named) -> Result<Option<String>> {
+        Ok(self.standing(conversation, named).await?.map(|standing| standing.message))
+    }
+
+    /// Decides what becomes of the message with a name in `event`. Rewritten, the message it replaces holds the new
+    /// content, and `event` has become the update that tells of it. Call it when the conversation is held.
+    async fn settle_named(&mut self, conversation: &str, named: &Named, event: &mut NewEvent) -> Result<Fate> {
         let at = event.created_at;
         let Some(standing) = self.standing(conversation, named).await? else { return Ok(absent(named)) };
         let Some(old) = self.post_at(event, &standing).await? else { return Ok(absent(named)) };

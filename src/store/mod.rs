@@ -48,20 +48,25 @@ pub mod people;
 pub mod place;
 mod postgres;
 pub mod principal;
+pub mod prune;
 mod query;
 pub mod rate;
 pub mod read_mark;
 pub mod replay;
 pub mod rewrite;
+pub mod run;
 pub mod scim;
 pub mod search;
 pub mod service;
 pub mod session;
 mod sqlite;
 pub mod stats;
+pub mod step;
 mod transaction;
 pub mod turn;
 pub mod vault;
+pub mod webhook;
+pub mod workflow;
 
 pub use alone::Alone;
 
@@ -233,7 +238,11 @@ fn migrator() -> Migrator {
         (15, "outside chats", include_str!("../../migrations/0015_outside_chats.sql")),
         (16, "linked accounts", include_str!("../../migrations/0016_linked_accounts.sql")),
         (17, "adapter states", include_str!("../../migrations/0017_adapter_states.sql")),
+        (19, "workflows", include_str!("../../migrations/0019_workflows.sql")),
+        (20, "runs", include_str!("../../migrations/0020_runs.sql")),
         (22, "vault and connectors", include_str!("../../migrations/0022_vault_and_connectors.sql")),
+        (23, "webhooks", include_str!("../../migrations/0023_webhooks.sql")),
+        (24, "reminders", include_str!("../../migrations/0024_reminders.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Store;
 use super::log::Place as Seat;
-use super::query::{Row, query};
+use super::query::{Query, Row, composed, query};
 use super::transaction::{Transaction, Work, failed};
 use crate::bus::Frame;
 use crate::clock::rfc3339;
@@ -50,7 +50,7 @@ pub enum Notice {
     /// Asks somebody who is nobody here yet to sign in. The link is made when it leaves.
     SignIn { account: Account },
     /// For the eyes of one person.
-    Private { account: Account, message: Message },
+    Private { account: Account, message: Box<Message> },
     /// A message to a place of which no conversation is held.
     Post(Box<Post>),
 }
@@ -259,7 +259,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    async fn column(&mut self, find: super::query::Query<'_>) -> Result<Vec<String>> {
+    async fn column(&mut self, find: Query<'_>) -> Result<Vec<String>> {
         self.all(find).await?.iter().map(|row| row.get(0).map_err(failed)).collect()
     }
 }
@@ -310,6 +310,7 @@ struct Claim {
     now: Millis,
     lease_until: Millis,
     most: i64,
+    under_way: Vec<String>,
 }
 
 fn leaving(row: &Row) -> Result<Leaving> {
@@ -338,15 +339,23 @@ impl Work for Claim {
 
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Leaving>> {
         // An attempt that ended without saying how, ended anyhow: its lease has lapsed.
-        let claim = query(
+        let but = match self.under_way.len() {
+            0 => String::new(),
+            count => {
+                let numbers: Vec<String> = (0..count).map(|at| format!("${}", at + 4)).collect();
+                format!("AND o.id NOT IN ({}) ", numbers.join(", "))
+            }
+        };
+        let claim = composed(format!(
             "UPDATE outbox SET uncertain = CASE WHEN attempt > 0 AND error IS NULL THEN 1 ELSE uncertain END, \
              attempt = attempt + 1, error = NULL, ready_at = $2 WHERE state = 'waiting' AND ready_at <= $1 AND id IN \
-             (SELECT o.id FROM outbox o WHERE o.state = 'waiting' AND o.ready_at <= $1 AND NOT EXISTS \
+             (SELECT o.id FROM outbox o WHERE o.state = 'waiting' AND o.ready_at <= $1 {but}AND NOT EXISTS \
              (SELECT 1 FROM outbox p WHERE p.state = 'waiting' AND p.channel = o.channel AND p.id < o.id) \
              ORDER BY o.id LIMIT $3) \
-             RETURNING id, place, conversation, message, seq, content, attempt, uncertain, created_at",
-        );
-        let rows = transaction.write_returning(claim.bind(self.now).bind(self.lease_until).bind(self.most)).await?;
+             RETURNING id, place, conversation, message, seq, content, attempt, uncertain, created_at"
+        ));
+        let claim = claim.bind(self.now).bind(self.lease_until).bind(self.most);
+        let rows = transaction.write_returning(self.under_way.iter().fold(claim, Query::bind)).await?;
         rows.iter().map(leaving).collect()
     }
 }
@@ -488,9 +497,16 @@ impl Store {
         self.write(notice).await
     }
 
-    /// Takes what is to leave, the oldest of each channel, up to `most`, for as long as until `lease_until`.
-    pub async fn claim_leaving(&self, now: Millis, lease_until: Millis, most: i64) -> Result<Vec<Leaving>> {
-        self.write(Claim { now, lease_until, most }).await
+    /// Takes what is to leave, the oldest of each channel, up to `most`, for as long as until `lease_until`. What the
+    /// caller is still at stays with it, however long that takes.
+    pub async fn claim_leaving(
+        &self,
+        now: Millis,
+        lease_until: Millis,
+        most: i64,
+        under_way: Vec<String>,
+    ) -> Result<Vec<Leaving>> {
+        self.write(Claim { now, lease_until, most, under_way }).await
     }
 
     /// Notes what became of an attempt; `false` when another has begun meanwhile.
@@ -533,7 +549,7 @@ impl Store {
     pub async fn referred(&self, place: &Place, reference: &str) -> Result<Option<(String, String)>> {
         let mut reader = self.reader().await?;
         let find = query(
-            "SELECT conversation, message FROM message_refs WHERE ref = $1 AND (place = $2 OR substr(place, 1, cast($4 as integer)) = $3) \
+            "SELECT conversation, message FROM message_refs WHERE ref = $1 AND (place = $2 OR substr(place, 1, cast($4 AS integer)) = $3) \
              ORDER BY updated_at DESC LIMIT 1",
         );
         // In any thread of the channel.

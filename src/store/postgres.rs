@@ -72,7 +72,7 @@ pub(super) async fn write_one_by_one(
 async fn try_job(pool: &PgPool, bus: &Bus, job: &mut dyn Job) -> Result<Ran, Failure> {
     let mut begun = pool.begin().await?;
     crash_point::reached("store.begun");
-    let mut transaction = Transaction::new(Connection::Postgres(&mut begun));
+    let mut transaction = Transaction::new(Connection::Postgres(&mut begun), bus.is_heard());
     let ran = job.run(&mut transaction).await;
     let frames = transaction.into_frames();
     if ran == Ran::Succeeded {

@@ -233,10 +233,17 @@ macro_rules! arguments {
 impl<'q> Query<'q> {
     /// The statement for so many rows.
     pub(super) fn repeated(statement: &'static Repeated, rows: usize) -> Self {
-        match statement.texts.get(rows) {
+        let query = match statement.texts.get(rows) {
             Some(text) => query(text.get_or_init(|| statement.text(rows))),
             None => composed(statement.text(rows)),
-        }
+        };
+        query.room_for(rows * statement.columns)
+    }
+
+    /// Makes room for so many values at once, for statements that every message needs.
+    pub(super) fn room_for(mut self, values: usize) -> Self {
+        self.values.reserve_exact(values);
+        self
     }
 
     pub(super) fn bind(mut self, value: impl Into<Value<'q>>) -> Self {

@@ -52,8 +52,12 @@ impl Revision {
                 let Some(form) = &mut post.form else { return };
                 form.state = *state;
                 for field in form.fields.iter_mut().filter(|field| !field.hidden) {
-                    field.value = values.get(&field.name).cloned();
-                    field.error = field.error.take().filter(|_| field.value.is_none());
+                    let value = values.get(&field.name).cloned();
+                    // What is still wrong stays for whoever goes on with it.
+                    if value.is_some() || field.error.is_none() || *state != FormState::Open {
+                        field.value = value;
+                    }
+                    field.error = field.error.take().filter(|_| !values.contains_key(&field.name));
                 }
             }
             Self::Over { text, form, actions } => {

@@ -191,7 +191,7 @@ fn try_group(connection: &mut rusqlite::Connection, bus: &Bus, jobs: &mut [Box<d
         return Outcome::Failed(error);
     }
     crash_point::reached("store.begun");
-    let mut transaction = Transaction::new(Connection::Direct(connection));
+    let mut transaction = Transaction::new(Connection::Direct(connection), bus.is_heard());
     for job in jobs.iter_mut() {
         let frames = transaction.frames();
         transaction.begin_work();

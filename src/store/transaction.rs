@@ -24,11 +24,17 @@ pub(super) struct Transaction<'c> {
     /// Whether anything was written: work that fails before that leaves nothing behind.
     wrote: bool,
     frames: Vec<Frame>,
+    /// Whether any webhook listens.
+    is_heard: bool,
 }
 
 impl<'c> Transaction<'c> {
-    pub(super) fn new(connection: Connection<'c>) -> Self {
-        Self { connection, wrote: false, frames: Vec::new() }
+    pub(super) fn new(connection: Connection<'c>, is_heard: bool) -> Self {
+        Self { connection, wrote: false, frames: Vec::new(), is_heard }
+    }
+
+    pub(super) fn is_heard(&self) -> bool {
+        self.is_heard
     }
 
     /// Reads; use [`Transaction::write`] and [`Transaction::write_returning`] for anything else.

@@ -120,21 +120,10 @@ impl Turn {
         for event in &self.follows {
             let mut event = event.clone();
             let named = beside.named.iter().find(|named| named.event == event.id);
-            let fate = match named {
-                Some(named) => transaction.settle_named(&self.conversation, named, &mut event).await?,
-                None => Fate::Said,
-            };
-            match fate {
+            match transaction.settle_said(&self.conversation, named, &mut event, &mut actions).await? {
                 Fate::Said => said.extend(named),
-                Fate::Rewritten { message } => {
-                    transaction.forget_actions(&self.conversation, &message).await?;
-                    let own = actions.iter_mut().filter(|action| action.message == event.id);
-                    own.for_each(|action| action.message.clone_from(&message));
-                }
-                Fate::Dropped => {
-                    actions.retain(|action| action.message != event.id);
-                    continue;
-                }
+                Fate::Rewritten { .. } => {}
+                Fate::Dropped => continue,
             }
             events.push(event);
         }
@@ -170,6 +159,22 @@ impl Work for Turn {
         if let Some(execution) = &self.execution {
             transaction.insert_execution(execution).await?;
         }
+        let nothing = || Error::internal("commit a turn", "nothing was said and nothing follows");
+        self.happen(transaction).await?.ok_or_else(nothing)
+    }
+}
+
+impl Turn {
+    /// Says it as part of other work, whatever the dialog of the conversation is. Nothing is said where it is closed.
+    pub(super) async fn speak(&self, transaction: &mut Transaction<'_>) -> Result<()> {
+        if transaction.touch_conversation(&self.conversation, self.at).await? {
+            self.happen(transaction).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts everything into the log; none when that was nothing after all.
+    async fn happen(&self, transaction: &mut Transaction<'_>) -> Result<Option<Receipt>> {
         let rewritten = match &self.beside {
             Some(beside) => transaction.settle(&self.conversation, beside, self.at).await?,
             None => Vec::new(),
@@ -182,9 +187,11 @@ impl Work for Turn {
                 transaction.keep_said(&self.conversation, named, place, event.created_at).await?;
             }
         }
-        if let Some(outside) = &self.outside {
+        // What a run says by itself comes from nowhere outside, and goes wherever the conversation is held.
+        let from = self.outside.as_ref().and_then(|outside| outside.said.as_ref());
+        if self.outside.is_some() || self.said.is_none() {
             let told: Vec<_> = events.iter().copied().zip(&places).collect();
-            transaction.send_outside(&self.conversation, &told, outside.said.as_ref()).await?;
+            transaction.send_outside(&self.conversation, &told, from).await?;
         }
         let stream = Stream::conversation(&self.conversation);
         let own = events.iter().zip(&places).filter(|(event, _)| event.stream == stream);
@@ -192,7 +199,7 @@ impl Work for Turn {
             let at = rfc3339(self.at);
             transaction.announce(Frame::Passing(Passing::activity(&self.owner, &self.conversation, head, &at)));
         }
-        Ok(Receipt { place: places.swap_remove(0), duplicate: false })
+        Ok((!places.is_empty()).then(|| Receipt { place: places.swap_remove(0), duplicate: false }))
     }
 }
 

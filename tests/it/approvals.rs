@@ -91,9 +91,9 @@ async fn who_asks_confirms_it(server: Arc<Server>) {
     act(&ann, &session, &asked, button(&asked, "Cancel"), Value::Null).await.expect(201);
     assert_eq!(phase(&server, &asked["invocation_id"]).await, "CANCELLED");
     assert_eq!(now(&ann, &session, &asked).await["content"], "**reset**: cancelled.");
-    // Only what was taken otherwise than it was given is asked about.
-    assert_eq!(ann.say(&session, "level high").await["content"], "level high");
-    let asked = ann.say(&session, "level HIGH").await;
+    // Where a value was given there is nothing to ask about.
+    assert_eq!(ann.say(&session, "level HIGH").await["content"], "level high");
+    let asked = ann.say(&session, "level").await;
     assert_eq!(asked["content"], "**level** runs when you confirm it.");
     let path = format!("/api/session/{session}/invocations/{}/cancel", asked["invocation_id"].as_str().unwrap());
     ann.post(&path, &json!({})).await.expect(200);
@@ -306,7 +306,7 @@ async fn programs_wait_for_it_too(server: Arc<Server>) {
     let (_, url) = invoke("10.0").await;
     assert_eq!(ann.post(&format!("{url}/cancel"), &json!({})).await.expect(200)["phase"], "CANCELLED");
     // A program confirms what it asked for by the same door.
-    let body = json!({ "command": "reset", "parameters": [{ "name": "counter", "value": "a" }] });
+    let body = json!({ "command": "reset", "automation": { "name": "vault" }, "parameters": [{ "name": "counter", "value": "a" }] });
     let url = ann.post("/command?invoke=true", &body).await.expect(200)["invocation"]["url"].clone();
     let url = url.as_str().unwrap();
     assert_eq!(ann.get(url).await.expect(200)["phase"], "AWAITING_CONFIRMATION");

@@ -16,6 +16,7 @@ on_both_databases!(
     questions_are_answered_one_by_one,
     wrong_answers_and_cancelling_end_it,
     a_form_lets_commands_through_and_takes_answers_in_words,
+    who_does_not_answer_is_reminded_once,
     what_nobody_answers_expires_and_can_be_started_again,
     what_is_hidden_stands_nowhere,
     some_commands_are_agreed_to_first,
@@ -227,20 +228,59 @@ async fn a_form_lets_commands_through_and_takes_answers_in_words(server: Arc<Ser
     assert_eq!(phase(&server, &asked).await, ExecutionStatus::Completed);
 }
 
+async fn who_does_not_answer_is_reminded_once(server: Arc<Server>) {
+    const MINUTE: i64 = 60 * 1000;
+    let (browser, ann) = (server.browser().await, server.program(Role::User).await);
+    let (web, api) = (browser.open("desk").await, ann.open("desk").await);
+    let (mut reader, mut program) = (browser.socket().await, ann.socket().await);
+    browser.say(&web, "book").await;
+    let asked = ann.say(&api, "book").await;
+    let count = async |client: &Client, session: &str| events(client, session).await.len() as i64;
+    reader.subscribe(&format!("conv:{web}"), count(&browser, &web).await).await;
+    program.subscribe(&format!("conv:{api}"), count(&ann, &api).await).await;
+    server.clock.advance(12 * MINUTE - 1);
+    assert_eq!(server.hub().remind_due().await.unwrap(), 0);
+    // Nobody looks: the task wakes by itself.
+    server.clock.advance(1);
+    let said = reader.until("message").await;
+    assert_eq!(said["content"], "**book** still waits for an answer. It expires in 3 minutes.");
+    assert_eq!((&said["command"], &said["sender"]["id"]), (&json!("book"), &json!("desk")));
+    // The question may be far up: it is asked again.
+    let said = program.until("message").await;
+    assert_eq!(said["content"], "**book** still waits for an answer. It expires in 3 minutes.\n\nWhich room?");
+    assert_eq!(said["invocation_id"], asked["invocation_id"]);
+    server.clock.advance(MINUTE);
+    assert_eq!(server.hub().remind_due().await.unwrap(), 0, "once");
+    // An answer is one all the same, and the next question has its own time.
+    let next = ann.say(&api, "blue").await;
+    assert_eq!(next["content"], "The day");
+    server.clock.advance(12 * MINUTE);
+    let said = program.until("message").await;
+    let said = if said["content"] == "blue" { program.until("message").await } else { said };
+    let said = if said["content"] == "The day" { program.until("message").await } else { said };
+    assert!(said["content"].as_str().unwrap().ends_with("3 minutes.\n\nThe day"), "{said}");
+    assert_eq!(ann.say(&api, "friday").await["content"], "blue on friday for 2");
+}
+
 async fn what_nobody_answers_expires_and_can_be_started_again(server: Arc<Server>) {
     const LIFE: i64 = 15 * 60 * 1000;
     let browser = server.browser().await;
     let session = browser.open("desk").await;
     let asked = browser.say(&session, "book blue on someday").await;
-    assert!(asked["form"]["fields"][1]["error"].is_string(), "{asked}");
+    let day = &asked["form"]["fields"][1];
+    assert!(day["error"].is_string(), "{asked}");
+    assert_eq!(day["value"], "someday", "what was given is there to be mended");
     server.clock.advance(LIFE - 1);
     assert_eq!(server.hub().expire_due().await.unwrap(), 0);
+    // Whoever is first, the task or this, it is reminded of by now.
+    server.hub().remind_due().await.unwrap();
     assert_eq!(phase(&server, &asked).await, ExecutionStatus::AwaitingInput);
     server.clock.advance(1);
     assert_eq!(act(&browser, &session, &asked, &asked["form"]["id"], json!({})).await.error(409), "ACTION_EXPIRED");
     assert_eq!(phase(&server, &asked).await, ExecutionStatus::Expired, "whoever comes too late ends it");
     let now = events(&browser, &session).await;
-    let post = &now[2]["post"];
+    assert_eq!(now[2]["content"], "**book** still waits for an answer. It expires in 0 seconds.");
+    let post = &now[3]["post"];
     assert_eq!(
         (post["form"]["state"].as_str(), post["content"].as_str()),
         (Some("expired"), Some("**book**: expired, nobody answered in time."))

@@ -38,11 +38,11 @@ async fn as_somebody(server: &Server, me: &Client, foreign: &Client) {
 
     // Bots, a bot session, a conversation over the web socket.
     let bots = me.get("/api/bots").await.expect(200);
-    let hello = bots["bots"].as_array().unwrap().iter().find(|bot| bot["id"] == "hello").expect("it is listed");
+    let hello = bots.as_array().unwrap().iter().find(|bot| bot["id"] == "hello").expect("it is listed");
     for field in ["display_name", "description", "status"] {
         assert!(hello[field].is_string(), "{field}: {hello}");
     }
-    assert!(bots["bots"].as_array().unwrap().iter().all(|bot| bot["id"] != "vault"), "not theirs");
+    assert!(bots.as_array().unwrap().iter().all(|bot| bot["id"] != "vault"), "not theirs");
     let made = me.post("/api/session/create", &json!({ "bot_id": "hello" })).await.expect(201);
     assert_eq!((&made["bot_id"], &made["active"]), (&json!("hello"), &json!(true)));
     let id = made["session_id"].as_str().unwrap();

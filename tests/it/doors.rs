@@ -218,3 +218,20 @@ fn no_door_is_mounted_without_its_description() {
         }
     }
 }
+
+#[test]
+fn what_is_printed_may_be_read_in_part() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Command, Stdio};
+    for (printed, first) in [("openapi", "{"), ("frames", "{")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parlour"));
+        let mut program = command.arg(printed).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::with_capacity(16, program.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), first);
+        // Nobody reads on.
+        let ended = program.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8(ended.stderr).unwrap(), "", "{printed}");
+        assert!(ended.status.success(), "{printed}: {:?}", ended.status);
+    }
+}

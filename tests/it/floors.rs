@@ -274,8 +274,8 @@ mod rules {
             ),
             (
                 "store/mod.rs",
-                "fn f() { let c = '{'; crate::vault::seal(c) }",
-                "src/store/mod.rs:1: `store` uses its neighbour `vault`",
+                "fn f() { let c = '{'; crate::fetch::seal(c) }",
+                "src/store/mod.rs:1: `store` uses its neighbour `fetch`",
             ),
             (
                 "model/bot.rs",

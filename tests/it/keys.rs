@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use parlour::identity::keys::KeyWish;
 use parlour::model::principal::Role;
 use serde_json::json;
 
-use crate::support::server::{Client, Server, on_both_databases};
+use crate::support::log::Log;
+use crate::support::server::{Client, Kind, Server, on_both_databases};
 
 on_both_databases!(
     keys_are_made_listed_and_revoked,
@@ -156,4 +158,20 @@ async fn a_key_is_asked_for_in_a_conversation(server: Arc<Server>) {
     let gone = async { while program.get("/api/session").await.status == 200 {} };
     tokio::time::timeout(std::time::Duration::from_secs(10), gone).await.expect("it is revoked");
     assert_eq!(browser.say(&session, &format!("key revoke {id}")).await["tone"], "warning");
+}
+
+/// Its own door takes a key in the address; whichever door is asked so, no line of the log holds it.
+#[tokio::test]
+async fn a_key_in_an_address_stands_in_no_log() {
+    let server = Server::start(Kind::Sqlite).await;
+    let log = Log::start();
+    let wish = KeyWish::plain("k".to_owned(), Role::User);
+    let key = server.identity().make_key(wish).await.unwrap().0;
+    for path in ["/ws/executions", "/ws", "/api/session", "/nowhere"] {
+        let answer = server.anybody().get(&format!("{path}?api_key={key}")).await;
+        assert!(!answer.text.contains(&key), "{path}: {}", answer.text);
+    }
+    assert_eq!(server.anybody().get(&format!("/api/session?api_key={key}")).await.error(401), "UNAUTHORIZED");
+    log.must_not_hold(&[&key]);
+    server.finish().await;
 }

@@ -133,7 +133,7 @@ async fn a_membership_counts_at_once(kind: Kind) {
     let members = format!("/api/groups/{}/members", made["id"].as_str().unwrap());
     let sees = async |who: &crate::support::server::Client| {
         let bots = who.get("/api/bots").await.expect(200);
-        bots["bots"].as_array().unwrap().iter().any(|bot| bot["id"] == "vault")
+        bots.as_array().unwrap().iter().any(|bot| bot["id"] == "vault")
     };
     assert!(!sees(&ann).await);
     let mut socket = ann.socket().await;

@@ -23,12 +23,12 @@ on_both_databases!(
 );
 
 /// A process that serves the bot `away`; frames it did not look for yet are kept for later.
-struct Process {
+pub(crate) struct Process {
     socket: Socket,
     kept: VecDeque<Value>,
 }
 
-async fn serving(server: &Server) -> Process {
+pub(crate) async fn serving(server: &Server) -> Process {
     serving_with(server, &json!({})).await
 }
 
@@ -44,7 +44,7 @@ async fn serving_with(server: &Server, more: &Value) -> Process {
 
 impl Process {
     /// The first frame of that kind that was not looked for yet.
-    async fn until(&mut self, kind: &str) -> Value {
+    pub(crate) async fn until(&mut self, kind: &str) -> Value {
         if let Some(at) = self.kept.iter().position(|frame| frame["type"] == kind) {
             return self.kept.remove(at).unwrap();
         }
@@ -57,13 +57,13 @@ impl Process {
         }
     }
 
-    async fn delivered(&mut self) -> (String, Value) {
+    pub(crate) async fn delivered(&mut self) -> (String, Value) {
         let deliver = self.until("deliver").await;
         (deliver["delivery_id"].as_str().unwrap().to_owned(), deliver)
     }
 
     /// Sends a report and answers what comes back for it.
-    async fn report(&mut self, delivery: &str, mut frame: Value) -> Value {
+    pub(crate) async fn report(&mut self, delivery: &str, mut frame: Value) -> Value {
         frame["delivery_id"] = json!(delivery);
         if frame["id"].is_null() {
             frame["id"] = json!("x");
@@ -78,25 +78,25 @@ impl Process {
         }
     }
 
-    async fn refused(&mut self, delivery: &str, frame: Value) -> String {
+    pub(crate) async fn refused(&mut self, delivery: &str, frame: Value) -> String {
         let answer = self.report(delivery, frame).await;
         answer["error"]["code"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
-    async fn chunk(&mut self, delivery: &str, offset: usize, delta: &str) {
+    pub(crate) async fn chunk(&mut self, delivery: &str, offset: usize, delta: &str) {
         let frame = json!({ "type": "chunk", "delivery_id": delivery, "offset": offset, "delta": delta });
         self.socket.send(&frame).await;
     }
 }
 
 /// Says something that starts a run; the id of the message.
-async fn ask(client: &Client, session: &str, content: &str) -> String {
+pub(crate) async fn ask(client: &Client, session: &str, content: &str) -> String {
     let path = format!("/api/session/{session}/messages");
     let receipt = client.post(&path, &json!({ "content": content })).await.expect(201);
     receipt["message_id"].as_str().unwrap().to_owned()
 }
 
-async fn events(client: &Client, session: &str) -> Vec<Value> {
+pub(crate) async fn events(client: &Client, session: &str) -> Vec<Value> {
     let page = client.get(&format!("/api/session/{session}/events?limit=500")).await.expect(200);
     page["events"].as_array().unwrap().clone()
 }
@@ -192,7 +192,7 @@ async fn what_is_asked_waits_for_a_process_and_is_answered(server: Arc<Server>) 
     assert_eq!((&event["conversation"], &event["user"]["name"]), (&json!(session), &json!("user")));
     // A message of a process keeps to what a message may be.
     for (message, code) in [
-        (json!({ "text": "x", "actions": [] }), "INVALID_FRAME"),
+        (json!({ "text": "x", "files": [] }), "INVALID_FRAME"),
         (json!({ "text": "x", "parts": [{ "type": "image", "url": "javascript:x", "alt": "" }] }), "INVALID_REQUEST"),
         (json!({ "parts": [{ "type": "table", "columns": ["a"], "rows": [["1", "2"]] }] }), "INVALID_REQUEST"),
     ] {

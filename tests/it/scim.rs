@@ -320,6 +320,15 @@ async fn a_sign_in_and_a_pushed_user_find_each_other(kind: Kind) {
     let (_, cid) = directory.sign_in(&server, "sub-cid", |_| {}).await;
     let pushed = scim.post("/scim/v2/Users", &person("cid")).await.expect(201);
     assert_eq!(user_id(&cid).await, pushed["id"]);
+    // Pushed and deleted before they ever signed in: they do not come in as somebody new, unless pushed again.
+    let dan = scim.post("/scim/v2/Users", &person("dan")).await.expect(201);
+    assert_eq!(scim.delete(&format!("/scim/v2/Users/{}", id(&dan))).await.status.as_u16(), 204);
+    let (answer, _) = directory.sign_in(&server, "sub-dan", |_| {}).await;
+    assert_eq!(answer.error(403), "ACCOUNT_CLOSED");
+    let again = scim.post("/scim/v2/Users", &person("dan")).await.expect(201);
+    assert_eq!(again["id"], dan["id"]);
+    let (_, back) = directory.sign_in(&server, "sub-dan", |_| {}).await;
+    assert_eq!(user_id(&back).await, dan["id"]);
     // An administrator who is only known here is nobody's.
     let admin = server.browser().await;
     let mut local = person("local-admin");

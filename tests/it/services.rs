@@ -16,6 +16,7 @@ fn settings(config: &mut Config, issuer: &str) {
     let issuer = json!({ "issuer": issuer, "audience": AUDIENCE });
     config.services.issuers = vec![serde_json::from_value::<config::Issuer>(issuer).expect("settings")];
     config.rate_limits.enabled = false;
+    config.ws.refused_per_second = 0;
 }
 
 fn bearer(server: &Server, token: &str) -> Client {

@@ -17,6 +17,9 @@ mod people;
 #[path = "../it/support/postgres.rs"]
 mod postgres;
 mod program;
+mod runs;
+#[path = "../it/support/sink.rs"]
+mod sink;
 mod slow;
 mod trace;
 

@@ -51,6 +51,8 @@ impl Program {
         // Many hasty clients with one key are the point of it.
         command.env("PARLOUR_WS__FRAMES_PER_SECOND", "0").env("PARLOUR_WS__SOCKETS_PER_USER", "0");
         command.env("PARLOUR_RATE_LIMITS__ENABLED", "false");
+        command.env("PARLOUR_PLAYBOOKS", "[\"tests/fixtures/playbooks\"]").env("PARLOUR_FLOWS__LEASE", "1s");
+        command.env("PARLOUR_FETCH__ALLOW_PRIVATE", "[\"127.0.0.0/8\"]");
         command.env("PARLOUR_LOG__LEVEL", "off").stdout(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let mut output = BufReader::new(child.stdout.take().expect("its output"));

@@ -55,6 +55,26 @@ impl Place<'_> {
         let config = WebSocketConfig::default().read_buffer_size(1024);
         tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await.expect("the socket opens").0
     }
+
+    /// Reads server-sent events after `seen` up to `head`, or until the connection ends.
+    async fn read_on(&self, session: &str, seen: &mut u64, head: u64) {
+        let path = format!("{}/api/session/{session}/events?after={seen}", self.url);
+        let request = reqwest::Client::new().get(path).bearer_auth(self.key).header("accept", "text/event-stream");
+        let Ok(answer) = request.send().await else { return };
+        assert_eq!(answer.status(), 200);
+        let (mut pieces, mut rest) = (answer.bytes_stream(), Vec::new());
+        while *seen < head
+            && let Some(Ok(piece)) = pieces.next().await
+        {
+            rest.extend_from_slice(&piece);
+            let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            for line in rest.drain(..whole).as_slice().split(|byte| *byte == b'\n') {
+                if let Some(id) = line.strip_prefix(b"id: ") {
+                    see(std::str::from_utf8(id).ok().and_then(|id| id.parse().ok()).expect("a place"), seen);
+                }
+            }
+        }
+    }
 }
 
 async fn follow(socket: &mut Socket, session: &str, after: u64) {
@@ -85,29 +105,32 @@ async fn read_slowly(url: String, key: String, session: String, trickles: bool, 
     }
     let head = woken.wait_for(Option::is_some).await.expect("a head").as_ref().map(|heads| heads[&session]);
     let head = head.expect("the conversation has a head");
+    while seen < head && take(&mut socket, &mut seen).await {}
+    drop(socket);
     while seen < head {
-        if !take(&mut socket, &mut seen).await {
-            // Sent away, or at the end of what a subscription replays.
-            connections += 1;
-            socket = place.socket().await;
-            follow(&mut socket, &session, seen).await;
-        }
+        // Sent away, and further behind than a subscription replays.
+        connections += 1;
+        place.read_on(&session, &mut seen, head).await;
     }
     connections
 }
 
-/// Takes one frame; `false` when the connection has ended or leaves something out.
+fn see(seq: u64, seen: &mut u64) {
+    assert!(seq > *seen, "event {seq} came again after {seen}");
+    assert_eq!(seq, *seen + 1, "something is left out");
+    *seen = seq;
+}
+
+/// Takes one frame; `false` when the connection has ended.
 async fn take(socket: &mut Socket, seen: &mut u64) -> bool {
     match socket.next().await {
-        Some(Ok(Message::Text(frame))) => match seq(&frame) {
-            Some(seq) if seq == *seen + 1 => {
-                *seen = seq;
-                true
+        Some(Ok(Message::Text(frame))) => {
+            if let Some(seq) = seq(&frame) {
+                see(seq, seen);
             }
-            Some(seq) if seq <= *seen => panic!("event {seq} came again after {seen}"),
-            Some(_) => false,
-            None => true,
-        },
+            true
+        }
+        Some(Ok(Message::Close(_))) => false,
         Some(Ok(_)) => true,
         Some(Err(_)) | None => false,
     }

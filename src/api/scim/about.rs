@@ -59,7 +59,7 @@ fn schemas(base: &str) -> Result<Vec<Value>> {
     Ok(schemas)
 }
 
-fn listed(all: Vec<Value>) -> Response {
+fn listed(all: &[Value]) -> Response {
     let body = json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"], "totalResults": all.len(), "startIndex": 1,
         "itemsPerPage": all.len(), "Resources": all,
@@ -75,7 +75,7 @@ fn one(all: impl IntoIterator<Item = Value>, id: &str) -> ApiResult<Response> {
 /// The kinds of resources.
 #[utoipa::path(get, path = "/scim/v2/ResourceTypes", tag = "scim", responses((status = 200, description = "A ListResponse", content_type = "application/scim+json"), (status = 401), (status = 403)))]
 pub(in crate::api) async fn resource_types(State(api): State<Api>, _: Pusher) -> Response {
-    listed(types(&base(&api)).into())
+    listed(&types(&base(&api)))
 }
 
 /// A kind of resources.
@@ -91,7 +91,7 @@ pub(in crate::api) async fn resource_type(
 /// What resources look like.
 #[utoipa::path(get, path = "/scim/v2/Schemas", tag = "scim", responses((status = 200, description = "A ListResponse", content_type = "application/scim+json"), (status = 401), (status = 403)))]
 pub(in crate::api) async fn all_schemas(State(api): State<Api>, _: Pusher) -> ApiResult<Response> {
-    Ok(listed(schemas(&base(&api))?))
+    Ok(listed(&schemas(&base(&api))?))
 }
 
 /// What one kind of resources looks like.

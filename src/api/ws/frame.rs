@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::bot_message::BotMessage;
 use crate::model::Error;
-use crate::model::message::{Part, Tone};
 use crate::store::log::Receipt;
 
 /// What a client sends.
@@ -211,27 +211,6 @@ pub(super) enum RunStatus {
     #[default]
     Completed,
     Failed,
-}
-
-/// What a process says.
-#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct BotMessage {
-    /// Markdown that stands alone.
-    #[serde(default)]
-    pub(super) text: String,
-    #[serde(default)]
-    pub(super) title: Option<String>,
-    #[serde(default)]
-    pub(super) tone: Option<Tone>,
-    #[serde(default)]
-    pub(super) parts: Vec<Part>,
-    /// Things the reader could say next.
-    #[serde(default)]
-    pub(super) suggestions: Vec<String>,
-    /// Where it goes, such as `here`, `slack:#ops`, `group:oncall`, `user:<id>`; empty: where the command was said.
-    #[serde(default)]
-    pub(super) destinations: Vec<String>,
 }
 
 fn sixteen() -> usize {

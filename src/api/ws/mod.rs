@@ -18,7 +18,9 @@ use super::peer::Peer;
 use crate::model::{Error, Kind};
 
 pub(super) mod asyncapi;
+mod bot_message;
 mod ending;
+pub(super) mod executions;
 mod frame;
 mod limits;
 mod reading;

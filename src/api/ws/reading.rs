@@ -209,7 +209,7 @@ impl Reading {
             PassingKind::Typing => self.wants.typing,
             PassingKind::Presence => self.wants.presence,
             PassingKind::Delivered => self.wants.delivered,
-            PassingKind::Read | PassingKind::Activity => true,
+            PassingKind::Read | PassingKind::Activity | PassingKind::Dropped => true,
         });
         wanted.map(|(_, bytes)| bytes).collect()
     }

@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::frame::{self, BotMessage, RunStatus};
+use super::bot_message::BotMessage;
+use super::frame::{self, RunStatus};
 use super::request::Asker;
 use crate::engine::remote::{LEASE, Order, Outcome, Process, Seat, Service};
 use crate::model::message::Message;
@@ -25,9 +26,7 @@ impl Words {
                 Err(Error::invalid("give content or message, not both").details(json!({ "field": "message" })))
             }
             (content, None) => Ok(content.map(Message::text)),
-            (None, Some(BotMessage { text, title, tone, parts, suggestions, destinations: to })) => {
-                Ok(Some(Message { text, title, tone, parts, suggestions, to, ..Message::default() }))
-            }
+            (None, Some(message)) => message.message().map(Some),
         }
     }
 }

@@ -23,7 +23,7 @@ pub(in crate::api) async fn serve() -> Response {
 }
 
 /// The two directions, and everything they are made of.
-pub(super) fn document() -> Value {
+pub fn document() -> Value {
     let mut definitions: Map<String, Value> = serde_json::from_str(include_str!("frames.json")).unwrap_or_default();
     definitions.insert("client".to_owned(), json!(ClientFrame::schema()));
     let mut named: Vec<(String, RefOr<Schema>)> = vec![(Post::name().into_owned(), Post::schema())];

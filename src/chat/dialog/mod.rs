@@ -32,6 +32,9 @@ pub(super) struct State {
     pub(super) asked: Vec<String>,
     /// Those of them whose value was given and wrong.
     pub(super) wrong: Vec<String>,
+    /// What was given for those, but for hidden ones: a form goes on from it.
+    #[serde(default)]
+    pub(super) mistaken: BTreeMap<String, String>,
     /// The question that is open.
     pub(super) at: usize,
     /// Wrong answers to it.
@@ -98,12 +101,16 @@ impl State {
             (false, false) => (Stage::Questions, names(&|parameter| whole || is_faulty(parameter))),
         };
         let wrong = faults.iter().filter(|fault| fault.code != "required").map(|fault| fault.parameter.clone());
+        let wrong = wrong.collect();
+        let shown = |fault: &Fault| command.parameter(&fault.parameter).is_some_and(|parameter| !parameter.hidden);
+        let mistaken = faults.into_iter().filter(shown).filter_map(|fault| Some((fault.parameter, fault.value?)));
         Self {
             bot: command.bot.clone(),
             bot_version,
             command: command.name.clone(),
             matches,
-            wrong: wrong.collect(),
+            mistaken: mistaken.collect(),
+            wrong,
             source,
             arguments,
             stage,
@@ -177,7 +184,16 @@ impl State {
     pub(super) fn edit(&self, command: &Command) -> Self {
         let stage = if self.uses_forms() { Stage::Form } else { Stage::Questions };
         let asked = command.parameters.iter().map(|parameter| parameter.name.clone()).collect();
-        Self { stage, asked, at: 0, tries: 0, wrong: Vec::new(), message: String::new(), ..self.clone() }
+        Self {
+            stage,
+            asked,
+            at: 0,
+            tries: 0,
+            wrong: Vec::new(),
+            mistaken: BTreeMap::new(),
+            message: String::new(),
+            ..self.clone()
+        }
     }
 
     fn ask(&self, preface: String) -> Next {
@@ -228,7 +244,8 @@ impl State {
 
     /// Takes the values of the form: all of them right, or one fault for each that is not.
     pub(super) fn submit(&self, command: &Command, values: &BTreeMap<String, String>) -> Result<Self, Vec<Fault>> {
-        let fault = |name: &str, code, message: String| Fault { parameter: name.to_owned(), code, message };
+        let fault =
+            |name: &str, code, message: String| Fault { parameter: name.to_owned(), code, message, value: None };
         let is_field = |name: &String| self.asked.contains(name);
         let mut faults: Vec<Fault> = values
             .keys()

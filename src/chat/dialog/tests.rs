@@ -49,7 +49,8 @@ fn open_as(command: &Command, channel: &str, given: &[(&str, &str)], whole: bool
     let arguments: BTreeMap<String, String> =
         given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let missing = command.parameters.iter().filter(|p| p.required && !arguments.contains_key(&p.name));
-    let faults = missing.map(|p| Fault { parameter: p.name.clone(), code: "required", message: String::new() });
+    let faults =
+        missing.map(|p| Fault { parameter: p.name.clone(), code: "required", message: String::new(), value: None });
     let need = Need {
         bot_version: "1".into(),
         faults: faults.collect(),

@@ -16,6 +16,19 @@ pub(in super::super) fn name(command: &Command) -> String {
     format!("**{}**", escape_markdown(&command.name))
 }
 
+/// What is said when nobody answered for long; `left` is the time until it is over, in milliseconds.
+pub(in super::super) fn reminder(command: &str, left: Millis) -> String {
+    let minutes = (left + 30_000) / 60_000;
+    let time = match (minutes, left.max(0) / 1000) {
+        (0, 1) => "one second".to_owned(),
+        (0, seconds) => format!("{seconds} seconds"),
+        (1, _) => "one minute".to_owned(),
+        (minutes, _) if minutes < 120 => format!("{minutes} minutes"),
+        (minutes, _) => format!("{} hours", minutes / 60),
+    };
+    format!("**{}** still waits for an answer. It expires in {time}.", escape_markdown(command))
+}
+
 /// What is asked, as plain text.
 fn label(parameter: &Parameter) -> &str {
     match (&parameter.prompt, parameter.description.as_str()) {
@@ -132,13 +145,14 @@ fn field(parameter: &Parameter, state: &State) -> FormField {
     let present = state.arguments.get(&parameter.name);
     let about = Some(&parameter.description).filter(|text| !text.is_empty() && parameter.prompt.is_some());
     let is_wrong = present.is_none() && state.wrong.contains(&parameter.name);
+    let mistaken = state.mistaken.get(&parameter.name).filter(|_| is_wrong);
     FormField {
         name: parameter.name.clone(),
         label: label(parameter).to_owned(),
         hint: parameter.valid_input.as_ref().or(about).cloned(),
         kind: parameter.kind.name().to_owned(),
         required: parameter.required && !(parameter.hidden && present.is_some()),
-        value: present.or(parameter.default.as_ref()).filter(|_| !parameter.hidden).cloned(),
+        value: present.or(mistaken).or(parameter.default.as_ref()).filter(|_| !parameter.hidden).cloned(),
         choices: match &parameter.kind {
             ParameterType::Choice { choices } => choices.clone(),
             _ => Vec::new(),

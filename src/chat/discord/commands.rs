@@ -176,7 +176,7 @@ mod tests {
 
     use super::*;
     use crate::model::bot::Access;
-    use crate::model::command::{Body, Effect, Reply};
+    use crate::model::command::{Body, Confirm, Effect, Reply};
 
     fn command(name: &str, parameters: Vec<Parameter>) -> Arc<Command> {
         Arc::new(Command {
@@ -189,6 +189,8 @@ mod tests {
             examples: Vec::new(),
             access: Access::default(),
             effect: Effect::Read,
+            confirm: Confirm::Never,
+            approve: None,
             auto_submit: true,
             priority: 0,
             body: Body::Reply(Reply::default()),

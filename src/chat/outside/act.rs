@@ -36,7 +36,7 @@ impl Outside {
         match &outcome {
             // Who waits for it hears it another way.
             Err(error) if !is_passing(error) && !self.is_awaited(arrival) => {
-                let message = Message::text(escape_markdown(&error.message)).tone(Tone::Warning);
+                let message = Box::new(Message::text(escape_markdown(&error.message)).tone(Tone::Warning));
                 let notice = Notice::Private { account: account.clone(), message };
                 self.notify(arrival, &inbound.via, notice).await?;
             }

@@ -216,14 +216,15 @@ impl Outside {
         tasks.spawn("inbox", async move {
             let mut under_way = FuturesUnordered::new();
             while !stop.is_cancelled() {
-                let free = AT_ONCE - under_way.len();
-                for arrival in outside.claim(free).await {
+                let (free, now) = (AT_ONCE - under_way.len(), outside.clock.now());
+                for arrival in outside.claim(free, now).await {
                     under_way.push(outside.try_once(arrival));
                 }
                 let has_room = under_way.len() < AT_ONCE;
                 let wake = async {
                     match outside.store.next_arrival().await {
-                        Ok(Some(at)) if has_room => outside.clock.sleep_until(at).await,
+                        // What is ready and was not taken is under way already.
+                        Ok(Some(at)) if has_room && at > now => outside.clock.sleep_until(at).await,
                         _ => std::future::pending().await,
                     }
                 };
@@ -239,8 +240,8 @@ impl Outside {
         });
     }
 
-    async fn claim(&self, most: usize) -> Vec<Arrival> {
-        let (now, most) = (self.clock.now(), i64::try_from(most).unwrap_or_default());
+    async fn claim(&self, most: usize, now: Millis) -> Vec<Arrival> {
+        let most = i64::try_from(most).unwrap_or_default();
         if most == 0 {
             return Vec::new();
         }

@@ -46,6 +46,10 @@ impl Connectors {
         };
         let auth = auth_of(connector, &credential.kind, &mut data)?;
         let mut parts = Parts { all: Map::new(), public: Map::new(), hosts: hosts(credential)? };
+        // `custom` stands for one of several: which one is kept with the rest.
+        if connector.auth(&credential.kind).is_none() {
+            parts.all.insert("type".to_owned(), Value::String(auth.id.clone()));
+        }
         for field in &auth.fields {
             let place = format!("data.{}", field.name);
             let value = match data.remove(&field.name) {

@@ -192,7 +192,9 @@ impl Connectors {
 
     /// The credentials that somebody may know of, by name.
     pub async fn credentials(&self, principal: &Principal) -> Result<Vec<Credential>> {
-        let all = self.store.credentials(None).await?;
+        let mut all = self.store.credentials(None).await?;
+        // Databases do not agree on the order of letters.
+        all.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
         Ok(all.into_iter().filter(|one| decide(principal, Verb::View, object(one)).allowed).collect())
     }
 

@@ -238,6 +238,7 @@ impl Engine {
                 delivery: None,
                 approval: None,
                 elsewhere: None,
+                run: None,
             }
         });
         if let Some(status) = status {

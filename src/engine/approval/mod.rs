@@ -89,7 +89,7 @@ pub(super) fn wanted(prepared: &Prepared, place: &Place) -> Option<State> {
     }
     let asks = match prepared.command.confirm {
         Confirm::Never => false,
-        Confirm::Change => prepared.corrected,
+        Confirm::Change => prepared.arguments.len() > prepared.given.len(),
         Confirm::Always | Confirm::Typed => true,
     };
     if asks {

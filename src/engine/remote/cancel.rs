@@ -23,7 +23,7 @@ impl Engine {
         let so_far = held.as_ref().map_or("", |held| held.content.as_str());
         let message = broken_off(&run.command, "was cancelled.", Tone::Warning, so_far);
         let error = Some(format!("cancelled by {}", principal.name));
-        let ending = self.ending(&delivery, ExecutionStatus::Cancelled, message, error)?;
+        let ending = self.ending(&delivery, ExecutionStatus::Cancelled, message, error).await?;
         if !self.store().cancel_execution(ending).await? {
             return self.was_cancelled(run).await;
         }

@@ -98,7 +98,7 @@ impl Engine {
         let held = self.bus().hold_reply(&stream(delivery), &delivery.id);
         let so_far = held.as_ref().map_or("", |held| held.content.as_str());
         let message = broken_off(&delivery.command, what, Tone::Error, so_far);
-        let ending = self.ending(delivery, ExecutionStatus::Failed, message, Some(error.to_owned()))?;
+        let ending = self.ending(delivery, ExecutionStatus::Failed, message, Some(error.to_owned())).await?;
         let fence = Fence { delivery: delivery.id.clone(), attempt: delivery.attempt };
         self.store().finish_delivery(fence.clone(), ending).await?;
         drop(held);

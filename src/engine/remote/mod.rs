@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::Engine;
-use super::answer::{Answer, Speaker};
+use super::answer::{Answer, Speaker, named, register};
 use super::data;
 use super::invoke::{Invoked, Place, Prepared};
 use super::runner::{approved, new_execution, record_run};
@@ -32,6 +32,7 @@ use crate::store::execution::NewExecution;
 
 mod cancel;
 mod deadline;
+mod message;
 mod process;
 mod report;
 
@@ -134,15 +135,26 @@ fn event(principal: &Principal, prepared: &Prepared, run: &NewExecution) -> Valu
 }
 
 impl Engine {
-    /// Something a run says in its conversation, if it has one.
-    fn posting(&self, delivery: &Delivery, id: String, message: &Message, at: Millis) -> Result<Option<Posting>> {
+    /// Something a run says in its conversation, if it has one. What it offers is for who started the run.
+    async fn posting(&self, delivery: &Delivery, id: String, message: &Message, at: Millis) -> Result<Option<Posting>> {
         let Some(place) = delivery.place.as_ref().filter(|_| message.is_for_here()) else { return Ok(None) };
         let name = self.display_name(&delivery.bot);
         let speaker = Speaker { id: &delivery.bot, name: &name };
-        let answer =
-            Answer { conversation: &place.conversation, reply_to: Some(&place.reply_to), message: message.clone() };
+        let mut message = message.clone();
+        let named = message.key.take().map(|key| named(id.clone(), &delivery.bot, key, &message)).transpose()?;
+        let offers = std::mem::take(&mut message.offers);
+        let mut actions = Vec::new();
+        if !offers.is_empty() {
+            let run = self.store().execution(&delivery.execution).await?;
+            let run = run.ok_or_else(|| Error::internal("offer actions", "the run is not there"))?;
+            let target = (delivery.bot.as_str(), run.principal.as_str());
+            let (shown, registered) = register(offers, &place.conversation, &id, target, at)?;
+            message.actions.extend(shown);
+            actions = registered;
+        }
+        let answer = Answer { conversation: &place.conversation, reply_to: Some(&place.reply_to), message };
         let event = answer.event_of(id, speaker, Some((&delivery.execution, &delivery.command)), at)?;
-        Ok(Some(Posting { place: place.clone(), event }))
+        Ok(Some(Posting { place: place.clone(), event, named, actions }))
     }
 
     fn display_name(&self, bot: &str) -> String {
@@ -151,7 +163,7 @@ impl Engine {
     }
 
     /// The end of a delivery's run; its last message has the delivery's id.
-    fn ending(
+    async fn ending(
         &self,
         delivery: &Delivery,
         status: ExecutionStatus,
@@ -163,7 +175,7 @@ impl Engine {
             execution: delivery.execution.clone(),
             status,
             error,
-            posting: self.posting(delivery, delivery.id.clone(), &message, at)?,
+            posting: self.posting(delivery, delivery.id.clone(), &message, at).await?,
             update: execution_update(&delivery.execution, status, Some("reply"), at)?,
             message,
             at,

@@ -11,8 +11,7 @@ use crate::bus::{MOST_REPLY_BYTES, NotGrown};
 use crate::model::conversation::Millis;
 use crate::model::execution::ExecutionStatus;
 use crate::model::id::sha256_hex;
-use crate::model::message::{Message, Part, Tone, escape_markdown};
-use crate::model::place::Address;
+use crate::model::message::{Message, Tone, escape_markdown};
 use crate::model::{Error, Kind, Result};
 use crate::store::delivery::{Delivery, Fence, lost};
 
@@ -68,26 +67,25 @@ impl Engine {
     }
 
     /// Says something before the end, once for each key whatever the number of attempts; answers whether it had been
-    /// said before, and the message's id.
+    /// said before, and the id of the message that says it: an earlier one of the same name, or none when it was dropped.
     pub async fn say_of_run(
         &self,
         seat: &Seat,
         (id, attempt): (&str, Option<i64>),
         key: &str,
         message: Message,
-    ) -> Result<(bool, String)> {
+    ) -> Result<(bool, Option<String>)> {
         let delivery = self.held(seat, id, attempt).await?;
-        check(&message)?;
+        self.check_message(&delivery.bot, &message)?;
         if message.text.trim().is_empty() && message.parts.is_empty() {
             return Err(refused("INVALID_REQUEST", "a message needs some content", "message"));
         }
         let now = self.clock().now();
-        let message_id = said_id(id, key);
-        let posting = self.posting(&delivery, message_id.clone(), &message, now)?;
+        let posting = self.posting(&delivery, said_id(id, key), &message, now).await?;
         let lease_until = now + LEASE;
         let said = self.store().say_of_delivery(&delivery, key, (message, posting), now, lease_until).await;
-        let duplicate = self.keep(seat, &delivery, lease_until, said)?;
-        Ok((duplicate, message_id))
+        let said = self.keep(seat, &delivery, lease_until, said)?;
+        Ok((said.duplicate, said.message))
     }
 
     /// Ends a run. Without a message its reply is what was streamed.
@@ -100,7 +98,7 @@ impl Engine {
         error: Option<String>,
     ) -> Result<()> {
         let delivery = self.held(seat, id, attempt).await?;
-        message.as_ref().map_or(Ok(()), check)?;
+        message.as_ref().map_or(Ok(()), |message| self.check_message(&delivery.bot, message))?;
         let held = self.bus().hold_reply(&stream(&delivery), id);
         let so_far = held.as_ref().map_or("", |held| held.content.as_str());
         let (status, message, error) = match outcome {
@@ -116,7 +114,7 @@ impl Engine {
                 (ExecutionStatus::Failed, told, Some(error))
             }
         };
-        let ending = self.ending(&delivery, status, message, error)?;
+        let ending = self.ending(&delivery, status, message, error).await?;
         let finished = self.store().finish_delivery(fence(&delivery), ending).await;
         drop(held);
         if finished.is_ok() {
@@ -186,24 +184,4 @@ fn completed(delivery: &Delivery, mut message: Message, so_far: &str) -> Message
 fn said_id(delivery: &str, key: &str) -> String {
     let digest = sha256_hex(format!("{delivery}/{key}").as_bytes());
     format!("m_{}", digest.get(..32).unwrap_or(&digest))
-}
-
-/// What a message of a process must keep to, beyond its shape.
-fn check(message: &Message) -> Result<()> {
-    let wrong = |what: &str| Err(refused("INVALID_REQUEST", what, "message"));
-    if let Some(why) = message.to.iter().find_map(|address| Address::parse(address).err()) {
-        return wrong(&why);
-    }
-    for part in &message.parts {
-        match part {
-            Part::Image { url, .. } if !(url.starts_with("https://") || url.starts_with("http://")) => {
-                return wrong("the url of an image is a web address");
-            }
-            Part::Table { columns, rows } if rows.iter().any(|row| row.len() != columns.len()) => {
-                return wrong("every row of a table has as many cells as there are columns");
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }

@@ -177,7 +177,7 @@ fn judge(principal: &Principal, verb: Verb, object: Object<'_>, note: &mut Note)
     }
     let allowed = by_role(principal, verb, object, rules, note);
     if let (false, grants::Granted::WithOtherArguments(grant)) = (allowed, granted) {
-        note.write(|| grants::told(grant));
+        note.write(|| format!("{}, with no other arguments", grants::told(grant)));
     }
     allowed
 }
@@ -380,6 +380,7 @@ pub fn unknown_resource(kind: ResourceKind, name: &str) -> Error {
         ResourceKind::Workflow => "WORKFLOW_NOT_FOUND",
         ResourceKind::Connector => "CONNECTOR_NOT_FOUND",
         ResourceKind::Credential => "CREDENTIAL_NOT_FOUND",
+        ResourceKind::Webhook => "WEBHOOK_NOT_FOUND",
         _ => "NOT_FOUND",
     };
     let details = serde_json::json!({ kind.as_str(): name });

@@ -120,7 +120,7 @@ impl Provisioning {
     /// Answers the sessions and keys that ended.
     pub async fn delete_user(&self, id: &str, version: Option<i64>, doer: Doer) -> Result<Vec<String>> {
         let deed = self.deed(Action::UserDelete, doer, id, Value::Null);
-        let pushed = self.store.delete_scim_user(id, version, deed).await?;
+        let pushed = self.store.delete_scim_user(id, self.adoption.clone(), version, deed).await?;
         self.identity.forget_keys();
         Ok(pushed.ended)
     }

@@ -10,7 +10,7 @@ use crate::flow::text;
 use crate::template::{Form, nearest};
 
 /// What stands at the top of the values of every expression.
-pub(super) const ROOTS: [&str; 7] = ["inputs", "vars", "steps", "execution", "user", "trigger", "credential"];
+pub(super) const ROOTS: [&str; 6] = ["inputs", "vars", "steps", "execution", "user", "trigger"];
 
 /// The names that can be used at a place.
 pub(super) struct Names {

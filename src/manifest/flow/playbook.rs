@@ -2,7 +2,7 @@
 
 use super::super::sheet::Sheet;
 use super::super::yaml::{Entry, Kind, Node, Plain};
-use super::references::{Playbook, plain, text, tree};
+use super::references::{Playbook, credential, plain, text, tree};
 use super::{About, Maker, identifier, slug};
 use crate::flow::{API_VERSION, write_duration};
 
@@ -181,7 +181,17 @@ fn verb(written: &Node, kind: &str, parameters: Option<Node>) -> Vec<Entry> {
         }
         _ => {
             let action = Node::text(text(kind, &Playbook), written.at);
-            vec![maker.entry("use", action), maker.entry("with", parameters)]
+            let Kind::Map(all) = parameters.kind else { return Vec::new() };
+            // What is filled in from a credential is what the call is made with, and no input of it.
+            let of = |entry: &Entry| match &entry.value.kind {
+                Kind::Scalar { text, .. } => credential(text).map(str::to_owned),
+                _ => None,
+            };
+            let connection = all.iter().find_map(of);
+            let with = all.into_iter().filter(|entry| of(entry).is_none()).collect();
+            let mut entries = vec![maker.entry("use", action), maker.entry("with", maker.map(with))];
+            entries.extend(connection.map(|name| maker.entry("connection", maker.text(name))));
+            entries
         }
     }
 }

@@ -10,7 +10,7 @@ use super::super::yaml::{Entry, Kind, Node};
 use super::check::Names;
 use super::step;
 use crate::flow::{
-    API_VERSION, Backoff, Concurrency, Conflict, Defaults, EffectClass, Flow, Input, InputType, Jitter, Retry,
+    API_VERSION, Backoff, Concurrency, Conflict, Defaults, Effect, Flow, Input, InputType, Jitter, Retry,
     parse_duration,
 };
 use crate::model::conversation::Millis;
@@ -291,8 +291,8 @@ pub(super) fn duration(sheet: &mut Sheet, node: &Node, what: &str) -> Option<Mil
     millis
 }
 
-pub(super) fn effect(sheet: &mut Sheet, node: &Node) -> Option<EffectClass> {
-    sheet.one_of(node, "effect", &EffectClass::NAMES).and_then(EffectClass::named)
+pub(super) fn effect(sheet: &mut Sheet, node: &Node) -> Option<Effect> {
+    sheet.one_of(node, "effect", &["pure", "idempotent", "keyed", "once"]).and_then(Effect::parse)
 }
 
 pub(super) fn retry(sheet: &mut Sheet, node: &Node, names: &mut Names) -> Option<Retry> {

@@ -27,8 +27,8 @@ impl Dialect for Playbook {
             [name] => format!("inputs.{name} | string"),
             ["parameter", rest @ ..] => format!("inputs.{} | string", rest.join(".")),
             ["variable", rest @ ..] => format!("vars.{} | string", rest.join(".")),
-            ["credential", name] => format!("credential('{name}')"),
-            ["credential", name, field] => format!("credential('{name}', '{field}')"),
+            // No value of a credential is ever part of a run: it is what a call is made with.
+            ["credential", ..] => return None,
             ["step", id, rest @ ..] => {
                 let path: String = rest.iter().map(|part| format!(".{part}")).collect();
                 format!("steps.{id}.output{path} | string")
@@ -168,6 +168,12 @@ pub(super) fn text(text: &str, dialect: &dyn Dialect) -> String {
     out
 }
 
+/// The credential that a text of a playbook stands for as a whole.
+pub(super) fn credential(text: &str) -> Option<&str> {
+    let inside = text.trim().strip_prefix("{{")?.strip_suffix("}}")?.trim();
+    inside.strip_prefix("credential.")?.split('.').next()
+}
+
 /// A tree with its references in place.
 pub(super) fn tree(node: &Node, dialect: &dyn Dialect) -> Node {
     let mut made = node.clone();
@@ -199,7 +205,7 @@ mod tests {
         for (written, meant) in [
             ("{{ parameter.gateway_url }}/x", "${{ inputs.gateway_url | string }}/x"),
             ("{{gateway_url}}", "${{ inputs.gateway_url | string }}"),
-            ("{{ credential.admin.password }}", "${{ credential('admin', 'password') }}"),
+            ("{{ credential.admin.password }}", "{{ credential.admin.password }}"),
             (
                 "{{ step.login.token }} {{variable.n}}",
                 "${{ steps.login.output.token | string }} ${{ vars.n | string }}",

@@ -99,8 +99,8 @@ fn faults_name_the_place_and_what_was_meant() {
             vec!["4:23 \"wait\" has one of for, until, event and poll"],
         ),
         (
-            "steps: [{id: a, compensate: b}, {id: bb, log: {message: x}}]",
-            vec!["4:29 there is no step \"b\", did you mean \"bb\"?"],
+            "steps: [{id: a, compensate: frist}, {id: first, log: {message: x}}]",
+            vec!["4:29 there is no step \"frist\", did you mean \"first\"?"],
         ),
         (
             "steps: [{id: a, switch: [{else: true, steps: []}, {when: \"${{ true }}\", steps: []}]}]",
@@ -211,7 +211,7 @@ fn a_playbook_of_the_toolbox_loads_as_it_is() {
     assert_eq!((retry.max_attempts, retry.pause(1, 0.3)), (3, 5000));
     let Verb::Use(call) = &login.verb else { panic!("{:?}", login.verb) };
     assert_eq!((call.connector.as_str(), call.action.as_str()), ("gateway", "login"));
-    assert_eq!(call.with["password"], "${{ credential('gateway_admin', 'password') }}");
+    assert_eq!((call.connection.as_deref(), &call.with), (Some("gateway_admin"), &json!({})));
     assert!(matches!(flow.steps[1].verb, Verb::Wait(Wait::For(2000))));
     assert!(matches!(&flow.steps[2].verb, Verb::Set(set) if set["target"] == "${{ inputs.gateway_url | string }}"));
     assert!(matches!(flow.steps[3].on_error, OnError::Continue));

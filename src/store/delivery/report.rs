@@ -10,7 +10,9 @@ use crate::model::execution::ExecutionStatus;
 use crate::model::message::Message;
 use crate::model::{Error, Result};
 use crate::store::Store;
+use crate::store::action::Registered;
 use crate::store::log::Identity;
+use crate::store::message_key::{Fate, Named};
 use crate::store::outbox::Run;
 use crate::store::query::query;
 use crate::store::transaction::{Transaction, Work, failed};
@@ -20,6 +22,19 @@ use crate::store::transaction::{Transaction, Work, failed};
 pub struct Posting {
     pub place: AnswerPlace,
     pub event: NewEvent,
+    /// Its name, when it is said under one.
+    pub named: Option<Named>,
+    /// What can be done at it.
+    pub actions: Vec<Registered>,
+}
+
+/// What became of something that was said before the end of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// An attempt had said it before; nothing was said.
+    pub duplicate: bool,
+    /// Id of the message that says it; none when that was nothing new, or there is no conversation to say it in.
+    pub message: Option<String>,
 }
 
 /// How a run ends.
@@ -38,7 +53,12 @@ pub struct Ending {
 
 impl Transaction<'_> {
     /// Adds a message to what a run has said.
-    async fn add_response(&mut self, execution: &str, message: &Message, at: Millis) -> Result<()> {
+    pub(in crate::store) async fn add_response(
+        &mut self,
+        execution: &str,
+        message: &Message,
+        at: Millis,
+    ) -> Result<()> {
         let find = query("SELECT responses, bot, command FROM executions WHERE id = $1").bind(execution);
         let unreadable = |error: serde_json::Error| Error::internal("read an execution", error);
         let Some(row) = self.optional(find).await? else { return Ok(()) };
@@ -53,24 +73,44 @@ impl Transaction<'_> {
     }
 
     /// Says something in a conversation, as long as that is open; what is said later is kept with the run alone.
-    async fn post(&mut self, posting: &Posting) -> Result<()> {
-        let Posting { place, event } = posting;
-        if self.touch_conversation(&place.conversation, event.created_at).await? {
-            let places = self.append(std::slice::from_ref(event), None).await?;
-            let told: Vec<_> = std::iter::once(event).zip(&places).collect();
-            self.send_outside(&place.conversation, &told, None).await?;
-            let head = places.first().map_or(0, |place| place.seq);
-            let at = rfc3339(event.created_at);
-            self.announce(Frame::Passing(Passing::activity(&place.owner, &place.conversation, head, &at)));
+    /// Answers the id of the message that says it.
+    async fn post(&mut self, posting: &Posting) -> Result<Option<String>> {
+        let Posting { place, event, named, actions } = posting;
+        let (conversation, id) = (&place.conversation, &event.id);
+        if !self.touch_conversation(conversation, event.created_at).await? {
+            return Ok(Some(id.clone()));
         }
-        Ok(())
+        let (mut event, mut actions) = (event.clone(), actions.clone());
+        let fate = self.settle_said(conversation, named.as_ref(), &mut event, &mut actions).await?;
+        self.register_actions(&actions).await?;
+        if fate != Fate::Dropped {
+            let places = self.append(std::slice::from_ref(&event), None).await?;
+            let told: Vec<_> = std::iter::once(&event).zip(&places).collect();
+            self.send_outside(conversation, &told, None).await?;
+            let head = places.first().map_or(0, |place| place.seq);
+            if let (Fate::Said, Some(named), Some(place)) = (&fate, named, places.first()) {
+                self.keep_said(conversation, named, place, event.created_at).await?;
+            }
+            let at = rfc3339(event.created_at);
+            self.announce(Frame::Passing(Passing::activity(&place.owner, conversation, head, &at)));
+        }
+        match fate {
+            Fate::Said => return Ok(Some(id.clone())),
+            // Whoever read how it was written waits for a message of its id, and there will be none.
+            _ => self.announce(Frame::Passing(Passing::dropped(conversation, id))),
+        }
+        match (fate, named) {
+            (Fate::Rewritten { message }, _) => Ok(Some(message)),
+            (_, Some(named)) => self.message_named(conversation, named).await,
+            (_, None) => Ok(None),
+        }
     }
 
     /// Ends a run that has not ended; answers whether it had not.
     async fn end_execution(&mut self, ending: &Ending) -> Result<bool> {
         let end = query(
             "UPDATE executions SET status = $2, error = $3, finished_at = $4 \
-             WHERE id = $1 AND status IN ('pending', 'running', 'awaiting_input')",
+             WHERE id = $1 AND status IN ('pending', 'running', 'paused', 'awaiting_input')",
         )
         .bind(&ending.execution)
         .bind(ending.status.as_str())
@@ -80,6 +120,7 @@ impl Transaction<'_> {
             return Ok(false);
         }
         self.add_response(&ending.execution, &ending.message, ending.at).await?;
+        self.tell_hooks(&ending.execution, ending.status, ending.at).await?;
         if let Some(posting) = &ending.posting {
             // First, so that no reader sees the message and then what was written of it.
             let (stream, message_id) = (posting.event.stream.clone(), posting.event.id.clone());
@@ -103,9 +144,9 @@ struct Say {
 }
 
 impl Work for Say {
-    type Output = bool;
+    type Output = Said;
 
-    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<bool> {
+    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<Said> {
         let extend = Extend { fence: self.fence.clone(), lease_until: self.lease_until };
         extend.run(transaction).await?;
         let step = format!("say.{}", self.key);
@@ -119,16 +160,23 @@ impl Work for Say {
             body_hash: &self.fence.delivery,
         };
         if transaction.said_before(&identity).await?.is_some() {
-            return Ok(true);
+            let message = match &self.posting {
+                Some(Posting { place, named: Some(named), .. }) => {
+                    transaction.message_named(&place.conversation, named).await?
+                }
+                posting => posting.as_ref().map(|posting| posting.event.id.clone()),
+            };
+            return Ok(Said { duplicate: true, message });
         }
         update.principal = Some(self.fence.delivery.clone());
         update.client_id = Some(self.key.clone());
         transaction.add_response(&self.execution, &self.message, self.at).await?;
-        if let Some(posting) = &self.posting {
-            transaction.post(posting).await?;
-        }
+        let message = match &self.posting {
+            Some(posting) => transaction.post(posting).await?,
+            None => None,
+        };
         transaction.append(std::slice::from_ref(&update), Some(&self.fence.delivery)).await?;
-        Ok(false)
+        Ok(Said { duplicate: false, message })
     }
 }
 
@@ -170,8 +218,7 @@ impl Work for Cancel {
 }
 
 impl Store {
-    /// Says something before the end of a run and keeps the lease. Answers whether a process had said it under that key
-    /// before; then nothing is said. Refused like [`Store::extend_lease`].
+    /// Says something before the end of a run and keeps the lease; under a key once. Refused like [`Store::extend_lease`].
     pub async fn say_of_delivery(
         &self,
         delivery: &Delivery,
@@ -179,7 +226,7 @@ impl Store {
         said: (Message, Option<Posting>),
         at: Millis,
         lease_until: Millis,
-    ) -> Result<bool> {
+    ) -> Result<Said> {
         let fence = Fence { delivery: delivery.id.clone(), attempt: delivery.attempt };
         let (message, posting) = said;
         let execution = delivery.execution.clone();

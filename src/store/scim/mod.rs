@@ -190,9 +190,15 @@ impl Store {
         self.write(ReplaceUser { id: id.to_owned(), push, version, deed }).await
     }
 
-    /// Takes a pushed user away.
-    pub async fn delete_scim_user(&self, id: &str, version: Option<i64>, deed: Deed) -> Result<Pushed> {
-        self.write(DeleteUser { id: id.to_owned(), version, deed }).await
+    /// Takes a pushed user away, for good as far as a sign-in is concerned.
+    pub async fn delete_scim_user(
+        &self,
+        id: &str,
+        adoption: Option<Adoption>,
+        version: Option<i64>,
+        deed: Deed,
+    ) -> Result<Pushed> {
+        self.write(DeleteUser { id: id.to_owned(), adoption, version, deed }).await
     }
 
     pub async fn scim_user(&self, id: &str) -> Result<PushedUser> {

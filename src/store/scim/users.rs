@@ -158,6 +158,7 @@ impl Work for ReplaceUser {
 
 pub(super) struct DeleteUser {
     pub(super) id: String,
+    pub(super) adoption: Option<Adoption>,
     pub(super) version: Option<i64>,
     pub(super) deed: Deed,
 }
@@ -173,6 +174,16 @@ impl Work for DeleteUser {
         let ended = disable(transaction, id, doer, self.deed.at).await?.unwrap_or_default();
         transaction.write(query("DELETE FROM group_members WHERE user_id = $1").bind(id)).await?;
         recount(transaction, id).await?;
+        if let Some(Adoption { issuer, link: ScimLink::ExternalId }) = &self.adoption {
+            // Who has never signed in is not to come in as somebody new.
+            let keep = query(
+                "UPDATE users SET issuer = $1, subject = (SELECT s.external_id FROM scim_users s WHERE s.user_id = users.id) \
+                 WHERE id = $2 AND issuer IS NULL AND NOT EXISTS (SELECT 1 FROM users o JOIN scim_users s \
+                 ON s.external_id = o.subject WHERE o.issuer = $1 AND s.user_id = $2) AND EXISTS (SELECT 1 FROM scim_users s \
+                 WHERE s.user_id = $2 AND s.external_id IS NOT NULL)",
+            );
+            transaction.write(keep.bind(issuer).bind(id)).await?;
+        }
         // The row itself stays: conversations and the audit log name it, and whoever signs in as them finds it disabled.
         transaction.write(query("DELETE FROM scim_users WHERE user_id = $1").bind(id)).await?;
         transaction.record(&self.deed).await?;

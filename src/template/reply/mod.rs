@@ -160,7 +160,7 @@ impl Compiled {
     pub fn of(command: &Command) -> Option<Result<Self, Vec<ReplyFault>>> {
         match &command.body {
             Body::Reply(reply) => Some(Self::new(reply, Names::of(command))),
-            Body::Remote(_) | Body::Builtin(_) => None,
+            Body::Remote(_) | Body::Flow(_) | Body::Builtin(_) => None,
         }
     }
 

@@ -135,8 +135,9 @@ impl Directory {
         });
         change(&mut claims);
         let token = self.signed(&claims);
-        self.give_code(&format!("of-{subject}"), Some(&part("code_challenge")), Some(&token));
-        let path = format!("/auth/callback?code=of-{subject}&state={}", part("state"));
+        let code = URL_SAFE_NO_PAD.encode(subject);
+        self.give_code(&code, Some(&part("code_challenge")), Some(&token));
+        let path = format!("/auth/callback?code={code}&state={}", part("state"));
         let answer = server.anybody().with("cookie", &cookie).get(&path).await;
         let cookies = answer.headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().expect("text"));
         let session = cookies.map(|cookie| cookie.split(';').next().unwrap_or_default());

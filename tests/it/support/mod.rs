@@ -3,9 +3,12 @@
 pub(crate) mod directory;
 pub(crate) mod discord;
 pub(crate) mod log;
+pub(crate) mod mail;
+pub(crate) mod peer;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod rust_source;
 pub(crate) mod server;
+pub(crate) mod sink;
 pub(crate) mod slack;
 pub(crate) mod visitor;

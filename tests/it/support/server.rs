@@ -89,6 +89,7 @@ impl Server {
         let bots = folder.path().join("bots");
         copy(Path::new("bots"), &bots);
         copy(Path::new("tests/fixtures/serving"), &bots);
+        copy(Path::new("tests/fixtures/playbooks"), &folder.path().join("playbooks"));
         let database = match kind {
             Kind::Sqlite => None,
             Kind::Postgres => Some(postgres::Database::create().await),
@@ -98,9 +99,13 @@ impl Server {
             data: Some(folder.path().join("data")),
             database: database.as_ref().map(|database| database.url.clone()),
             bots: vec![bots.clone()],
+            playbooks: vec![folder.path().join("playbooks")],
             ..Overrides::default()
         };
         let mut config = Config::load(None, &overrides).expect("the settings are good");
+        // Services of a test are on this machine, and the program that runs scripts is not the test.
+        config.fetch.allow_private = vec!["127.0.0.0/8".parse().expect("a network")];
+        config.flows.script_program = PathBuf::from(env!("CARGO_BIN_EXE_parlour"));
         change(&mut config);
         // Small enough for a test to reach them.
         config.files.max_size = 1024 * 1024;
@@ -121,6 +126,13 @@ impl Server {
         let url = running.public_url.clone();
         let (bots, clock) = (self.bots.clone(), self.clock.clone());
         Self { running, url, bots, clock, config, folder, _database: None }
+    }
+
+    /// Stops the server and tries to start it again.
+    pub(crate) async fn try_restart(self) -> anyhow::Result<Running> {
+        let Self { running, config, clock, folder: _folder, .. } = self;
+        running.stop().await;
+        app::start(&config, clock).await
     }
 
     /// Tries to start another server on the same database file.
@@ -157,6 +169,18 @@ impl Server {
         let open: Vec<_> = runs.iter().filter(|run| !run.status.is_final()).map(|run| &run.command).collect();
         assert!(open.is_empty(), "runs were left behind: {open:?}");
         self.running.stop().await;
+    }
+
+    pub(crate) fn connectors(&self) -> &std::sync::Arc<parlour::connector::Connectors> {
+        &self.running.connectors
+    }
+
+    /// Who a client is.
+    pub(crate) async fn principal(&self, client: &Client) -> parlour::model::principal::Principal {
+        let header = client.headers.iter().find(|(name, _)| *name == "authorization").expect("a program");
+        let token = header.1.strip_prefix("Bearer ").expect("a token");
+        let caller = self.running.identity.authenticate(token).await.expect("a key that counts");
+        (*caller.principal).clone()
     }
 
     pub(crate) fn identity(&self) -> &parlour::identity::Identity {
@@ -358,12 +382,12 @@ impl Client {
         Self::send(self.request(Method::PATCH, path).json(body)).await
     }
 
-    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
-        Self::send(self.request(Method::PUT, path).json(body)).await
-    }
-
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         Self::send(self.request(Method::POST, path).json(body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        Self::send(self.request(Method::PUT, path).json(body)).await
     }
 
     pub(crate) async fn post_text(&self, path: &str, kind: &str, body: impl Into<reqwest::Body>) -> Answer {
@@ -424,6 +448,30 @@ impl Client {
             request.headers_mut().insert("sec-websocket-protocol", protocol.parse().expect("a header"));
         }
         request
+    }
+
+    /// Opens the web socket that tells of every run, with its key in the address.
+    pub(crate) async fn watch_runs(&self, after: Option<i64>) -> Socket {
+        let key = self.headers.iter().find(|(name, _)| *name == "authorization").expect("a program").1.clone();
+        let key = key.strip_prefix("Bearer ").expect("a key").to_owned();
+        let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
+        let url = format!("{}/ws/executions?api_key={key}{after}", self.url.replacen("http", "ws", 1));
+        let (stream, _) = tokio_tungstenite::connect_async(url).await.expect("the socket opens");
+        Socket { stream, selected: None, schema: None }
+    }
+
+    /// The status of a refusal to tell of runs.
+    pub(crate) async fn refused_watch(&self) -> u16 {
+        let url = format!("{}/ws/executions?api_key=nothing", self.url.replacen("http", "ws", 1));
+        match tokio_tungstenite::connect_async(url).await {
+            Err(tokio_tungstenite::tungstenite::Error::Http(answer)) => answer.status().as_u16(),
+            other => panic!("it opens: {:?}", other.is_ok()),
+        }
+    }
+
+    /// The same as [`Client::post`], for closures.
+    pub(crate) async fn post_owned(self, path: &'static str, body: Value) -> Answer {
+        self.post(path, &body).await
     }
 
     /// Opens a web socket that takes in as little as the system allows.

@@ -76,7 +76,9 @@ impl Workspace {
         let lines = BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok);
         let ready = lines.into_iter().any(|line| line.contains("Apps:"));
         assert!(ready, "the workspace says that it is there");
-        Self { child, url: format!("http://127.0.0.1:{port}"), http: reqwest::Client::new(), _folder: folder }
+        // It closes connections that nobody uses for a while.
+        let http = reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a client");
+        Self { child, url: format!("http://127.0.0.1:{port}"), http, _folder: folder }
     }
 
     async fn control(&self, what: &str, body: &Value) -> Value {
@@ -260,7 +262,8 @@ impl Network {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let (troubles, called) = (Arc::<Mutex<Troubles>>::default(), Arc::<Notify>::default());
-        let wire: Wire = (troubles.clone(), called.clone(), workspace.url.clone(), reqwest::Client::new());
+        let http = reqwest::Client::builder().build().expect("a client");
+        let wire: Wire = (troubles.clone(), called.clone(), workspace.url.clone(), http);
         let router = axum::Router::new().fallback(pass).with_state(wire);
         let mut server = tokio::task::JoinSet::new();
         server.spawn(async move { axum::serve(listener, router).await.expect("it serves") });

@@ -26,6 +26,9 @@ function initialValue(field: FormField): string {
       return field.choices?.find((choice) => choice.toLowerCase() === value.trim().toLowerCase()) ?? "";
     case "list":
       return items(value).join("\n");
+    case "date":
+      // The browser shows nothing that is no day.
+      return DAY.test(value.trim()) ? value.trim() : "";
     case "datetime":
       return localTime(value);
     default:

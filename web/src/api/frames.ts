@@ -1,147 +1,63 @@
+import type * as described from "./described";
 import type { ActionValue } from "./action";
-import type { DurableFrame, Message, Sender, User, WireError } from "./types";
+import type { DurableFrame, Message, Sender, WireError } from "./types";
 
-/** The frames of `parlour.v1`, as far as this client uses them. */
+/** The frames of `parlour.v1`, under this client's names; `described.ts` says what each member is. */
 
-export interface Hello {
-  type: "hello";
-  epoch: string;
-  user: User;
-  heartbeat_ms: number;
-  /** The server's clock, in milliseconds. */
-  server_time: number;
-  max_frame: number;
-  max_in_flight: number;
-}
+export type Hello = Pick<
+  described.HelloFrame,
+  "type" | "epoch" | "user" | "heartbeat_ms" | "server_time" | "max_frame" | "max_in_flight"
+>;
 
-export interface Subscribed {
-  type: "subscribed";
-  id: string;
-  stream: string;
-  epoch: string;
-  /** False when the log is another one than the client knew. */
-  recovered: boolean;
-  head: number;
-  first_seq: number;
-  /** True when more was missed than is replayed. */
-  limited: boolean;
-}
+export type Subscribed = Omit<described.SubscribedFrame, "id"> & { id: string };
 
-export interface Ack {
-  type: "ack";
-  id: string;
-  session_id: string;
-  message_id: string;
-  seq: number;
-  duplicate: boolean;
-}
+/** Of something that was sent to become an event. */
+export type Ack = Extract<described.AckFrame, { seq: number }> & { id: string; session_id: string };
 
-export interface Refusal {
-  type: "error";
-  id: string | null;
-  error: WireError;
-  retry_after_ms: number | null;
-}
+export type Refusal = Omit<described.ErrorFrame, "error"> & { error: WireError };
 
-export interface Bye {
-  type: "bye";
-  code: number;
-  reason: string;
-  reconnect: boolean;
-  retry_after_ms: number | null;
-}
+export type Bye = described.ByeFrame;
 
-export interface SessionUpdate extends DurableFrame {
-  type: "session_update";
-  session_id: string;
-  data: { status: "active" | "closed"; bot_id: string };
-}
+export type SessionUpdate = described.SessionUpdateFrame;
 
 /** Something was appended to one of the user's conversations, followed here or not. */
-export interface Activity {
-  type: "activity";
-  session_id: string;
-  head_seq: number;
-}
+export type Activity = Pick<described.ActivityFrame, "type" | "session_id" | "head_seq">;
 
 /** The user has read that far, on whichever device. */
-export interface ReadMark {
-  type: "read";
-  session_id: string;
-  read_seq: number;
-}
+export type ReadMark = Pick<described.ReadFrame, "type" | "session_id" | "read_seq">;
 
 /** Somebody is writing in a conversation; holds for `ttl_ms` unless it is said again. */
-export interface Typing {
-  type: "typing";
-  session_id: string;
-  sender: Sender;
-  active: boolean;
-  ttl_ms: number;
-}
+export type Typing = Pick<described.TypingFrame, "type" | "session_id" | "ttl_ms"> & { sender: Sender; active: boolean };
 
 /** Whether somebody has a page open. */
-export interface Presence {
-  type: "presence";
-  session_id: string;
-  user_id: string;
-  state: "online" | "away" | "offline";
-}
+export type Presence = Pick<described.PresenceFrame, "type" | "session_id" | "user_id" | "state">;
 
-/** A message got other words, or was taken back. */
-export interface MessageChange extends DurableFrame {
-  type: "message_update" | "message_delete";
-  message_id: string;
-  content?: string;
-  edited_at?: string;
-  deleted_at?: string;
-  /** The whole message as it is now, when a bot replaced it. */
-  post?: Omit<Message, "type" | "stream" | "seq">;
-}
+/** A message got other words, or was taken back; `post` is the whole message as it is now, when a bot replaced it. */
+export type MessageChange = DurableFrame &
+  Pick<described.MessageUpdateFrame, "message_id" | "edited_at" | "deleted_at"> & {
+    type: (described.MessageUpdateFrame | described.MessageDeleteFrame)["type"];
+    content?: string;
+    post?: Omit<Message, "type" | "stream" | "seq">;
+  };
 
 /** Someone took an action of a message. */
-export interface ActionTaken extends DurableFrame {
-  type: "action";
-  session_id: string;
-  event_id: string;
-  /** The message that carried the action. */
-  message_id: string;
-  action_id: string;
-  label: string;
-  value?: ActionValue;
+export type ActionTaken = Omit<described.ActionFrame, "sender" | "value" | "client_id"> & {
   sender: Sender;
+  value?: ActionValue;
   client_id?: string | null;
-  ts: string;
-}
+};
 
 /** More of a reply that is being written; `offset` counts the characters (code points) said before. */
-export interface Chunk {
-  type: "chunk";
-  stream: string;
-  session_id: string;
-  message_id: string;
-  sender: Sender;
-  offset: number;
-  delta: string;
-}
+export type Chunk = Omit<described.ChunkFrame, "sender"> & { sender: Sender };
 
 /** All of such a reply so far, for those who come in the middle. */
-export interface PartialMessage {
-  type: "message_partial";
-  stream: string;
-  session_id: string;
-  message_id: string;
-  /** The run that writes it. */
-  invocation_id: string;
-  sender: Sender;
-  reply_to?: string | null;
-  content: string;
-  /** How many characters `content` has. */
-  offset: number;
-}
+export type PartialMessage = Omit<described.MessagePartialFrame, "sender"> & { sender: Sender };
+
+/** A reply that was being written is no message of its own: it rewrote an earlier one, or said nothing new. */
+export type DroppedReply = described.MessageDroppedFrame;
 
 /** A frame of a stream that is not in its log. */
-export type PassingFrame = Chunk | PartialMessage;
+export type PassingFrame = Chunk | PartialMessage | DroppedReply;
 
 export type ServerFrame =
   | Hello
@@ -153,23 +69,28 @@ export type ServerFrame =
   | ReadMark
   | Typing
   | Presence
-  | { type: "caught_up"; stream: string; seq: number }
-  | { type: "pong"; timestamp: number }
+  | described.CaughtUpFrame
+  | described.PongFrame
   | PassingFrame
   | { type: "event"; event: DurableFrame };
 
 /** Frames that pass by and are sent only on wish. */
 export type Want = "typing" | "presence";
 
+type Sent<K extends described.ClientFrame["type"]> = Extract<described.ClientFrame, { type: K }>;
+/** Under an id of this client's, which makes it safe to send again. */
+type Numbered<F> = F & { id: string };
+
+/** What this client sends, of all that the server takes. */
 export type ClientFrame =
-  | { type: "message"; id: string; session_id: string; content: string; reply_to?: string; attachments?: string[] }
-  | { type: "action"; id: string; session_id: string; message_id: string; action_id: string; value: ActionValue }
-  | { type: "subscribe"; id: string; stream: string; after: number; epoch?: string; limit: number; want?: Want[] }
-  | { type: "unsubscribe"; stream: string }
-  | { type: "cancel"; id: string; session_id: string; invocation_id: string }
-  | { type: "read"; session_id: string; read_seq: number }
-  | { type: "typing"; session_id: string }
-  | { type: "ping"; timestamp: number };
+  | Numbered<Sent<"message">>
+  | Numbered<Sent<"action">>
+  | Numbered<Sent<"cancel">>
+  | (Numbered<Sent<"subscribe">> & { want?: Want[] })
+  | Sent<"unsubscribe">
+  | Sent<"read">
+  | Sent<"typing">
+  | Sent<"ping">;
 
 const CONTROL = new Set([
   "hello",
@@ -181,6 +102,7 @@ const CONTROL = new Set([
   "read",
   "chunk",
   "message_partial",
+  "message_dropped",
   "typing",
   "presence",
   "caught_up",

@@ -1,4 +1,5 @@
 import type { Preview } from "../preview/types";
+import type { Run, RunLine, RunVerb } from "../runs/types";
 import type { Bot, BotDetail, CompletionAnswer, ConversationSummary, EventPage, HitPage, Login, SignInProvider, WireError } from "./types";
 
 /** Why a request was refused, in the server's words. */
@@ -95,6 +96,23 @@ export class Rest {
     return this.#ask("GET", `/api/session/search?${query}`, undefined, signal);
   }
 
+  /** The newest runs of playbooks, workflows and commands with steps. */
+  runs(): Promise<RunLine[]> {
+    return this.#ask("GET", "/api/executions?limit=50");
+  }
+
+  run(id: string): Promise<Run> {
+    return this.#ask("GET", `/api/executions/${encodeURIComponent(id)}`);
+  }
+
+  async controlRun(id: string, verb: RunVerb): Promise<void> {
+    await this.#ask("POST", `/api/executions/${encodeURIComponent(id)}/${verb}`);
+  }
+
+  async answerRun(id: string, step: string, answer: Record<string, unknown>): Promise<void> {
+    await this.#ask("POST", `/api/executions/${encodeURIComponent(id)}/answer`, { step_id: step, answer });
+  }
+
   /** Gives one's own message another text. */
   async edit(session: string, message: string, content: string): Promise<void> {
     await this.#ask("PATCH", messagePath(session, message), { content });
@@ -142,8 +160,10 @@ function messagePath(session: string, message: string): string {
 
 async function refusal(response: Response): Promise<WireError> {
   try {
-    const body = (await response.json()) as { error?: WireError };
+    const body = (await response.json()) as { error?: WireError; detail?: { error: string; message: string } };
     if (body.error?.message) return body.error;
+    // The doors of runs and playbooks have an envelope of their own.
+    if (body.detail?.message) return { code: body.detail.error, message: body.detail.message };
   } catch {
     // Not one of our envelopes (a proxy's page, say): the status line has to do.
   }

@@ -1,203 +1,100 @@
+import type * as described from "./described";
 import type { Action, FileInfo, Form } from "./action";
 
-/** What the REST doors answer with. */
+/**
+ * What the REST doors answer with, under this client's names. What each member is stands in `described.ts`, which is made
+ * from what the server says of itself; here is which of them this client reads, and words that are narrower than text.
+ */
 
-export interface User {
-  id: string;
-  name: string;
-  roles: string[];
-}
+/** `T` with narrower members. */
+type Narrow<T, N> = Omit<T, keyof N> & N;
+
+export type User = Pick<described.User, "id" | "name" | "roles">;
 
 /** The signed-in person and how long that lasts. */
-export interface Login {
-  session_id: string;
-  user_id: string;
-  user: User;
-  expires_at: string | null;
-}
+export type Login = Narrow<
+  Pick<described.CurrentSession, "session_id" | "user_id">,
+  { user: User; expires_at: string | null }
+>;
 
 /** A way to sign in, beside the one-time link. */
-export interface SignInProvider {
-  kind: string;
-  login_url: string;
-}
+export type SignInProvider = described.Provider;
 
-export interface Bot {
-  id: string;
-  display_name: string;
-  description: string;
-  /** An emoji, one or two letters, or the address of a picture. */
-  avatar: string | null;
-  status: "online" | "degraded";
-  status_detail: string | null;
-  examples: string[];
-}
+/** `avatar` is an emoji, one or two letters, or the address of a picture. */
+export type Bot = Narrow<
+  Pick<described.BotSummary, "id" | "display_name" | "description" | "examples">,
+  { avatar: string | null; status: "online" | "degraded"; status_detail: string | null }
+>;
 
-export interface Parameter {
-  name: string;
-  type: string;
-  description: string | null;
-  required: boolean;
-  default: unknown;
-  choices: string[] | null;
-}
+export type Parameter = Pick<described.ParameterView, "name" | "type" | "description" | "required" | "default" | "choices">;
 
 export type Effect = "read" | "change" | "destroy";
 
-export interface Command {
-  name: string;
-  description: string | null;
-  intents: string[];
-  parameters: Parameter[];
-  examples: string[];
-  effect: Effect;
-}
+export type Command = Narrow<
+  Pick<described.CommandView, "name" | "description" | "intents" | "examples">,
+  { parameters: Parameter[]; effect: Effect }
+>;
 
-export interface BotDetail extends Omit<Bot, "commands"> {
-  commands: Command[];
-}
+export type BotDetail = Bot & { commands: Command[] };
 
-export type SenderKind = "user" | "bot" | "system";
+/** Programs that are not bots may speak one day. */
+export type SenderKind = described.SenderKind | "system";
 
-export interface Sender {
-  kind: SenderKind;
-  id: string;
-  name: string;
-}
+export type Sender = Narrow<described.Sender, { kind: SenderKind }>;
 
-/** A conversation as the list of conversations shows it. */
-export interface ConversationSummary {
-  session_id: string;
-  bot_id: string;
-  bot: { display_name: string; avatar: string | null };
-  status: "active" | "closed";
-  stream: string;
-  head_seq: number;
-  /** How far the user has read it; 0 when it was never marked. */
-  read_seq?: number;
-  created_at: string;
-  updated_at?: string;
-  last_message?: { seq: number; sender: Sender; text: string; ts: string } | null;
-}
+/** A conversation as the list of conversations shows it, or as it is when it was just opened. */
+export type ConversationSummary = Narrow<
+  Pick<described.BotSession, "session_id" | "bot_id" | "stream" | "head_seq" | "created_at">,
+  {
+    bot: Pick<described.BotFace, "display_name"> & { avatar: string | null };
+    status: "active" | "closed";
+    /** 0 when it was never marked. */
+    read_seq?: number;
+    updated_at?: string;
+    last_message?: Narrow<described.LastMessage, { sender: Sender }> | null;
+  }
+>;
 
-export type Part =
-  | { type: "markdown"; text: string }
-  | { type: "fields"; fields: { name: string; value: string; short?: boolean }[] }
-  | { type: "table"; columns: string[]; rows: unknown[][] }
-  | { type: "code"; lang?: string | null; text: string }
-  | { type: "list"; items: string[]; ordered?: boolean }
-  | { type: "quote"; text: string }
-  | { type: "image"; url: string; alt?: string | null }
-  | { type: "context"; texts: string[] }
-  | { type: "collapsible"; title: string; text: string }
-  | { type: "progress"; label: string; step: number; total: number; state: "running" | "done" | "failed" }
-  | { type: "divider" };
-
-export type Tone = "info" | "success" | "warning" | "error" | "question";
+export type Part = described.Part;
+export type Tone = described.Tone;
 
 /** One message of a conversation, as the log keeps it. */
-export interface Message {
-  type: "message";
-  stream: string;
-  seq: number;
-  session_id: string;
-  message_id: string;
-  client_id?: string | null;
-  sender: Sender;
-  content: string;
-  reply_to?: string | null;
-  command?: string | null;
-  title?: string | null;
-  tone?: Tone | null;
-  parts?: Part[] | null;
-  suggestions?: string[] | null;
-  actions?: Action[] | null;
-  form?: Form | null;
-  files?: FileInfo[] | null;
-  ts: string;
-  /** When its words were last changed, and when it was taken back. */
-  edited_at?: string | null;
-  deleted_at?: string | null;
-}
+export type Message = Narrow<
+  Omit<described.MessageFrame, "format" | "edits">,
+  { sender: Sender; actions?: Action[] | null; form?: Form | null; files?: FileInfo[] | null }
+>;
 
 /** A piece of an intent: a word as it stands, or a slot to be filled. */
-export interface Token {
-  kind: "literal" | "slot";
-  text: string;
-  done: boolean;
-  next?: boolean;
-}
+export type Token = Narrow<Pick<described.TokenView, "text" | "done">, { kind: "literal" | "slot"; next?: boolean }>;
 
-export interface Slot {
-  name: string;
-  type: string;
-  description: string | null;
-  values?: string[] | null;
-}
+export type Slot = Narrow<described.SlotView, { values?: string[] | null }>;
 
-export interface Completion {
-  bot_id: string;
-  command: string;
-  description: string | null;
-  /** The whole text the composer holds once this is accepted. */
-  insert: string;
-  tokens: Token[];
-  slot: Slot | null;
-}
+/** `insert` is the whole text the composer holds once this is accepted. */
+export type Completion = Narrow<described.CompletionView, { tokens: Token[]; slot: Slot | null }>;
 
-export interface Understood {
-  command: string;
-  arguments: Record<string, unknown>;
-  missing: string[];
-  effect: Effect;
-}
+export type Understood = Narrow<Omit<described.Understood, "bot_id">, { arguments: Record<string, unknown>; effect: Effect }>;
 
-export interface CompletionAnswer {
-  text: string;
-  completions: Completion[];
-  understood: Understood | null;
-}
+export type CompletionAnswer = Narrow<described.Completions, { completions: Completion[]; understood: Understood | null }>;
 
-/** A message that holds what was looked for. */
-export interface Hit {
-  session_id: string;
-  bot_id: string;
-  status: "active" | "closed";
-  message_id: string;
-  seq: number;
-  sender: Sender;
-  /** The text around the place. */
-  text: string;
-  ts: string;
-}
+/** A message that holds what was looked for; `text` is what stands around the place. */
+export type Hit = Narrow<described.SearchResult, { status: "active" | "closed"; sender: Sender }>;
 
-export interface HitPage {
-  results: Hit[];
-  /** Where to look on; null at the end. */
-  next: string | null;
-}
+export type HitPage = Narrow<described.SearchPage, { results: Hit[]; next: string | null }>;
 
 /** A page of a stream's log, oldest first. */
-export interface EventPage {
-  stream: string;
-  epoch: string;
-  head: number;
-  events: DurableFrame[];
-  has_more?: boolean;
-}
+export type EventPage = Narrow<
+  Pick<described.EventsPage, "stream" | "epoch" | "head">,
+  { events: DurableFrame[]; has_more?: boolean }
+>;
 
 /** Any event of a stream's log; kinds this client does not know still count. */
-export interface DurableFrame {
-  type: string;
-  stream: string;
-  seq: number;
-}
+export type DurableFrame = described.PlaceFrame & { type: string };
 
-export interface WireError {
-  code: string;
-  message: string;
-  details?: { errors?: FieldFault[] } | null;
-}
+/** `details` of what a form holds say what is wrong with which value. */
+export type WireError = Narrow<
+  Pick<described.ErrorFrame["error"], "code" | "message">,
+  { details?: { errors?: FieldFault[] } | null }
+>;
 
 /** What is wrong with one value; `field` is `parameters.<name>`. */
 export interface FieldFault {

@@ -252,7 +252,7 @@ export class Parlour {
       this.storage.removeItem(this.#lastKey());
       return;
     }
-    if (route.name === "preview") {
+    if (route.name === "preview" || route.name === "runs") {
       this.current = null;
       return;
     }

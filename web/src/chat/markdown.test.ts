@@ -114,8 +114,9 @@ describe("parts", () => {
     expect(target.querySelector("dd strong")?.textContent).toBe("up");
   });
 
-  it("show table cells of every sort", () => {
-    const target = drawPart({ type: "table", columns: ["a"], rows: [["x"], [1], [null], [{ b: 2 }]] });
+  it("show table cells of every sort, also of servers to come", () => {
+    const rows = [["x"], [1], [null], [{ b: 2 }]];
+    const target = drawPart({ type: "table", columns: ["a"], rows } as unknown as PartData);
     expect([...target.querySelectorAll("td")].map((cell) => cell.textContent)).toEqual(["x", "1", "", '{"b":2}']);
   });
 

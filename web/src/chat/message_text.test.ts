@@ -5,10 +5,9 @@ import { textOf } from "./message_text";
 const PARTS: [Part, string][] = [
   [{ type: "markdown", text: "**bold**" }, "**bold**"],
   [{ type: "fields", fields: [{ name: "Env", value: "prod" }, { name: "Took", value: "3 s" }] }, "Env: prod\nTook: 3 s"],
-  [{ type: "table", columns: ["Service", "Up"], rows: [["web", true], ["api", null]] }, "Service\tUp\nweb\ttrue\napi\t"],
+  [{ type: "table", columns: ["Service", "Up"], rows: [["web", "yes"], ["api", ""]] }, "Service\tUp\nweb\tyes\napi\t"],
   [{ type: "code", lang: "sh", text: "ls -l" }, "ls -l"],
-  [{ type: "list", items: ["one", "two"], ordered: true }, "1. one\n2. two"],
-  [{ type: "list", items: ["one"] }, "- one"],
+  [{ type: "list", items: ["one", "two"] }, "- one\n- two"],
   [{ type: "context", texts: ["by Ann", "today"] }, "by Ann · today"],
   [{ type: "collapsible", title: "Log", text: "lines" }, "Log\nlines"],
   [{ type: "progress", label: "Deploy", step: 3, total: 7, state: "running" }, "Deploy: 3 of 7"],

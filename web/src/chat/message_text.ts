@@ -15,7 +15,7 @@ function partText(part: Record<string, unknown>): string {
       return [cells(part["columns"]), ...rowsOf(part["rows"])].join("\n");
     case "list":
       return rowsOf(part["items"])
-        .map((item, index) => (part["ordered"] ? `${index + 1}. ${item}` : `- ${item}`))
+        .map((item) => `- ${item}`)
         .join("\n");
     case "context":
       return rowsOf(part["texts"]).join(" · ");

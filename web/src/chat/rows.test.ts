@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Message } from "../api/types";
 import type { Outgoing } from "../live/outbox.svelte";
 import type { ActionTaken } from "../api/frames";
-import { rows, type Around, type Row } from "./rows";
+import { kept, rows, type Around, type Row } from "./rows";
 import { Threads } from "./threads";
 
 const ME = { id: "u1", name: "Ada" };
@@ -109,5 +109,19 @@ describe("rows", () => {
     const [, pending] = rows([], { ...NONE, outgoing: [entry] }, ME, null);
     const [, kept] = rows([message(1, "u1", NOON, { client_id: "c9" })], NONE, ME, null);
     expect(kept?.key).toBe(pending?.key);
+  });
+});
+
+describe("kept", () => {
+  it("leaves rows that say the same as they were, and no other", () => {
+    const list = [message(1, "ann", NOON), message(2, "ann", NOON + 1), message(3, "bob", NOON + 2)];
+    const first = rows(list, NONE, ME, null);
+    const known = new Map(first.map((row) => [row.key, row]));
+    expect(kept(rows(list, NONE, ME, null), known)).toEqual(first);
+    kept(rows(list, NONE, ME, null), known).forEach((row, index) => expect(row).toBe(first[index]));
+    // Another message before it takes the head away; another text is another message.
+    const changed = list.map((one) => (one.seq === 3 ? { ...one, content: "other" } : one));
+    const next = kept(rows([message(0, "ann", NOON), ...changed], NONE, ME, null), known);
+    expect(next.map((row) => known.get(row.key) === row)).toEqual([true, false, false, true, false]);
   });
 });

@@ -112,6 +112,26 @@ export function rows(
   return out;
 }
 
+/** The rows with those that say the same as before as the objects they were: what is drawn of them stays untouched. */
+export function kept(rows: readonly Row[], before: ReadonlyMap<string, Row>): Row[] {
+  return rows.map((row) => {
+    const known = before.get(row.key);
+    return known && isSame(known, row) ? known : row;
+  });
+}
+
+function isSame(a: Row, b: Row): boolean {
+  const [left, right] = [Object.entries(a), Object.entries(b)];
+  const other: Record<string, unknown> = { ...b };
+  return left.length === right.length && left.every(([name, value]) => isEqual(value, other[name]));
+}
+
+/** The messages of a thread's row come in a list of its own each time. */
+function isEqual(a: unknown, b: unknown): boolean {
+  if (!Array.isArray(a) || !Array.isArray(b)) return a === b;
+  return a.length === b.length && a.every((item, index) => item === b[index]);
+}
+
 /** A message keeps the key it had while it was on its way, so its element stays. */
 function keyOf(message: Message): string {
   return message.client_id ? `${message.sender.id}/${message.client_id}` : message.message_id;

@@ -1,7 +1,9 @@
 /** Rows beyond this many leave the page at the far end. */
 export const MOST = 200;
-/** How many come with each step. */
+/** How many are drawn at first, and come with a step. */
 export const STEP = 40;
+/** How many come with a step while someone scrolls: as many as are drawn well within a frame. */
+export const FEW = 8;
 
 /**
  * The stretch of a long conversation that is drawn, by sequence number. `to: null` means it ends at
@@ -27,26 +29,31 @@ export function near(messages: readonly Numbered[], seq: number): Span {
   return bounds(messages, Math.max(0, at - STEP), Math.min(messages.length, at + STEP));
 }
 
+/** How many messages there are before a span. */
+export function before(messages: readonly Numbered[], span: Span): number {
+  return firstAtOrAfter(messages, span.from);
+}
+
 export function cut<M extends Numbered>(messages: readonly M[], span: Span): M[] {
   const start = firstAtOrAfter(messages, span.from);
   const end = span.to === null ? messages.length : firstAtOrAfter(messages, span.to + 1);
   return messages.slice(start, end);
 }
 
-/** A step towards the past, or the same span when nothing older is here. */
-export function earlier(messages: readonly Numbered[], span: Span): Span {
+/** A step of `by` towards the past, or the same span when nothing older is here. */
+export function earlier(messages: readonly Numbered[], span: Span, by = STEP): Span {
   const start = firstAtOrAfter(messages, span.from);
   if (start === 0) return span;
-  const from = Math.max(0, start - STEP);
+  const from = Math.max(0, start - by);
   const end = span.to === null ? messages.length : firstAtOrAfter(messages, span.to + 1);
   return end - from > MOST ? bounds(messages, from, from + MOST) : bounds(messages, from, end);
 }
 
-/** A step towards the present, or the same span when it is there already. */
-export function later(messages: readonly Numbered[], span: Span): Span {
+/** A step of `by` towards the present, or the same span when it is there already. */
+export function later(messages: readonly Numbered[], span: Span, by = STEP): Span {
   if (span.to === null) return span;
   const start = firstAtOrAfter(messages, span.from);
-  const end = Math.min(messages.length, firstAtOrAfter(messages, span.to + 1) + STEP);
+  const end = Math.min(messages.length, firstAtOrAfter(messages, span.to + 1) + by);
   return bounds(messages, Math.max(start, end - MOST), end);
 }
 

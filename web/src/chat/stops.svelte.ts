@@ -11,6 +11,8 @@ export interface Stop {
   invocation: string;
   /** Why it was refused; null while it is asked for, or granted and the last words are on their way. */
   fault: string | null;
+  /** There is nothing left to stop; the last words are on their way. */
+  over?: boolean;
 }
 
 /** The run had come to its end by itself: nothing to tell, its words follow. */
@@ -38,7 +40,7 @@ export class Stops {
   }
 
   hello(): void {
-    for (const stop of this.#stops.values()) if (stop.fault === null) this.#tell(stop);
+    for (const stop of this.#stops.values()) if (stop.fault === null && !stop.over) this.#tell(stop);
   }
 
   /** Takes a refusal; false when it is about something else. */
@@ -46,7 +48,7 @@ export class Stops {
     const found = [...this.#stops].find(([, stop]) => stop.id === id);
     if (!found) return false;
     const [message, stop] = found;
-    if (error.code !== ENDED) this.#stops.set(message, { ...stop, fault: error.message });
+    this.#stops.set(message, error.code === ENDED ? { ...stop, over: true } : { ...stop, fault: error.message });
     return true;
   }
 

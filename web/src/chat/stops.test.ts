@@ -53,6 +53,8 @@ describe("Stops", () => {
     stops.ask("s", REPLY);
     expect(refuse("RUN_ENDED")).toBe(true);
     expect(stops.of(REPLY)?.fault).toBeNull();
+    stops.hello();
+    expect(sent).toHaveLength(1);
     expect(stops.refused({ type: "error", id: "other", error: { code: "X", message: "" }, retry_after_ms: null })).toBe(false);
   });
 

@@ -59,6 +59,13 @@ describe("StreamedReplies", () => {
     expect(replies.take(chunk(9, "jkl"))).toBe("gap");
   });
 
+  it("lets go of one that became no message of its own", () => {
+    replies.take(chunk(0, "abc"));
+    expect(replies.take({ type: "message_dropped", stream: "conv:s", session_id: "s", message_id: "m1" })).toBe("grown");
+    expect(replies.all).toEqual([]);
+    expect(replies.take(chunk(3, "d"))).toBe("same");
+  });
+
   it("takes the whole for what it is, also when it began anew", () => {
     replies.take(chunk(0, "abcdef"));
     expect(replies.take(partial("abcdef"))).toBe("grown");

@@ -40,6 +40,7 @@ export class StreamedReplies {
   take(frame: PassingFrame): "grown" | "same" | "gap" {
     const id = frame.message_id;
     if (this.#ended.has(id)) return "same";
+    if (frame.type === "message_dropped") return this.end(id) ? "grown" : "same";
     const outcome = frame.type === "chunk" ? this.#chunk(frame) : this.#partial(frame);
     if (outcome !== "gap") {
       this.#heardOf.add(id);
@@ -51,7 +52,7 @@ export class StreamedReplies {
     return "gap";
   }
 
-  /** The whole message is in the log; says whether it was streamed. */
+  /** The whole message is in the log, or there will be none; says whether it was streamed. */
   end(message: string): boolean {
     const streamed = this.#replies.delete(message);
     if (streamed) this.#ended.add(message);

@@ -18,14 +18,14 @@ export interface ThreadSummary {
  * A message whose `reply_to` lies outside of the stretch counts as a reply to that message itself.
  */
 export class Threads {
-  readonly #messages = new Map<string, Message>();
+  /** By id; made when somebody looks for one, since most stretches are only drawn. */
+  #messages: Map<string, Message> | null = null;
   readonly #roots = new Map<string, string>();
   readonly #replies = new Map<string, Message[]>();
 
   /** `messages` in the order of the log. */
-  constructor(messages: readonly Message[]) {
-    for (const message of messages) {
-      this.#messages.set(message.message_id, message);
+  constructor(private readonly stretch: readonly Message[]) {
+    for (const message of stretch) {
       const root = this.#rootOf(message);
       if (root === null) continue;
       this.#roots.set(message.message_id, root);
@@ -36,6 +36,7 @@ export class Threads {
   }
 
   message(id: string): Message | undefined {
+    this.#messages ??= new Map(this.stretch.map((message) => [message.message_id, message]));
     return this.#messages.get(id);
   }
 

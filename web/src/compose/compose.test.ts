@@ -15,12 +15,12 @@ function choiceSlot(values: string[]): Partial<Completion> {
       { kind: "literal", text: "deploy", done: true },
       { kind: "slot", text: "service", done: false, next: true },
     ],
-    slot: { name: "service", type: "choice", description: null, values },
+    slot: { name: "service", type: "choice", description: "", values },
   };
 }
 
 function command(change: Partial<Command>): Command {
-  return { name: "x", description: null, intents: [], parameters: [], examples: [], effect: "read", ...change };
+  return { name: "x", description: "", intents: [], parameters: [], examples: [], effect: "read", ...change };
 }
 
 describe("choices", () => {

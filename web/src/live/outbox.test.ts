@@ -24,7 +24,7 @@ describe("Outbox", () => {
   }
 
   function contents(): string[] {
-    return sent.flatMap((frame) => (frame.type === "message" ? [frame.content] : []));
+    return sent.flatMap((frame) => (frame.type === "message" ? [frame.content ?? ""] : []));
   }
 
   function ack(box: Outbox, id: string, seq: number): void {

@@ -77,6 +77,7 @@ export class Streams {
         return frame.id !== null && this.#refused(frame.id, frame.error);
       case "chunk":
       case "message_partial":
+      case "message_dropped":
         this.#passing(frame);
         return true;
       case "caught_up":

@@ -149,12 +149,9 @@ impl<'v> Operation<'v> {
             properties.filter(|_| ["allOf", "anyOf", "oneOf"].iter().all(|key| schema.get(key).is_none()))
         else {
             let name = free("body", "body", inputs);
-            let value = json!({ "?": reference(&name) });
+            let value = if is_whole_required { json!(reference(&name)) } else { optional(&name) };
             inputs.push(Input { name, written: "body", place: "body", schema, is_required: is_whole_required });
-            return value
-                .get("?")
-                .cloned()
-                .map(|value| (key, if is_whole_required { value } else { optional(&value) }));
+            return Some((key, value));
         };
         let required: Vec<&str> =
             schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
@@ -199,8 +196,9 @@ fn reference(name: &str) -> String {
 }
 
 /// The same, null when it is not given.
-fn optional(reference: &Value) -> Value {
-    json!(reference.as_str().unwrap_or_default().replace("'] }}", "'] | default(none) }}"))
+fn optional(name: &str) -> Value {
+    let name = quoted(name);
+    json!(format!("${{{{ input['{name}'] if input['{name}'] is defined else none }}}}"))
 }
 
 fn quoted(name: &str) -> String {

@@ -1,0 +1,286 @@
+//! Who does the work: a bounded number of steps at a time, each under a lease, and one task that sleeps until something is
+//! due.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::bring::Nudge;
+use crate::connector::Call;
+use crate::engine::Engine;
+use crate::engine::plan::{Fault, Outcomes, Row, StepStatus, Wish};
+use crate::model::conversation::Millis;
+use crate::model::{Kind, Result};
+use crate::store::run::{LATE_RESULT, NO_ROOM};
+use crate::store::step::{Claim, Claimed};
+use crate::tasks::Tasks;
+
+/// How long to wait after the database did not answer.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// What other servers leave behind is looked for this often.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Works on runs for as long as the server runs. Nothing waits here for a run that sleeps.
+pub fn keep_flows(engine: &Arc<Engine>, tasks: &Tasks) {
+    let (engine, stop, tasks) = (engine.clone(), tasks.stop_token().clone(), tasks.clone());
+    tasks.clone().spawn("runs", async move {
+        let mut beat = tokio::time::interval(beat(engine.flows.limits.lease));
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            // Asked for before the look, so that no change falls between.
+            let changed = engine.flows.wake.notified();
+            let next = engine.look(&tasks).await;
+            let sleep = async {
+                match next {
+                    Ok(Some(at)) => engine.clock().sleep_until(at).await,
+                    Ok(None) => std::future::pending().await,
+                    Err(error) => {
+                        tracing::warn!(%error, "failed to look after runs");
+                        tokio::time::sleep(AGAIN).await;
+                    }
+                }
+            };
+            let elsewhere = async {
+                // On PostgreSQL another server may have died with something that is due.
+                match engine.store().is_shared() {
+                    true => tokio::time::sleep(LOOK).await,
+                    false => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = changed => {}
+                () = sleep => {}
+                () = elsewhere => {}
+                _ = beat.tick() => engine.keep_leases().await,
+            }
+        }
+    });
+}
+
+fn beat(lease: Millis) -> Duration {
+    Duration::from_millis(u64::try_from(lease / 3).unwrap_or(10_000).max(100))
+}
+
+impl Engine {
+    /// Does what is due, takes as much work as there is room for, and answers when the next thing is due.
+    async fn look(self: &Arc<Self>, tasks: &Tasks) -> Result<Option<Millis>> {
+        let now = self.clock().now();
+        loop {
+            let due = self.store().due_steps(now).await?;
+            if due.is_empty() {
+                break;
+            }
+            let mut any = false;
+            for (claim, begun) in due.lapsed {
+                tracing::warn!(execution = claim.execution, step = claim.path, "the worker of a step is gone");
+                let fault =
+                    Fault { uncertain: begun, retryable: true, ..Fault::new("worker_lost", "the worker was lost") };
+                any |= self.settle(&claim, Err(fault), "worker_lost").await?;
+            }
+            for (claim, begun) in due.overdue {
+                let fault = Fault { uncertain: begun, retryable: true, ..Fault::new("timeout", "it took too long") };
+                any |= self.settle(&claim, Err(fault), "timeout").await?;
+            }
+            for execution in due.runs {
+                any |= self.wake_run(&execution, now).await?;
+            }
+            for execution in due.queued {
+                any |= self.admit(&execution).await?;
+            }
+            if !any {
+                break;
+            }
+        }
+        self.take_work(tasks, now).await?;
+        self.store().next_step_deadline(now).await
+    }
+
+    async fn take_work(self: &Arc<Self>, tasks: &Tasks, now: Millis) -> Result<()> {
+        let flows = &self.flows;
+        let busy = flows.running.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let room = flows.limits.workers.saturating_sub(busy);
+        if room == 0 || tasks.is_stopping() {
+            return Ok(());
+        }
+        let lease_until = now.saturating_add(flows.limits.lease);
+        let claimed = self.store().claim_steps(&flows.worker, room, now, lease_until).await?;
+        if !claimed.is_empty() {
+            crate::crash_point::reached("step.claimed");
+        }
+        for step in claimed {
+            let (engine, claim) = (self.clone(), step.claim.clone());
+            let work = tasks.track(async move { engine.work(step).await });
+            let (started, go) = tokio::sync::oneshot::channel::<()>();
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "counted among the tasks by `track`; a step may be aborted alone"
+            )]
+            let handle = tokio::spawn({
+                let (engine, claim) = (self.clone(), claim.clone());
+                async move {
+                    // Not before it stands among those that run, or its end would find nothing to take out.
+                    if go.await.is_ok() {
+                        let _done = Done { engine, claim };
+                        work.await;
+                    }
+                }
+            });
+            flows.running.lock().unwrap_or_else(PoisonError::into_inner).insert(claim, handle.abort_handle());
+            let _ = started.send(());
+        }
+        Ok(())
+    }
+
+    async fn keep_leases(&self) {
+        if self.flows.running.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            return;
+        }
+        let until = self.clock().now().saturating_add(self.flows.limits.lease);
+        if let Err(error) = self.store().extend_steps(&self.flows.worker, until).await {
+            tracing::warn!(%error, "failed to keep the leases of steps");
+        }
+    }
+
+    /// Does one step, from the intent to the result.
+    async fn work(&self, step: Claimed) {
+        let claim = step.claim.clone();
+        match self.store().begin_effect(claim.clone()).await {
+            Ok(true) => {}
+            // Paused or over, or the database is gone: it goes back, or its lease lapses.
+            Ok(false) | Err(_) => {
+                if let Err(error) = self.store().give_back_step(claim, self.clock().now()).await {
+                    tracing::debug!(%error, "a step could not be given back");
+                }
+                return;
+            }
+        }
+        crate::crash_point::reached("step.intended");
+        let outcome = Box::pin(self.perform(&step)).await;
+        crate::crash_point::reached("step.performed");
+        let word = if outcome.is_ok() { "succeeded" } else { "failed" };
+        loop {
+            match self.settle(&claim, outcome.clone(), word).await {
+                Err(error) if error.kind == Kind::Unavailable => tokio::time::sleep(AGAIN).await,
+                Err(error) => {
+                    tracing::error!(%error, execution = claim.execution, step = claim.path, "a result could not be kept");
+                    return;
+                }
+                Ok(_) => return,
+            }
+        }
+    }
+
+    async fn perform(&self, step: &Claimed) -> Result<Value, Fault> {
+        let input: Value = serde_json::from_str(&step.input)
+            .map_err(|error| Fault::new("internal_error", format!("the input of the step cannot be read: {error}")))?;
+        let millis = step.timeout.unwrap_or(5 * 60 * 1000);
+        let timeout = Duration::from_millis(u64::try_from(millis).unwrap_or_default());
+        if let Some(source) = input["script"].as_str() {
+            return self.flows.scripts.run(source, &input["scope"], timeout).await;
+        }
+        let Some(run) = self.store().run(&step.claim.execution).await.ok().flatten() else {
+            return Err(Fault { retryable: true, ..Fault::new("internal_error", "the run cannot be read") });
+        };
+        let actor =
+            self.actor(&run.cause).await.map_err(|error| Fault::new(error.code.to_lowercase(), error.message))?;
+        // A playbook of the toolbox names the credential of all its steps when it is started.
+        let metadata: Value = serde_json::from_str(&run.metadata).unwrap_or_default();
+        let connection = input["connection"].as_str().or(metadata["credential_name"].as_str());
+        let key = Row { round: step.round, ..Row::new(&*step.claim.path, StepStatus::Running, 0, 0) }
+            .idempotency_key(&step.claim.execution);
+        let call = Call {
+            connector: input["connector"].as_str().unwrap_or_default(),
+            action: input["action"].as_str().unwrap_or_default(),
+            input: input["with"].clone(),
+            credential: connection,
+            principal: &actor,
+            idempotency_key: &key,
+            timeout,
+        };
+        match tokio::time::timeout(timeout, self.flows.actions.call(call)).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let message = format!("it took longer than {}", crate::flow::write_duration(millis));
+                Err(Fault { uncertain: true, retryable: true, ..Fault::new("timeout", message) })
+            }
+        }
+    }
+
+    /// Brings a result into its run; `false` when somebody else has the step by now.
+    async fn settle(&self, claim: &Claim, outcome: Result<Value, Fault>, word: &'static str) -> Result<bool> {
+        let of = claim.clone();
+        let settled = self
+            .bring(&claim.execution, move |_, _, journal| {
+                let is_held = journal
+                    .rows
+                    .get(&of.path)
+                    .is_some_and(|row| row.status == StepStatus::Running && row.fence == of.fence);
+                let attempts = vec![(of.clone(), word)];
+                // Refused at the commit, too: this only spares the plan.
+                let outcomes =
+                    if is_held { Outcomes::from([(of.path.clone(), outcome.clone())]) } else { Outcomes::new() };
+                Ok(Nudge { outcomes, attempts, ..Nudge::default() })
+            })
+            .await;
+        match settled {
+            Ok(Some(_)) => Ok(true),
+            Err(error) if error.code != LATE_RESULT => Err(error),
+            Ok(None) | Err(_) => {
+                self.store().note_late_result(claim.clone(), self.clock().now()).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Looks at a run in which something is over.
+    async fn wake_run(&self, execution: &str, now: Millis) -> Result<bool> {
+        let brought = self
+            .bring(execution, move |_, run, journal| {
+                let mut nudge = Nudge::default();
+                if run.deadline.is_some_and(|deadline| deadline <= now) && journal.halted.is_none() && run.is_open {
+                    crate::engine::plan::cancel_below(journal, "", now, &mut nudge.effects);
+                    journal.halted = Some(Fault::new("timeout", "the run was not done in time"));
+                    journal.wish = Wish::Run;
+                    nudge.always = true;
+                }
+                Ok(nudge)
+            })
+            .await?;
+        Ok(brought.is_some_and(|brought| brought.changed))
+    }
+
+    /// Lets a run begin that waited for another one to end.
+    async fn admit(&self, execution: &str) -> Result<bool> {
+        let admitted = self
+            .bring(execution, |flow, run, journal| {
+                let limit = flow.concurrency.as_ref().map_or(1, |concurrency| concurrency.limit);
+                let admits = run.concurrency_key.clone().map(|key| (key, limit));
+                if journal.wish == Wish::Queue {
+                    journal.wish = Wish::Run;
+                }
+                Ok(Nudge { admits, ..Nudge::default() })
+            })
+            .await;
+        match admitted {
+            Err(error) if error.code == NO_ROOM => Ok(false),
+            outcome => Ok(outcome?.is_some_and(|brought| brought.changed)),
+        }
+    }
+}
+
+/// Makes room for the next step when one has ended, however it ended.
+struct Done {
+    engine: Arc<Engine>,
+    claim: Claim,
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        let flows = &self.engine.flows;
+        flows.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.claim);
+        flows.wake.notify_one();
+    }
+}
