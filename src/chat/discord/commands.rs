@@ -175,8 +175,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::model::approval::Confirm;
     use crate::model::bot::Access;
-    use crate::model::command::{Body, Confirm, Effect, Reply};
+    use crate::model::command::{Body, Effect, Reply};
 
     fn command(name: &str, parameters: Vec<Parameter>) -> Arc<Command> {
         Arc::new(Command {
