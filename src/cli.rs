@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::app;
 use crate::clock::{Clock, rfc3339};
 use crate::config::{Config, LogFormat, Overrides, Rate};
+use crate::crash_point;
 use crate::identity::Identity;
 use crate::identity::grants::GrantWish;
 use crate::identity::keys::KeyWish;
@@ -353,6 +354,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         // The database may go away in this very moment; the server stays, as it would at any other.
         Err(error) => tracing::warn!(%error, "no sign-in link was made; `parlour link` makes one"),
     }
+    crash_point::listening();
     asked_to_stop().await?;
     tracing::info!("stopping");
     running.stop().await;

@@ -86,7 +86,7 @@ pub fn answer(
     run: Option<(&str, &str)>,
     at: Millis,
 ) -> Result<String> {
-    let reply_to = turn.said.as_ref().map(|said| said.id.clone());
+    let reply_to = turn.answered().map(str::to_owned);
     answer_to(turn, message, speaker, run, reply_to.as_deref(), at)
 }
 

@@ -122,7 +122,7 @@ pub fn message(message: &Message, place: &Place<'_>) -> Rendering {
     let is_simple = message.title.is_none() && message.tone.is_none() && message.parts.iter().all(is_text);
     let most = if is_simple { CONTENT } else { DESCRIPTION };
     let mut writer = Writer { place, most, pieces: Vec::new(), size: 0, is_cut: false };
-    let title = message.title.as_deref().map(|title| writer.title(title));
+    let title = message.title.as_deref().map(|title| writer.title(title)).filter(|title| !title.is_empty());
     writer.body(message);
     let rows = writer.rows(message);
     let Writer { pieces, mut is_cut, .. } = writer;

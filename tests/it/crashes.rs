@@ -73,7 +73,7 @@ async fn dies_everywhere(data: &Path, database: Option<&str>) {
     let mut ledger = Ledger::default();
     for point in POINTS {
         for passes in PASSES {
-            let name = format!("{point}:{passes}");
+            let name = format!("{point}:{passes}:listening");
             let id = format!("{}-{passes}", point.replace('.', "-"));
             let dying = Process::start_with(data, database, &[("PARLOUR_CRASH_POINT", &name)]);
             let Some(mut dying) = dying else { panic!("{name} is reached before anybody spoke") };

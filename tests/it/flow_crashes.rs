@@ -39,7 +39,7 @@ async fn survives(data: &Path, database: Option<&str>) {
     let mut names = Vec::new();
     for point in RUNS {
         for passes in PASSES {
-            let crash = format!("{point}:{passes}");
+            let crash = format!("{point}:{passes}:listening");
             let mut dying = start(data, database, Some(&crash));
             let program = Client::with_key(&dying.url, &key);
             let name = format!("{}-{passes}", point.replace('.', "-"));

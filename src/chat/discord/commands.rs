@@ -175,6 +175,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::model::approval::Confirm;
     use crate::model::bot::Access;
     use crate::model::command::{Body, Effect, Reply};
 
@@ -189,6 +190,8 @@ mod tests {
             examples: Vec::new(),
             access: Access::default(),
             effect: Effect::Read,
+            confirm: Confirm::Never,
+            approve: None,
             auto_submit: true,
             priority: 0,
             body: Body::Reply(Reply::default()),

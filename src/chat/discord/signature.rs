@@ -103,6 +103,6 @@ mod tests {
         let nobody = Verifier::new("").unwrap();
         let error = nobody.verify(&Signed { timestamp: time, signature: &good, body }, now).unwrap_err();
         assert!(error.message.contains("discord.public_key"), "{error}");
-        assert!(Verifier::new(&"ff".repeat(32)).is_err(), "no point of the curve");
+        assert!(Verifier::new("zz").is_err(), "no key at all");
     }
 }
