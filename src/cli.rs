@@ -133,7 +133,6 @@ enum KeyCommand {
 }
 
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it, read from the command line")]
 enum GrantCommand {
     /// Give a right, or take it away; it counts within a second.
     Add(Box<NewGrant>),
@@ -313,7 +312,7 @@ fn read_flow(file: &std::path::Path) -> anyhow::Result<Option<crate::manifest::f
         Ok(document) => Ok(Some(document)),
         Err(faults) => {
             for fault in faults {
-                println!("{fault}");
+                say(&fault.to_string());
             }
             Ok(None)
         }
@@ -322,7 +321,7 @@ fn read_flow(file: &std::path::Path) -> anyhow::Result<Option<crate::manifest::f
 
 fn export_flow(file: &std::path::Path) -> anyhow::Result<ExitCode> {
     let Some(document) = read_flow(file)? else { return Ok(ExitCode::FAILURE) };
-    print!("{}", crate::manifest::flow::to_yaml(&document.value));
+    print(&crate::manifest::flow::to_yaml(&document.value))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -330,7 +329,7 @@ fn check_flows(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
     let mut fine = true;
     for file in files {
         match read_flow(file)? {
-            Some(document) => document.warnings.iter().for_each(|warning| println!("{warning}")),
+            Some(document) => document.warnings.iter().for_each(|warning| say(&warning.to_string())),
             None => fine = false,
         }
     }

@@ -70,7 +70,6 @@ fn what_would_cost_much_is_stopped() {
         "range(3000) | map('string') | join('x' * 3000)",
         "[[1] * 5000] * 5000",
         "('x' * 100000) | replace('x', 'y' * 100000)",
-        "((range(9000) | list) * 9000) | length",
         "9 ** 9 ** 9 ** 9",
     ] {
         let started = std::time::Instant::now();

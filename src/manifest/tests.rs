@@ -87,7 +87,7 @@ fn all_faults_of_a_bot_are_reported_where_they_are() {
     faulty/bot.yaml:30:17 there is no partial "missing"
     faulty/bot.yaml:32:11 every installation has a command "help": choose another name
     faulty/bot.yaml:32:11 a command does one thing, not several (reply, steps)
-    faulty/bot.yaml:35:5 "steps" is not supported by this version
+    faulty/bot.yaml:35:12 "steps" is empty: write at least one step
     faulty/bot.yaml:36:12 "replies/../../../../secret.hbs" leads out of the bot's folder
     faulty/bot.yaml:38:5 the command has no "name"
     faulty/bot.yaml:39:15 "examples" is empty: write at least one thing people say
@@ -166,7 +166,7 @@ fn single_faults_say_what_and_where() {
     for (lines, expected) in [
         ("reply: \"a {{parameters.x}}\"".to_owned(), "7:17 there is no parameter \"x\""),
         ("reply: |\n  one\n  two {{usr.id}}".to_owned(), "9:13 unknown name \"usr\", did you mean \"user\"?"),
-        ("description: no body".to_owned(), "4:11 the command does nothing: write a \"reply\" or a \"remote\""),
+        ("description: no body".to_owned(), "4:11 the command does nothing: write a \"reply\", \"steps\", a \"playbook\" or a \"remote\""),
         (format!("playbook: x.yaml\n{reply}"), "4:11 a command does one thing, not several (reply, playbook)"),
         ("script: x.js".to_owned(), "7:5 \"script\" is not supported by this version"),
         (format!("approve: {{count: 0}}\n{reply}"), "7:22 \"count\" is how many persons approve, 1 to 20"),
@@ -382,7 +382,7 @@ fn a_check_finds_what_only_a_render_shows() {
     assert_eq!(
         report.write(Format::Text),
         format!(
-            "{file}:10:24 \"stats.rums\" has no value, did you mean \"stats.runs\"?\n0 bots, 0 commands, 0 intents, 0 examples: 1 fault\n"
+            "{file}:10:24 \"stats.rums\" has no value, did you mean \"stats.runs\"?\n0 bots, 0 commands, 0 intents, 0 examples, 0 connectors, 0 actions: 1 fault\n"
         )
     );
     assert_eq!(

@@ -287,8 +287,8 @@ fn colour(tone: Tone) -> u32 {
     }
 }
 
-fn row(components: Vec<Value>) -> Value {
-    json!({ "type": 1, "components": components })
+fn row(components: impl Into<Value>) -> Value {
+    json!({ "type": 1, "components": components.into() })
 }
 
 /// A label, which must not be empty.

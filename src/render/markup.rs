@@ -92,6 +92,9 @@ enum Frame {
     Item(Vec<Block>),
 }
 
+/// The cells of one row of a table.
+type Row = Vec<Vec<Span>>;
+
 #[derive(Default)]
 struct Builder {
     frames: Vec<Frame>,
@@ -103,7 +106,7 @@ struct Builder {
     strike: usize,
     links: Vec<String>,
     code: Option<(String, String)>,
-    table: Option<(Vec<Vec<Span>>, Vec<Vec<Vec<Span>>>)>,
+    table: Option<(Row, Vec<Row>)>,
 }
 
 impl Builder {

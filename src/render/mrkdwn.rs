@@ -89,7 +89,7 @@ fn joins(before: Option<&Span>, span: &Span) -> bool {
     let word_before = before.text.chars().next_back().is_some_and(char::is_alphanumeric);
     let word_after = span.text.chars().next().is_some_and(char::is_alphanumeric);
     // Marks that meet, as in `*a*_b_`, are not told apart either.
-    !(opens && word_before) && !(closes && word_after) && !(opens && closes)
+    !(opens && word_before || closes && word_after || opens && closes)
 }
 
 /// A block as mrkdwn, when that is exact.

@@ -221,7 +221,7 @@ impl Writer<'_> {
                     Span { text: one_line(&file.name), link, ..Span::default() },
                 ]
             };
-            self.context(message.files.iter().map(file).collect());
+            self.context(&message.files.iter().map(file).collect::<Vec<_>>());
         }
         if !message.suggestions.is_empty() {
             let mut spans = vec![Span { text: "Try: ".to_owned(), ..Span::default() }];
@@ -232,7 +232,7 @@ impl Writer<'_> {
                 spans.push(Span { text: one_line(suggestion), style, link: None });
             }
             spans.retain(|span| !span.text.is_empty());
-            self.context(vec![spans]);
+            self.context(&[spans]);
         }
     }
 
@@ -352,12 +352,12 @@ impl Writer<'_> {
                 None => {
                     let mark = Span { text: "🖼 ".to_owned(), ..Span::default() };
                     let text = if alt.is_empty() { "picture".to_owned() } else { one_line(alt) };
-                    self.context(vec![vec![mark, Span { text, link: Some(url.clone()), ..Span::default() }]]);
+                    self.context(&[vec![mark, Span { text, link: Some(url.clone()), ..Span::default() }]]);
                 }
             },
             Part::Context { texts } => {
                 let texts: Vec<_> = texts.iter().map(|text| self.read_inline(text)).collect();
-                self.context(texts);
+                self.context(&texts);
             }
             Part::Collapsible { title, text } => {
                 let style = Look { bold: true, ..Look::default() };
@@ -380,7 +380,7 @@ impl Writer<'_> {
         }
     }
 
-    fn context(&mut self, texts: Vec<Vec<Span>>) {
+    fn context(&mut self, texts: &[Vec<Span>]) {
         for group in texts.chunks(MOST_CONTEXTS) {
             let mut elements = Vec::new();
             for spans in group.iter().filter(|spans| !text_of(spans).trim().is_empty()) {
@@ -532,8 +532,8 @@ fn section(text: &str) -> Value {
     json!({ "type": "section", "text": { "type": "mrkdwn", "text": text, "verbatim": true } })
 }
 
-fn rich_text(elements: Vec<Value>) -> Value {
-    json!({ "type": "rich_text", "elements": elements })
+fn rich_text(elements: impl Into<Value>) -> Value {
+    json!({ "type": "rich_text", "elements": elements.into() })
 }
 
 /// Leaves a blank line after what is last, when that is a paragraph.

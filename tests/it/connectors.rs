@@ -404,7 +404,11 @@ async fn a_failure_says_whether_it_may_have_had_its_effect() {
 async fn nothing_is_reached_that_must_not_be() {
     let inside = Peer::start(|_, _| answer(200, &json!({}))).await;
     // As it is shipped: only the public internet.
-    let server = Server::start_with(Kind::Sqlite, |config| config.rate_limits.enabled = false).await;
+    let server = Server::start_with(Kind::Sqlite, |config| {
+        config.rate_limits.enabled = false;
+        config.fetch.allow_private.clear();
+    })
+    .await;
     let (user, who) = program(&server, Role::User).await;
     let port = inside.url.rsplit(':').next().unwrap();
     for url in [

@@ -197,7 +197,7 @@ async fn foreign_sessions_do_not_exist(server: Arc<Server>) {
     assert_eq!(reader.post("/api/session/create", &json!({ "bot_id": "hello" })).await.error(403), "FORBIDDEN");
     let bots = ann.get("/api/bots").await.expect(200);
     let names: Vec<_> = bots.as_array().unwrap().iter().map(|bot| bot["id"].as_str().unwrap()).collect();
-    assert_eq!(names, ["away", "board", "desk", "gallery", "hello", "ops", "store", "twin", "vault"]);
+    assert_eq!(names, ["away", "board", "desk", "gallery", "hello", "ops", "runner", "store", "twin", "vault"]);
 }
 
 async fn lists_page_and_closed_sessions_leave_them(server: Arc<Server>) {

@@ -110,7 +110,7 @@ fn door(method: &str, path: &str) -> Option<Option<Vec<Probe>>> {
         ("PUT", "/api/v1/connectors/{id}") => with("/api/v1/connectors/{connector}", json!({ "name": "x" })),
         (
             "GET",
-            "/api/playbooks" | "/api/playbooks/{*path}" | "/schemas/flow-v1.json" | "/api/health" | "/ws/executions",
+            "/api/playbooks" | "/api/playbooks/{path}" | "/schemas/flow-v1.json" | "/api/health" | "/ws/executions",
         )
         | ("POST", "/api/playbooks/duplicate")
         | ("GET" | "POST", "/api/executions" | "/api/v1/workflows")
@@ -165,6 +165,16 @@ fn door(method: &str, path: &str) -> Option<Option<Vec<Probe>>> {
         ("DELETE", "/api/keys/{id}") => one("/api/keys/{key}"),
         ("DELETE", "/api/grants/{id}") => one("/api/grants/{grant}"),
         ("DELETE", "/api/services/{id}") => one("/api/services/{key}"),
+        ("GET", "/api/admin/outbox/dead-letters" | "/api/links") | ("POST", "/api/preview") => own,
+        ("POST", "/api/admin/outbox/dead-letters/{id}/retry") => one("/api/admin/outbox/dead-letters/{message}/retry"),
+        ("DELETE", "/api/links/{platform}/{team}/{account}") => one("/api/links/slack/T1/{person}"),
+        ("GET" | "POST", "/link/{token}") => one("/link/{offer}"),
+        ("GET", "/api/session/{id}/messages/{message_id}/preview") => Some(Some(vec![
+            Probe { path: "/api/session/{session}/messages/{message}/preview", body: Value::Null },
+            Probe { path: "/api/session/{own}/messages/{message}/preview", body: Value::Null },
+        ])),
+        // Opened by a signature, never by anybody's credential.
+        ("POST", "/slack/events" | "/slack/interactions" | "/slack/commands" | "/discord/interactions") => own,
         ("GET", "/api/admin/audit") => one("/api/admin/audit?target={key}"),
         ("GET", "/api/authz/explain") => Some(Some(vec![
             Probe { path: "/api/authz/explain?principal={ann}", body: Value::Null },

@@ -213,7 +213,11 @@ async fn a_receiver_that_wants_no_more_or_fails_for_days_is_left_alone() {
 #[tokio::test]
 async fn a_wrong_webhook_is_told_by_its_field_and_reaches_nobody() {
     let inside = Peer::start(|_, _| StatusCode::OK.into_response()).await;
-    let server = Server::start_with(Kind::Sqlite, |config| config.rate_limits.enabled = false).await;
+    let server = Server::start_with(Kind::Sqlite, |config| {
+        config.rate_limits.enabled = false;
+        config.fetch.allow_private.clear();
+    })
+    .await;
     let user = server.program(Role::User).await;
     let good = json!({"name": "a", "url": "https://your-app.invalid/webhook", "events": ["workflow.completed"]});
     let port = inside.url.rsplit(':').next().unwrap();

@@ -163,7 +163,7 @@ impl Discord {
             return Ok(false);
         }
         let path = format!("/applications/{application}/commands");
-        self.rest.put(&path, &tree).await.map_err(super::unavailable)?;
+        self.rest.put(&path, &tree).await.map_err(|error| super::unavailable(&error))?;
         outside.store().remember(PLATFORM, OFFERED, digest, outside.clock().now()).await?;
         tracing::info!("offered the commands to Discord");
         Ok(true)
@@ -196,7 +196,6 @@ mod tests {
             priority: 0,
             body: Body::Reply(Reply::default()),
             data: BTreeMap::new(),
-            ..Command::default()
         })
     }
 

@@ -105,7 +105,7 @@ impl Discord {
         if let Some(known) = self.application.get() {
             return Ok(known.clone());
         }
-        let app = self.rest.get("/applications/@me").await.map_err(unavailable)?;
+        let app = self.rest.get("/applications/@me").await.map_err(|error| unavailable(&error))?;
         let id = app["id"].as_str().ok_or_else(|| Error::unavailable("Discord did not say which app this is"))?;
         Ok(self.application.get_or_init(|| id.to_owned()).clone())
     }
@@ -174,9 +174,9 @@ impl Discord {
     }
 }
 
-fn unavailable(error: CallError) -> Error {
+fn unavailable(error: &CallError) -> Error {
     let retry = match error {
-        CallError::Limited(after) => after,
+        CallError::Limited(after) => *after,
         _ => 1000,
     };
     Error::new(Kind::Unavailable, "DISCORD_UNAVAILABLE", error.to_string()).retry_after(retry)

@@ -182,6 +182,7 @@ mod tests {
         config::Config::load(None, &config::Overrides::default()).unwrap().slack
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "it is made where it is said")]
     fn said(event: Value) -> Option<(String, bool, String)> {
         let body = json!({ "team_id": "T1", "authorizations": [{ "user_id": "U0" }], "event": event });
         let inbound = read(&json!({ "sort": "event", "body": body }), &settings())?;

@@ -313,7 +313,7 @@ fn resolve(
         }
     }
     let others =
-        journal.rows.values().any(|row| row.status == StepStatus::Uncertain && nudge.outcomes.get(&row.path).is_none());
+        journal.rows.values().any(|row| row.status == StepStatus::Uncertain && !nudge.outcomes.contains_key(&row.path));
     if !others && journal.wish == Wish::Pause {
         journal.wish = Wish::Run;
     }

@@ -317,7 +317,7 @@ impl Walk<'_> {
         }
         let policy = step.retry.as_ref().or(self.flow.defaults.retry.as_ref());
         let fits = |policy: &Retry| {
-            let named = policy.retry_on.iter().any(|code| *code == fault.code);
+            let named = policy.retry_on.contains(&fault.code);
             let any = policy.retry_on.is_empty();
             let may_help = fault.retryable || step.retry.is_some() || self.flow.dialect == Dialect::Playbook;
             tries < policy.max_attempts && (named || (any && may_help))

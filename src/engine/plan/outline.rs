@@ -35,13 +35,13 @@ pub fn outline<'a>(flow: &'a Flow, journal: &'a Journal) -> Vec<Outlined<'a>> {
 fn list<'a>(steps: &'a [Step], prefix: &str, depth: usize, journal: &'a Journal, lines: &mut Vec<Outlined<'a>>) {
     for step in steps {
         let path = if prefix.is_empty() { step.id.clone() } else { format!("{prefix}.{}", step.id) };
-        line(step, path, depth, journal, lines);
+        line(step, &path, depth, journal, lines);
     }
 }
 
-fn line<'a>(step: &'a Step, path: String, depth: usize, journal: &'a Journal, lines: &mut Vec<Outlined<'a>>) {
-    let row = journal.rows.get(&path).filter(|row| row.status != StepStatus::Pending);
-    lines.push(Outlined { path: path.clone(), step, row, depth });
+fn line<'a>(step: &'a Step, path: &str, depth: usize, journal: &'a Journal, lines: &mut Vec<Outlined<'a>>) {
+    let row = journal.rows.get(path).filter(|row| row.status != StepStatus::Pending);
+    lines.push(Outlined { path: path.to_owned(), step, row, depth });
     if step.for_each.is_some() || step.repeat.is_some() {
         let mut index = 0;
         loop {
@@ -53,9 +53,9 @@ fn line<'a>(step: &'a Step, path: String, depth: usize, journal: &'a Journal, li
             index += 1;
         }
     } else {
-        below(step, &path, depth + 1, journal, lines);
+        below(step, path, depth + 1, journal, lines);
     }
-    handlers(step, &path, depth + 1, journal, lines);
+    handlers(step, path, depth + 1, journal, lines);
     let finally = format!("{path}.finally");
     if journal.rows.keys().any(|known| is_below(known, &finally)) {
         list(&step.finally, &finally, depth + 1, journal, lines);

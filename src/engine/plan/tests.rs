@@ -1,3 +1,4 @@
+#![expect(clippy::result_large_err, reason = "a fault is what the core itself hands on")]
 use std::path::Path;
 
 use proptest::prelude::*;

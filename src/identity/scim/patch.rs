@@ -279,6 +279,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "they are made where they are applied")]
     fn patched(document: &Value, operations: Value) -> Result<Value> {
         let mut document = document.clone();
         apply(&mut document, operations.as_array().unwrap())?;

@@ -33,13 +33,13 @@ fn block(value: &Value, depth: usize, out: &mut String) {
                 match item {
                     Value::Object(members) if !members.is_empty() => block(item, depth + 1, out),
                     _ => {
-                        inline(item, depth + 1, out);
+                        inline(item, out);
                         out.push('\n');
                     }
                 }
             }
         }
-        other => inline(other, depth, out),
+        other => inline(other, out),
     }
 }
 
@@ -54,7 +54,7 @@ fn below(value: &Value, depth: usize, out: &mut String) {
         Value::Array(items) if !items.is_empty() => {
             if items.iter().all(|item| !item.is_object() && !item.is_array()) {
                 out.push(' ');
-                inline(value, depth, out);
+                inline(value, out);
                 out.push('\n');
             } else {
                 out.push('\n');
@@ -74,7 +74,7 @@ fn below(value: &Value, depth: usize, out: &mut String) {
         }
         other => {
             out.push(' ');
-            inline(other, depth, out);
+            inline(other, out);
             out.push('\n');
         }
     }
@@ -94,7 +94,7 @@ fn indent(depth: usize, out: &mut String) {
     out.push_str(&"  ".repeat(depth));
 }
 
-fn inline(value: &Value, depth: usize, out: &mut String) {
+fn inline(value: &Value, out: &mut String) {
     match value {
         Value::String(text) => out.push_str(&scalar(text)),
         Value::Array(items) => {
@@ -103,7 +103,7 @@ fn inline(value: &Value, depth: usize, out: &mut String) {
                 if at > 0 {
                     out.push_str(", ");
                 }
-                inline(item, depth, out);
+                inline(item, out);
             }
             out.push(']');
         }

@@ -96,7 +96,7 @@ fn understand(sheet: &mut Sheet, root: Node, about: About<'_>) -> Result<Documen
         (playbook::convert(sheet, &root, about), Dialect::Playbook)
     };
     let flow = read::flow(sheet, &root, None).map(|flow| Flow { dialect, ..flow });
-    sheet.faults.sort_by(|a, b| (a.line, a.column).cmp(&(b.line, b.column)));
+    sheet.faults.sort_by_key(|fault| (fault.line, fault.column));
     match flow {
         Some(flow) if !sheet.has_errors() => Ok(document(flow, &root, std::mem::take(&mut sheet.faults))),
         _ => Err(std::mem::take(&mut sheet.faults)),

@@ -76,12 +76,9 @@ fn step(sheet: &mut Sheet, node: &Node) -> Option<Node> {
     sheet.entries(node, "a step", &STEP_KEYS, &[])?;
     let maker = Maker { at: node.at };
     let mut entries = Vec::new();
-    match node.get("id") {
-        Some(id) => {
-            let written = sheet.text(id, "\"id\"")?;
-            entries.push(maker.entry("id", Node::text(identifier(written), id.at)));
-        }
-        None => {}
+    if let Some(id) = node.get("id") {
+        let written = sheet.text(id, "\"id\"")?;
+        entries.push(maker.entry("id", Node::text(identifier(written), id.at)));
     }
     entries.extend(node.get("name").map(|node| maker.entry("name", node.clone())));
     let parameters = node.get("parameters").filter(|node| !matches!(node.kind, Kind::Empty));
