@@ -37,9 +37,8 @@ fn command(bot: &str, name: String, intent: String, parameters: &[(&str, Paramet
         access: Access::default(),
         effect: Effect::Read,
         auto_submit: true,
-        priority: 0,
         body: Body::Reply(Reply::default()),
-        data: BTreeMap::new(),
+        ..Command::default()
     })
 }
 

@@ -16,6 +16,10 @@ impl Marks for Markdown {
 
     fn code(&self, text: &str) -> String {
         let text = plain::clean(text);
+        // Two marks with nothing between them would open code.
+        if text.is_empty() {
+            return text;
+        }
         if !text.contains('`') {
             return format!("`{text}`");
         }

@@ -284,6 +284,7 @@ async fn programs_wait_for_it_too(server: Arc<Server>) {
     assert_eq!((&poll["phase"], &poll["command_response"]), (&json!("AWAITING_APPROVAL"), &Value::Null));
     assert_eq!(bob.get(&url).await.error(404), "NOT_FOUND", "who approves sees the approval, not the run");
     let (waiting, url_of) = (ann.clone(), format!("{url}?wait=30"));
+    #[expect(clippy::disallowed_methods, reason = "it ends with the test, which waits for it")]
     let polled = tokio::spawn(async move {
         loop {
             let poll = waiting.get(&url_of).await.expect(200);

@@ -36,6 +36,7 @@ async fn what_one_server_commits_reaches_the_readers_of_another_at_once() {
     reader.until("caught_up").await;
     let polling = {
         let (ann, path) = (ann.clone(), format!("/api/session/{session}/events?after=0&wait=20"));
+        #[expect(clippy::disallowed_methods, reason = "it ends with the test, which waits for it")]
         tokio::spawn(async move { ann.get(&path).await.expect(200) })
     };
     let begun = Instant::now();
