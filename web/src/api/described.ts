@@ -580,12 +580,13 @@ export interface CommandView {
   parameters: ParameterView[];
 }
 export interface ParameterView {
-  choices?: string[] | null;
-  default?: string | null;
+  default?: {};
   description: string;
   name: string;
-  pattern?: string | null;
-  prompt?: string | null;
+  /**
+   * The only values it takes.
+   */
+  options?: string[];
   required: boolean;
   type: string;
 }
@@ -601,6 +602,10 @@ export interface BotMessage {
    * What can be done at it by whoever the run answers.
    */
   actions?: BotAction[];
+  /**
+   * Where it goes, such as `here`, `slack:#ops`, `group:oncall`, `user:<id>`; empty: where the command was said.
+   */
+  destinations?: string[];
   /**
    * The bot's own name for it in this conversation: what is said under the name of an earlier message takes its place.
    */
