@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::by::By;
-use super::credentials::{Deleted, given};
+use super::credentials::{CredentialDeleted, given};
 use super::error::ApiResult;
 use super::extract::{Json, Query};
 use crate::clock::rfc3339;
@@ -254,15 +254,15 @@ pub(super) async fn update(
 
 /// Deletes an instance.
 #[utoipa::path(delete, path = "/api/v1/connectors/{id}", tag = "connectors", params(("id" = String, Path)),
-    responses((status = 200, body = Deleted), (status = 401), (status = 403), (status = 404)))]
+    responses((status = 200, body = CredentialDeleted), (status = 401), (status = 403), (status = 404)))]
 pub(super) async fn delete(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
     By(doer): By,
-) -> ApiResult<Answer<Deleted>> {
+) -> ApiResult<Answer<CredentialDeleted>> {
     let gone = api.connectors.delete_instance(&caller.principal, &id, doer).await?;
-    Ok(Answer(Deleted::of(gone.id)))
+    Ok(Answer(CredentialDeleted::of(gone.id)))
 }
 
 /// The JSON Schema of a connector's manifest.

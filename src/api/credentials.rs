@@ -168,12 +168,12 @@ pub(super) async fn update(
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Deleted {
+pub(super) struct CredentialDeleted {
     success: bool,
     id: String,
 }
 
-impl Deleted {
+impl CredentialDeleted {
     pub(super) fn of(id: String) -> Self {
         Self { success: true, id }
     }
@@ -181,15 +181,15 @@ impl Deleted {
 
 /// Deletes a credential that no connector uses.
 #[utoipa::path(delete, path = "/api/v1/credentials/{id}", tag = "connectors", params(("id" = String, Path)),
-    responses((status = 200, body = Deleted), (status = 401), (status = 403), (status = 404), (status = 409)))]
+    responses((status = 200, body = CredentialDeleted), (status = 401), (status = 403), (status = 404), (status = 409)))]
 pub(super) async fn delete(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
     By(doer): By,
-) -> ApiResult<Answer<Deleted>> {
+) -> ApiResult<Answer<CredentialDeleted>> {
     let gone = api.connectors.delete_credential(&caller.principal, &id, doer).await?;
-    Ok(Answer(Deleted::of(gone.id)))
+    Ok(Answer(CredentialDeleted::of(gone.id)))
 }
 
 /// What became of a try.
@@ -298,21 +298,21 @@ pub(super) async fn create_named(
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Message {
+pub(super) struct CredentialRemoved {
     message: &'static str,
 }
 
 /// Deletes a credential by its name.
 #[utoipa::path(delete, path = "/api/credentials/{name}", tag = "connectors", params(("name" = String, Path)),
-    responses((status = 200, body = Message), (status = 401), (status = 403), (status = 404), (status = 409)))]
+    responses((status = 200, body = CredentialRemoved), (status = 401), (status = 403), (status = 404), (status = 409)))]
 pub(super) async fn delete_named(
     State(api): State<Api>,
     caller: Caller,
     Path(name): Path<String>,
     By(doer): By,
-) -> ApiResult<Answer<Message>> {
+) -> ApiResult<Answer<CredentialRemoved>> {
     api.connectors.delete_credential(&caller.principal, &name, doer).await?;
-    Ok(Answer(Message { message: "Credential deleted successfully" }))
+    Ok(Answer(CredentialRemoved { message: "Credential deleted successfully" }))
 }
 
 /// Replaces a gateway's credential of this name.

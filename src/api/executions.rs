@@ -460,21 +460,21 @@ pub(super) fn faulty(faults: &[crate::manifest::Fault]) -> Error {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Deleted {
+pub(super) struct ExecutionDeleted {
     message: &'static str,
     execution_id: String,
     screenshots_deleted: usize,
 }
 
 /// Deletes a run that has ended, with all that is known of it.
-#[utoipa::path(delete, path = "/api/executions/{id}", tag = "executions", params(("id" = String, Path)), responses((status = 200, body = Deleted), (status = 401), (status = 404), (status = 409, description = "It has not ended")))]
+#[utoipa::path(delete, path = "/api/executions/{id}", tag = "executions", params(("id" = String, Path)), responses((status = 200, body = ExecutionDeleted), (status = 401), (status = 404), (status = 409, description = "It has not ended")))]
 pub(super) async fn delete(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
-) -> ApiResult<Answer<Deleted>> {
+) -> ApiResult<Answer<ExecutionDeleted>> {
     api.engine.delete_run(&caller.principal, &id).await?;
-    Ok(Answer(Deleted { message: "Execution deleted successfully", execution_id: id, screenshots_deleted: 0 }))
+    Ok(Answer(ExecutionDeleted { message: "Execution deleted successfully", execution_id: id, screenshots_deleted: 0 }))
 }
 
 /// The state of this server, as the toolbox asks for it; open to everybody.

@@ -109,7 +109,7 @@ pub(super) struct Playbook {
     version: String,
     description: String,
     path: String,
-    parameters: Vec<ParameterView>,
+    parameters: Vec<PlaybookParameter>,
     steps: Vec<StepLine>,
     /// The playbook as flow/v1.
     #[schema(value_type = Object)]
@@ -117,7 +117,7 @@ pub(super) struct Playbook {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct ParameterView {
+pub(super) struct PlaybookParameter {
     name: String,
     #[serde(rename = "type")]
     kind: &'static str,
@@ -144,8 +144,8 @@ pub(super) struct StepLine {
     steps: Vec<StepLine>,
 }
 
-fn parameters(flow: &Flow) -> Vec<ParameterView> {
-    let view = |input: &crate::flow::Input| ParameterView {
+fn parameters(flow: &Flow) -> Vec<PlaybookParameter> {
+    let view = |input: &crate::flow::Input| PlaybookParameter {
         name: input.name.clone(),
         kind: input.kind.name(),
         required: input.required,

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::by::By;
-use super::credentials::{Deleted, given, wrong};
+use super::credentials::{CredentialDeleted, given, wrong};
 use super::error::ApiResult;
 use super::extract::{Json, Query};
 use super::session::within;
@@ -190,15 +190,15 @@ pub(super) async fn update(
 
 /// Deletes a webhook and what was on its way to it.
 #[utoipa::path(delete, path = "/api/v1/webhooks/{id}", tag = "webhooks", params(("id" = String, Path)),
-    responses((status = 200, body = Deleted), (status = 401), (status = 403), (status = 404)))]
+    responses((status = 200, body = CredentialDeleted), (status = 401), (status = 403), (status = 404)))]
 pub(super) async fn delete(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
     By(doer): By,
-) -> ApiResult<Answer<Deleted>> {
+) -> ApiResult<Answer<CredentialDeleted>> {
     api.hooks.delete(&caller.principal, &id, doer).await?;
-    Ok(Answer(Deleted::of(id)))
+    Ok(Answer(CredentialDeleted::of(id)))
 }
 
 #[derive(Debug, Serialize, ToSchema)]

@@ -245,21 +245,21 @@ pub(super) async fn patch(
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Deleted {
+pub(super) struct WorkflowDeleted {
     success: bool,
     id: String,
 }
 
 /// Takes a workflow out of use. Its runs stay, and those under way go on.
-#[utoipa::path(delete, path = "/api/v1/workflows/{id}", tag = "workflows", params(("id" = String, Path)), responses((status = 200, body = Deleted), (status = 401), (status = 403), (status = 404)))]
+#[utoipa::path(delete, path = "/api/v1/workflows/{id}", tag = "workflows", params(("id" = String, Path)), responses((status = 200, body = WorkflowDeleted), (status = 401), (status = 403), (status = 404)))]
 pub(super) async fn delete(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
-) -> ApiResult<Answer<Deleted>> {
+) -> ApiResult<Answer<WorkflowDeleted>> {
     find(&api, &caller, Verb::Manage, &id).await?;
     let success = api.engine.store().delete_workflow(&id, api.engine.clock().now()).await?;
-    Ok(Answer(Deleted { success, id }))
+    Ok(Answer(WorkflowDeleted { success, id }))
 }
 
 #[derive(Debug, Serialize, ToSchema)]

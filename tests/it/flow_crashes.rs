@@ -70,6 +70,7 @@ async fn survives(data: &Path, database: Option<&str>) {
             _ => {}
         }
     }
+    let deaths = names.len();
     for (id, name) in &runs {
         for step in ["look", "put", "keep", "pay", "nap", "both", "both.a.left", "both.b.right", "last"] {
             let times = completed.get(&(id.clone(), step.to_owned()));
@@ -79,7 +80,8 @@ async fn survives(data: &Path, database: Option<&str>) {
         let count = |step: &str| counts.get(&format!("{name}/{step}")).copied().unwrap_or_default();
         assert_eq!((count("pay"), count("last")), (1, 1), "{name}: what happens once happens once");
         for step in ["look", "put", "left", "right"] {
-            assert!((1..=3).contains(&count(step)), "{name}: {step} was called {} times", count(step));
+            // What may happen again does so once for each death at most: runs of earlier rounds are under way in later ones.
+            assert!((1..=deaths + 1).contains(&count(step)), "{name}: {step} was called {} times", count(step));
         }
     }
 }

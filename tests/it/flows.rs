@@ -81,7 +81,7 @@ async fn a_command_with_steps_answers_where_it_was_asked(server: Arc<Server>) {
 async fn a_playbook_asks_sleeps_and_ends_in_its_card(server: Arc<Server>) {
     let program = server.program(Role::User).await;
     let session = program.open("runner").await;
-    program.say(&session, "roll out web").await;
+    program.say(&session, "sail web").await;
     let question = until(&program, &session, |event| event["content"] == "Release **web**?").await;
     let labels: Vec<&str> =
         question["actions"].as_array().unwrap().iter().map(|action| action["label"].as_str().unwrap()).collect();
@@ -129,14 +129,14 @@ async fn a_playbook_asks_sleeps_and_ends_in_its_card(server: Arc<Server>) {
     let run = program.get(&format!("/api/executions/{id}")).await.expect(200);
     assert_eq!(
         (run["status"].as_str(), run["kind"].as_str(), run["source"].as_str()),
-        (Some("completed"), Some("command"), Some("runner/rollout"))
+        (Some("completed"), Some("command"), Some("runner/sail"))
     );
 }
 
 async fn a_run_is_stopped_by_its_card(server: Arc<Server>) {
     let program = server.program(Role::User).await;
     let session = program.open("runner").await;
-    let card = program.say(&session, "roll out web").await;
+    let card = program.say(&session, "sail web").await;
     assert_eq!(card["content"], "**Release** is under way.");
     take(&program, &session, &card, "Pause").await.expect(201);
     let paused = until(&program, &session, |event| post(event)["content"] == "**Release** is paused.").await;
@@ -151,7 +151,7 @@ async fn a_run_is_stopped_by_its_card(server: Arc<Server>) {
     .await;
     assert!(post(&over)["actions"].is_null(), "nothing more can be done: {over}");
     // Rejecting cancels as the document says, and nobody's answer is a rejection.
-    program.say(&session, "roll out api").await;
+    program.say(&session, "sail api").await;
     let question = until(&program, &session, |event| event["content"] == "Release **api**?").await;
     server.clock.advance(9 * 60 * 60 * 1000);
     until(&program, &session, |event| post(event)["content"] == "**Release** was cancelled: nobody wanted it.").await;
