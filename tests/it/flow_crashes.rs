@@ -70,7 +70,7 @@ async fn survives(data: &Path, database: Option<&str>) {
             _ => {}
         }
     }
-    let deaths = names.len();
+    let deaths = u32::try_from(names.len()).expect("a few");
     for (id, name) in &runs {
         for step in ["look", "put", "keep", "pay", "nap", "both", "both.a.left", "both.b.right", "last"] {
             let times = completed.get(&(id.clone(), step.to_owned()));
