@@ -81,7 +81,7 @@ impl Slack {
     }
 
     fn bodies_of(&self, parcel: &Parcel, post: &Post) -> Vec<Value> {
-        let full_url = format!("{}/chat/{}", self.public_url, post.session_id);
+        let full_url = format!("{}/c/{}", self.public_url, post.session_id);
         self.bodies(parcel, &shown(post), Some(&full_url))
     }
 

@@ -580,13 +580,12 @@ export interface CommandView {
   parameters: ParameterView[];
 }
 export interface ParameterView {
-  default?: {};
+  choices?: string[] | null;
+  default?: string | null;
   description: string;
   name: string;
-  /**
-   * The only values it takes.
-   */
-  options?: string[];
+  pattern?: string | null;
+  prompt?: string | null;
   required: boolean;
   type: string;
 }
