@@ -18,7 +18,8 @@ use super::extract::{Json, Query};
 use super::session::{idempotency_key, within};
 use crate::engine::invoke::{Invoked, Place, Request, Source};
 use crate::identity::Caller;
-use crate::identity::permission::{Object, Verb, authorize};
+use crate::identity::permission::{Object, Verb, authorize, decide};
+use crate::model::bot::Bot;
 use crate::model::event::Stream;
 use crate::model::execution::ExecutionStatus;
 use crate::model::id::sha256_hex;
@@ -115,7 +116,7 @@ pub(super) async fn invoke(
     body: Json<CommandRequest>,
 ) -> ApiResult<Response> {
     let body_hash = Some(sha256_hex(&body.bytes));
-    let request = request(&api, body.value)?;
+    let request = request(&api, &caller, body.value)?;
     if !query.invoke {
         let prepared = api.engine.prepare(&caller.principal, request)?;
         let valid = Valid {
@@ -134,7 +135,7 @@ pub(super) async fn invoke(
     Ok(Answer(InvocationAnswer { invocation: InvocationView { id: invocation.id, url } }).into_response())
 }
 
-fn request(api: &Api, body: CommandRequest) -> ApiResult<Request> {
+fn request(api: &Api, caller: &Caller, body: CommandRequest) -> ApiResult<Request> {
     let arguments = pairs("parameters", body.parameters)?;
     let mapped = pairs("mapped_parameters", body.mapped_parameters)?;
     let source = body.source.unwrap_or_else(|| json!({ "user_agent": "api" }));
@@ -142,7 +143,13 @@ fn request(api: &Api, body: CommandRequest) -> ApiResult<Request> {
         return Err(Error::invalid("source is an object such as {\"user_agent\": \"web\"}").into());
     }
     let snapshot = api.engine.registry().snapshot();
-    let bot = body.automation.as_ref().and_then(|automation| snapshot.bot(&automation.name));
+    // One that the caller may not see is a foreign name like any other.
+    let seen = |bot: &Bot| decide(&caller.principal, Verb::View, Object::Bot(bot)).allowed;
+    let bot = body
+        .automation
+        .as_ref()
+        .and_then(|automation| snapshot.bot(&automation.name))
+        .filter(|loaded| seen(&loaded.bot));
     let channel = source.get("user_agent").and_then(Value::as_str).unwrap_or("api").to_owned();
     let mut record = Map::new();
     record.insert("api_version".into(), json!(body.api_version.as_deref().unwrap_or("1")));

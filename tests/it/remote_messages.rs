@@ -64,6 +64,7 @@ async fn what_a_process_offers_is_done_by_who_asked(server: Arc<Server>) {
     let asked = events(&ann, &session).await.last().unwrap().clone();
     assert_eq!((&asked["content"], &asked["command"]), (&json!("Which room?"), &json!("book")));
     assert!(asked["parts"].to_string().contains("`default` is blue"), "{asked}");
+    ann.say(&session, "cancel").await;
 }
 
 async fn a_process_rewrites_its_message(server: Arc<Server>) {

@@ -172,7 +172,11 @@ async fn people_talk_with_bots(kind: Kind) {
     let all = workspace.messages(GENERAL).await;
     let told =
         |part: &str| all.iter().filter(|message| message["user"] == BOT && message.to_string().contains(part)).count();
-    assert_eq!((told("nobody"), told("Hello Cid"), told("Admin*")), (0, 1, 1), "each once, and not for others");
+    assert_eq!(
+        (told("nobody"), told("Hello Cid"), told("*Admin*: greet")),
+        (0, 1, 1),
+        "each once, and not for others: {all:#?}"
+    );
     server.finish().await;
 }
 
