@@ -25,6 +25,7 @@ use crate::tasks::Tasks;
 use crate::telemetry;
 
 mod connector;
+mod user;
 mod vault;
 
 /// Conversations with bots and the commands behind them, in one program.
@@ -56,6 +57,9 @@ enum Command {
     /// What seals credentials.
     #[command(subcommand)]
     Vault(vault::VaultCommand),
+    /// People who sign in.
+    #[command(subcommand)]
+    User(user::UserCommand),
     /// API keys.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -294,6 +298,7 @@ async fn run_async(command: Command) -> anyhow::Result<ExitCode> {
         Command::Grant(command) => grant(command).await?,
         Command::Connector(command) => return Box::pin(connector::run(command)).await,
         Command::Vault(command) => Box::pin(vault::run(command)).await?,
+        Command::User(command) => Box::pin(user::run(command)).await?,
         Command::Service(command) => service(command).await?,
         Command::Key(KeyCommand::List(settings)) => list_keys(&settings.load()?).await?,
         Command::Key(KeyCommand::Revoke { id, settings }) => revoke_key(&settings.load()?, &id).await?,

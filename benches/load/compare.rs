@@ -1,12 +1,13 @@
 //! All servers in turn, in short rounds, so that what else the machine does meets them alike.
 
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 
 use crate::generate::Round;
-use crate::server::{Kind, Server, pinned, resident};
+use crate::server::{Kind, PROGRAM, Server, pinned, resident};
 
 #[derive(clap::Args)]
 pub(crate) struct Extent {
@@ -22,6 +23,9 @@ pub(crate) struct Extent {
     /// Speak the plain form of Parlour's web socket instead of `parlour.v1`.
     #[arg(long)]
     plain: bool,
+    /// Another build of Parlour that takes part, to see what a change is worth.
+    #[arg(long)]
+    beside: Option<PathBuf>,
 }
 
 /// What one server came to in each round.
@@ -61,8 +65,11 @@ fn tell(what: &str, figures: &[Figures]) {
 }
 
 pub(crate) fn run(extent: &Extent) -> anyhow::Result<()> {
-    let folders = (tempfile::tempdir()?, tempfile::tempdir()?);
-    let mut kinds = vec![Kind::parlour(folders.0.path())?, Kind::Bare { folder: folders.1.path() }];
+    let folders = (tempfile::tempdir()?, tempfile::tempdir()?, tempfile::tempdir()?);
+    let mut kinds = vec![Kind::parlour(Path::new(PROGRAM), folders.0.path())?, Kind::Bare { folder: folders.1.path() }];
+    if let Some(program) = &extent.beside {
+        kinds.push(Kind::parlour(program, folders.2.path())?);
+    }
     match Kind::hubot() {
         Some(hubot) => kinds.push(hubot),
         None => {
@@ -101,7 +108,7 @@ pub(crate) fn run(extent: &Extent) -> anyhow::Result<()> {
         ("the same, following a conversation", &["idle", "--follow", "--connections", &sockets]),
     ] {
         let servers = start(&kinds)?;
-        let extent = Extent { rounds: 1, ..*extent };
+        let extent = Extent { rounds: 1, beside: None, ..*extent };
         tell(what, &each(&rounds(&extent, &kinds, &servers, job)?, |round| round.memory));
     }
     Ok(())

@@ -36,16 +36,19 @@ pub(crate) fn pinned(core: usize, program: &Path) -> Command {
     command
 }
 
+/// The program this was built beside.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_parlour");
+
 /// A kind of server, with its data.
 pub(crate) enum Kind<'a> {
     Bare { folder: &'a Path },
-    Parlour { folder: &'a Path, key: String },
+    Parlour { program: &'a Path, folder: &'a Path, key: String },
     Hubot { folder: PathBuf },
 }
 
 impl<'a> Kind<'a> {
     /// Makes Parlour's folder ready: a bot with ten commands, and a key.
-    pub(crate) fn parlour(folder: &'a Path) -> anyhow::Result<Self> {
+    pub(crate) fn parlour(program: &'a Path, folder: &'a Path) -> anyhow::Result<Self> {
         let bot = folder.join("bots/bench");
         fs::create_dir_all(&bot)?;
         let command = |n| {
@@ -57,11 +60,11 @@ impl<'a> Kind<'a> {
         let manifest =
             json!({ "apiVersion": "bot/v1", "name": "bench", "description": "Replies", "commands": commands });
         fs::write(bot.join("bot.yaml"), manifest.to_string())?;
-        let mut create = Command::new(env!("CARGO_BIN_EXE_parlour"));
+        let mut create = Command::new(program);
         create.args(["key", "create", "--name", "bench", "--role", "user", "--data"]).arg(folder);
         let output = create.output()?;
         ensure!(output.status.success(), "no key was made: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(Self::Parlour { folder, key: String::from_utf8(output.stdout)?.trim().to_owned() })
+        Ok(Self::Parlour { program, folder, key: String::from_utf8(output.stdout)?.trim().to_owned() })
     }
 
     /// Hubot, when its packages are installed.
@@ -73,7 +76,8 @@ impl<'a> Kind<'a> {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Bare { .. } => "bare server",
-            Self::Parlour { .. } => "Parlour",
+            Self::Parlour { program, .. } if *program == Path::new(PROGRAM) => "Parlour",
+            Self::Parlour { .. } => "other build",
             Self::Hubot { .. } => "Hubot",
         }
     }
@@ -102,8 +106,8 @@ impl<'a> Kind<'a> {
                 command.arg(folder.join("hubot.mjs")).arg(listen);
                 command
             }
-            Self::Parlour { folder, .. } => {
-                let mut command = pinned(0, Path::new(env!("CARGO_BIN_EXE_parlour")));
+            Self::Parlour { program, folder, .. } => {
+                let mut command = pinned(0, program);
                 command.args(["serve", "--listen", listen, "--data"]).arg(folder).env("PARLOUR_LOG__LEVEL", "warn");
                 command.arg("--bots").arg(folder.join("bots"));
                 // All of the load comes with one key, as fast as it is answered.

@@ -241,6 +241,8 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(attention::mark))
         .routes(routes!(events::read))
         .routes(routes!(users::me, users::update))
+        .routes(routes!(users::list))
+        .routes(routes!(users::sign_out))
         .routes(routes!(groups::create))
         .routes(routes!(groups::list))
         .routes(routes!(groups::members, groups::add))

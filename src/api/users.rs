@@ -1,19 +1,20 @@
-//! The caller's own profile, as their directory has it.
+//! The caller's own profile, as their directory has it; and everybody, for administrators.
 
 use axum::Json as Answer;
-use axum::extract::State;
-use serde::Serialize;
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::by::By;
 use super::error::ApiResult;
-use super::extract::Json;
+use super::extract::{Json, Query};
+use super::session::within;
 use crate::clock::rfc3339;
 use crate::identity::people::Me;
 use crate::identity::{Caller, CredentialKind};
-use crate::model::person::{Change, ProfileChange};
+use crate::model::person::{Change, Known, PeopleFilter, ProfileChange};
 use crate::model::{Error, Result};
 
 /// The longest name and the longest address, in characters.
@@ -171,6 +172,112 @@ pub(super) async fn update(
 ) -> ApiResult<Answer<UserView>> {
     let changes = changes(&body.value)?;
     Ok(Answer(view(api.people.change_me(&caller, &changes, doer).await?)))
+}
+
+/// Somebody as administrators see them.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct KnownUser {
+    /// What grants name as `user:ID`.
+    id: String,
+    name: String,
+    username: Option<String>,
+    email: Option<String>,
+    roles: Vec<&'static str>,
+    groups: Vec<String>,
+    /// The issuer they sign in with; null when they came by a link.
+    issuer: Option<String>,
+    /// RFC 3339.
+    created_at: String,
+    /// RFC 3339, to a minute; null when they never signed in.
+    last_seen_at: Option<String>,
+    /// RFC 3339; since when the directory lets them in no more.
+    disabled_at: Option<String>,
+    /// Login sessions that are open.
+    sessions: i64,
+    /// API keys of theirs that count.
+    keys: i64,
+}
+
+impl KnownUser {
+    fn of(known: Known) -> Self {
+        Self {
+            id: known.id,
+            name: known.name,
+            username: known.username,
+            email: known.email,
+            roles: known.roles.iter().map(|role| role.as_str()).collect(),
+            groups: known.groups,
+            issuer: known.issuer,
+            created_at: rfc3339(known.created_at),
+            last_seen_at: known.last_seen_at.map(rfc3339),
+            disabled_at: known.disabled_at.map(rfc3339),
+            sessions: known.sessions,
+            keys: known.keys,
+        }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct UserList {
+    users: Vec<KnownUser>,
+    /// Give it as `before` to read on; null at the end.
+    next: Option<String>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct UsersQuery {
+    /// A part of an id, a name, a username or an address.
+    #[serde(default)]
+    q: String,
+    /// How many at most, 1 to 200.
+    #[serde(default = "hundred")]
+    limit: i64,
+    /// The `next` of the page before.
+    before: Option<String>,
+}
+
+fn hundred() -> i64 {
+    100
+}
+
+/// Everybody who ever signed in or was pushed here, newest first; those who may come in no more, too. For administrators.
+#[utoipa::path(get, path = "/api/users", tag = "users", params(UsersQuery), responses((status = 200, body = UserList), (status = 400), (status = 401), (status = 403)))]
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(query): Query<UsersQuery>,
+) -> ApiResult<Answer<UserList>> {
+    let limit = within("limit", query.limit, 1, 200)?;
+    let filter = PeopleFilter { search: query.q, before: query.before, limit: limit + 1 };
+    let mut users = api.people.everybody(&caller, &filter).await?;
+    let more = users.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+    if more {
+        users.pop();
+    }
+    let next = users.last().filter(|_| more).map(|user| user.id.clone());
+    Ok(Answer(UserList { users: users.into_iter().map(KnownUser::of).collect(), next }))
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SignedOut {
+    success: bool,
+    /// How many login sessions ended.
+    sessions: usize,
+}
+
+/// Signs somebody out everywhere and closes their sockets: oneself, or anybody for an administrator. Keys go on counting.
+#[utoipa::path(delete, path = "/api/users/{id}/sessions", tag = "users", params(("id" = String, Path, description = "`me`, or the id of a user")),
+    responses((status = 200, body = SignedOut), (status = 401), (status = 404)))]
+pub(super) async fn sign_out(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+    By(doer): By,
+) -> ApiResult<Answer<SignedOut>> {
+    let id = if id == "me" { caller.principal.id.clone() } else { id };
+    let ended = api.people.sign_out(&caller, &id, doer).await?;
+    api.send_away(&ended);
+    Ok(Answer(SignedOut { success: true, sessions: ended.len() }))
 }
 
 #[cfg(test)]

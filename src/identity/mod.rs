@@ -6,14 +6,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hashlink::LruCache;
+use serde_json::json;
 
 use crate::clock::Clock;
 use crate::config::{self, Rate};
 use crate::model::conversation::Millis;
 use crate::model::id::new_id;
+use crate::model::person::{Known, PeopleFilter};
 use crate::model::principal::{Principal, PrincipalKind, Rights, Role};
 use crate::model::{Error, Result};
 use crate::store::Store;
+use crate::store::audit::{Action, Deed, Doer};
 use crate::store::session::{LoginSession, NewLoginSession};
 
 pub mod acting;
@@ -89,6 +92,10 @@ pub struct Health {
 pub struct SignedIn {
     pub token: String,
     pub expires_at: Millis,
+}
+
+fn no_user(id: &str) -> Error {
+    Error::not_found(format!("there is no user {id}"))
 }
 
 fn refused() -> Error {
@@ -248,5 +255,17 @@ impl Identity {
     /// Ends a login session; `false` when it had ended already.
     pub async fn sign_out(&self, session_id: &str) -> Result<bool> {
         self.store.revoke_session(session_id, self.clock.now()).await
+    }
+
+    /// Ends every login session of a user; answers which.
+    pub async fn sign_out_everywhere(&self, user: &str, doer: Doer) -> Result<Vec<String>> {
+        let details = json!({ "because": "signed out everywhere", "user": user });
+        let deed = Deed { at: self.clock.now(), action: Action::SignOut, doer, target: None, details };
+        self.store.sign_out(user, deed).await?.ok_or_else(|| no_user(user))
+    }
+
+    /// Everybody who ever came in or was pushed.
+    pub async fn known_people(&self, filter: &PeopleFilter) -> Result<Vec<Known>> {
+        self.store.known_people(filter, self.clock.now()).await
     }
 }

@@ -11,7 +11,7 @@ use super::{Caller, CredentialKind, Health, Identity};
 use crate::clock::Clock;
 use crate::config::{self, DirectoryKind};
 use crate::model::conversation::Millis;
-use crate::model::person::{Group, Member, Page, Person, Profile, ProfileChange};
+use crate::model::person::{Group, Known, Member, Page, PeopleFilter, Person, Profile, ProfileChange};
 use crate::model::{Error, Kind, Result};
 use crate::store::Store;
 use crate::store::audit::{Action, Deed, Doer};
@@ -167,6 +167,21 @@ impl People {
         let profile = self.noted(directory.change_profile(&person, change, deed).await)?;
         let person = self.store.person(&person.id).await?.unwrap_or(person);
         Ok(Me { person, profile, directory: kind })
+    }
+
+    /// Everybody known here, for administrators.
+    pub async fn everybody(&self, caller: &Caller, filter: &PeopleFilter) -> Result<Vec<Known>> {
+        authorize(&caller.principal, Verb::Manage, Object::Installation)?;
+        self.identity.known_people(filter).await
+    }
+
+    /// Ends every login session of somebody: of oneself, or of anybody for an administrator. Answers which ended.
+    pub async fn sign_out(&self, caller: &Caller, user: &str, doer: Doer) -> Result<Vec<String>> {
+        let is_self = caller.kind == CredentialKind::Login && caller.principal.id == user;
+        if !is_self && authorize(&caller.principal, Verb::Manage, Object::Installation).is_err() {
+            return Err(super::no_user(user));
+        }
+        self.identity.sign_out_everywhere(user, doer).await
     }
 
     fn deed(&self, action: Action, doer: Doer, target: Option<String>, details: Value) -> Deed {

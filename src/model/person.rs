@@ -115,3 +115,35 @@ impl<T> Page<T> {
         Page { items: self.items.into_iter().map(change).collect(), next: self.next }
     }
 }
+
+/// Somebody as administrators see them, whether or not they may come in.
+#[derive(Clone, Debug)]
+pub struct Known {
+    pub id: String,
+    pub name: String,
+    pub username: Option<String>,
+    pub email: Option<String>,
+    pub roles: Vec<Role>,
+    pub groups: Vec<String>,
+    /// The directory that vouches for them; none when they came by a link.
+    pub issuer: Option<String>,
+    pub created_at: Millis,
+    /// When a session of theirs was last used; to a minute.
+    pub last_seen_at: Option<Millis>,
+    /// Since when the directory lets them in no more.
+    pub disabled_at: Option<Millis>,
+    /// Login sessions that are open.
+    pub sessions: i64,
+    /// API keys of theirs that count.
+    pub keys: i64,
+}
+
+/// Which people are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct PeopleFilter {
+    /// A part of an id, a name, a username or an address, in any case.
+    pub search: String,
+    /// The id that the page before ended with.
+    pub before: Option<String>,
+    pub limit: i64,
+}

@@ -10,7 +10,7 @@ use super::session::{join_names, names, roles};
 use super::transaction::{Transaction, Work, failed};
 use crate::model::Result;
 use crate::model::conversation::Millis;
-use crate::model::person::{Person, ProfileChange};
+use crate::model::person::{Known, PeopleFilter, Person, ProfileChange};
 
 const PERSON: &str = "SELECT u.id, u.name, u.username, u.email, u.email_verified, u.first_name, u.last_name, u.created_at, \
                       u.roles, u.groups, u.issuer, u.subject, u.directory_id, s.user_id FROM users u \
@@ -158,23 +158,79 @@ async fn end_credentials(
     doer: &Doer,
     at: Millis,
 ) -> Result<Vec<String>> {
+    let details = json!({ "because": "the directory took the user away" });
+    let deed = |action| Deed { at, action, doer: doer.clone(), target: None, details: details.clone() };
+    let mut ended = end_each(transaction, END_SESSIONS, user, deed(Action::SignOut)).await?;
+    ended.extend(end_each(transaction, END_KEYS, user, deed(Action::KeyRevoke)).await?);
+    Ok(ended)
+}
+
+const END_SESSIONS: &str =
+    "UPDATE login_sessions SET revoked_at = $1 WHERE user_id = $2 AND revoked_at IS NULL RETURNING id";
+const END_KEYS: &str = "UPDATE api_keys SET revoked_at = $1 WHERE owner = $2 AND revoked_at IS NULL RETURNING id";
+
+/// Ends credentials of one kind; `deed` becomes a row for each of them.
+async fn end_each(
+    transaction: &mut Transaction<'_>,
+    text: &'static str,
+    user: &str,
+    mut deed: Deed,
+) -> Result<Vec<String>> {
     let mut ended = Vec::new();
-    for (text, action) in [
-        (
-            "UPDATE login_sessions SET revoked_at = $1 WHERE user_id = $2 AND revoked_at IS NULL RETURNING id",
-            Action::SignOut,
-        ),
-        ("UPDATE api_keys SET revoked_at = $1 WHERE owner = $2 AND revoked_at IS NULL RETURNING id", Action::KeyRevoke),
-    ] {
-        for row in transaction.write_returning(query(text).bind(at).bind(user)).await? {
-            let id: String = row.get(0).map_err(failed)?;
-            let details = json!({ "because": "the directory took the user away" });
-            let deed = Deed { at, action, doer: doer.clone(), target: Some(id.clone()), details };
-            transaction.record(&deed).await?;
-            ended.push(id);
-        }
+    for row in transaction.write_returning(query(text).bind(deed.at).bind(user)).await? {
+        let id: String = row.get(0).map_err(failed)?;
+        deed.target = Some(id.clone());
+        transaction.record(&deed).await?;
+        ended.push(id);
     }
     Ok(ended)
+}
+
+struct SignOut {
+    user: String,
+    deed: Deed,
+}
+
+impl Work for SignOut {
+    type Output = Option<Vec<String>>;
+
+    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<Option<Vec<String>>> {
+        let known = query("SELECT 1 FROM users WHERE id = $1").bind(&self.user);
+        if transaction.optional(known).await?.is_none() {
+            return Ok(None);
+        }
+        end_each(transaction, END_SESSIONS, &self.user, self.deed.clone()).await.map(Some)
+    }
+}
+
+fn known(row: &Row) -> Result<Known, Failure> {
+    Ok(Known {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        username: row.get(2)?,
+        email: row.get(3)?,
+        roles: roles(&row.get::<String>(4)?),
+        groups: names(&row.get::<String>(5)?),
+        issuer: row.get(6)?,
+        created_at: row.get(7)?,
+        last_seen_at: row.get(8)?,
+        disabled_at: row.get(9)?,
+        sessions: row.get(10)?,
+        keys: row.get(11)?,
+    })
+}
+
+/// A text that is looked for anywhere, as `LIKE` wants it.
+fn anywhere(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for one in text.to_lowercase().chars() {
+        if matches!(one, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(one);
+    }
+    pattern.push('%');
+    pattern
 }
 
 impl Store {
@@ -196,6 +252,31 @@ impl Store {
             [row] => Ok(Some(person(row).map_err(failed)?)),
             _ => Ok(None),
         }
+    }
+
+    /// Everybody who ever came in or was pushed, away or not, newest ids first.
+    pub async fn known_people(&self, filter: &PeopleFilter, now: Millis) -> Result<Vec<Known>> {
+        let mut reader = self.reader().await?;
+        let find = query(
+            "SELECT u.id, u.name, u.username, u.email, u.roles, u.groups, u.issuer, u.created_at, \
+             (SELECT MAX(l.last_seen_at) FROM login_sessions l WHERE l.user_id = u.id), u.disabled_at, \
+             (SELECT COUNT(*) FROM login_sessions l WHERE l.user_id = u.id AND l.revoked_at IS NULL \
+             AND l.expires_at > $1 AND l.idle_expires_at > $1), \
+             (SELECT COUNT(*) FROM api_keys k WHERE k.owner = u.id AND k.revoked_at IS NULL \
+             AND (k.expires_at IS NULL OR k.expires_at > $1)) \
+             FROM users u WHERE ($2 = '' OR u.id < $2) AND (LOWER(u.id) LIKE $3 ESCAPE '\\' \
+             OR LOWER(u.name) LIKE $3 ESCAPE '\\' OR LOWER(u.username) LIKE $3 ESCAPE '\\' \
+             OR LOWER(u.email) LIKE $3 ESCAPE '\\') ORDER BY u.id DESC LIMIT $4",
+        );
+        let find = find.bind(now).bind(filter.before.as_deref().unwrap_or_default());
+        let find = find.bind(anywhere(&filter.search)).bind(filter.limit);
+        let rows = find.all(&mut reader.connection()).await.map_err(failed)?;
+        rows.iter().map(|row| known(row).map_err(failed)).collect()
+    }
+
+    /// Ends the login sessions of a user, not the keys; answers which. `None` when there is no such user.
+    pub async fn sign_out(&self, user: &str, deed: Deed) -> Result<Option<Vec<String>>> {
+        self.write(SignOut { user: user.to_owned(), deed }).await
     }
 
     /// Changes what is known about somebody here; `false` when there is no such user.

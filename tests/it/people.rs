@@ -8,7 +8,11 @@ use serde_json::json;
 use crate::support::directory::Directory;
 use crate::support::server::{Kind, Server, on_both_databases};
 
-on_both_databases!(a_profile_is_read_and_changed, groups_are_made_listed_and_filled);
+on_both_databases!(
+    a_profile_is_read_and_changed,
+    groups_are_made_listed_and_filled,
+    everybody_is_listed_and_signed_out
+);
 
 async fn a_profile_is_read_and_changed(server: Arc<Server>) {
     let browser = server.browser().await;
@@ -51,6 +55,52 @@ async fn a_profile_is_read_and_changed(server: Arc<Server>) {
     let rows = audit["entries"].as_array().unwrap();
     assert_eq!((rows.len(), &rows[3]["details"]["fields"]), (4, &json!(["email", "first_name", "last_name"])));
     assert!(!audit.to_string().contains("ann@example.com"), "who changed what, not to what");
+}
+
+async fn everybody_is_listed_and_signed_out(server: Arc<Server>) {
+    let admin = server.browser().await;
+    let ann = server.person("Ann 100%", &[Role::User], &["sre"]).await;
+    let bob = server.person("Bob", &[Role::User], &[]).await;
+    let id = |session: serde_json::Value| session["user_id"].as_str().unwrap().to_owned();
+    let (ann_id, bob_id) =
+        (id(ann.get("/api/session").await.expect(200)), id(bob.get("/api/session").await.expect(200)));
+
+    let all = admin.get("/api/users").await.expect(200);
+    assert_eq!((all["users"].as_array().unwrap().len(), &all["next"]), (3, &json!(null)));
+    let found = admin.get("/api/users?q=ANN%20100%25").await.expect(200);
+    let found = found["users"].as_array().unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(
+        (&found[0]["id"], &found[0]["roles"], &found[0]["groups"]),
+        (&json!(ann_id), &json!(["user"]), &json!(["sre"]))
+    );
+    assert_eq!(
+        (&found[0]["sessions"], &found[0]["keys"], &found[0]["disabled_at"]),
+        (&json!(1), &json!(0), &json!(null))
+    );
+    assert_eq!(admin.get("/api/users?q=100_").await.expect(200)["users"], json!([]), "it is no pattern");
+    let (mut before, mut seen) = (String::new(), Vec::new());
+    loop {
+        let page = admin.get(&format!("/api/users?limit=1{before}")).await.expect(200);
+        seen.extend(page["users"].as_array().unwrap().iter().map(|user| user["id"].clone()));
+        let Some(next) = page["next"].as_str() else { break };
+        before = format!("&before={next}");
+    }
+    let ids: Vec<_> = all["users"].as_array().unwrap().iter().map(|user| user["id"].clone()).collect();
+    assert_eq!(seen, ids, "page by page, the same");
+    assert_eq!(ann.get("/api/users").await.error(403), "FORBIDDEN");
+
+    let mut socket = ann.socket().await;
+    assert_eq!(bob.delete(&format!("/api/users/{ann_id}/sessions")).await.error(404), "NOT_FOUND");
+    let out = admin.delete(&format!("/api/users/{ann_id}/sessions")).await.expect(200);
+    assert_eq!(out, json!({ "success": true, "sessions": 1 }));
+    assert_eq!(socket.closed().await, Some(4410));
+    assert_eq!(ann.get("/api/session").await.error(401), "UNAUTHORIZED");
+    assert_eq!(bob.delete("/api/users/me/sessions").await.expect(200)["sessions"], 1);
+    assert_eq!(bob.get("/api/session").await.error(401), "UNAUTHORIZED");
+    let audit = admin.get("/api/admin/audit?action=sign_out").await.expect(200);
+    let users: Vec<_> = audit["entries"].as_array().unwrap().iter().map(|row| row["details"]["user"].clone()).collect();
+    assert_eq!(users, [json!(bob_id), json!(ann_id)]);
 }
 
 async fn groups_are_made_listed_and_filled(server: Arc<Server>) {

@@ -44,7 +44,7 @@ fn door(method: &str, path: &str) -> Option<Option<Vec<Probe>>> {
         | ("POST", "/auth/backchannel-logout" | "/auth/logout" | "/api/ws/ticket" | "/api/files")
         | ("GET", "/api/session" | "/api/session/list" | "/api/files" | "/api/keys" | "/api/bots" | "/ws")
         | ("GET", "/api/admin/bots" | "/api/admin/system/status" | "/api/admin/system/metrics")
-        | ("GET", "/api/grants" | "/api/services")
+        | ("GET", "/api/grants" | "/api/services" | "/api/users")
         | ("POST", "/api/keys" | "/api/grants" | "/api/services") => own,
         ("POST", "/api/session/create") => with("/api/session/create", json!({ "bot_id": "{bot}" })),
         ("GET", "/api/session/search") => one("/api/session/search?q=blue&session_id={session}"),
@@ -163,6 +163,7 @@ fn door(method: &str, path: &str) -> Option<Option<Vec<Probe>>> {
             with("/command/{waits_request}/invocation/{waits}/deny", json!({}))
         }
         ("DELETE", "/api/keys/{id}") => one("/api/keys/{key}"),
+        ("DELETE", "/api/users/{id}/sessions") => one("/api/users/{person}/sessions"),
         ("DELETE", "/api/grants/{id}") => one("/api/grants/{grant}"),
         ("DELETE", "/api/services/{id}") => one("/api/services/{key}"),
         ("GET", "/api/admin/outbox/dead-letters" | "/api/links") | ("POST", "/api/preview") => own,
