@@ -162,13 +162,19 @@ impl Ledger {
             return Err(format!("{} faults:\n{}", faults.len(), shown.join("\n")));
         }
         recoveries.sort();
-        let millis = |place: usize| recoveries.get(place).map_or(0, Duration::as_millis);
-        let (median, worst) = (millis(recoveries.len() / 2), millis(recoveries.len().saturating_sub(1)));
+        let after_blows = match (recoveries.get(recoveries.len() / 2), recoveries.last()) {
+            (Some(median), Some(worst)) => format!(
+                "\n  from the blow to the next acknowledgement: {} ms (median), {} ms (worst)",
+                median.as_millis(),
+                worst.as_millis()
+            ),
+            // Nothing was killed.
+            _ => String::new(),
+        };
         let events: usize = logs.iter().map(Vec::len).sum();
         Ok(format!(
             "{said} messages, {acknowledgements} acknowledgements, {resent} sent again, {duplicates} told as duplicates, \
-             refusals {refusals:?}\n  {events} events in {} logs, {} readers: 0 lost, 0 doubled, no gap, one order\n  \
-             from the blow to the next acknowledgement: {median} ms (median), {worst} ms (worst)",
+             refusals {refusals:?}\n  {events} events in {} logs, {} readers: 0 lost, 0 doubled, no gap, one order{after_blows}",
             logs.len(),
             readers.len()
         ))
