@@ -24,7 +24,7 @@ use crate::connector::{self, Connectors};
 use crate::engine::flow::{self, Flows};
 use crate::engine::registry::Registry;
 use crate::engine::{Engine, approval, remote};
-use crate::fetch::Fetch;
+use crate::fetch::{Fetch, StandIn};
 use crate::files::Folder;
 use crate::identity::Identity;
 use crate::identity::oidc::Oidc;
@@ -186,6 +186,16 @@ impl Outbound {
         Ok(Self { fetch: Fetch::new(&config.fetch)?, vault, store: store.clone(), clock: clock.clone() })
     }
 
+    /// The same with something that answers instead of the world.
+    pub async fn answered_by(
+        config: &Config,
+        store: &Arc<Store>,
+        clock: &Clock,
+        stand_in: StandIn,
+    ) -> anyhow::Result<Self> {
+        Ok(Self { fetch: Fetch::answered_by(&config.fetch, stand_in)?, ..Self::open(config, store, clock).await? })
+    }
+
     /// The connectors, without a watch over their folders.
     pub async fn connectors(&self, config: &Config) -> anyhow::Result<Arc<Connectors>> {
         let overrides = config.connectors.iter();
@@ -276,7 +286,7 @@ async fn open_chats(
 }
 
 /// What works on runs.
-fn flows(config: &Config, connectors: Arc<Connectors>) -> Flows {
+pub(crate) fn flows(config: &Config, connectors: Arc<Connectors>) -> Flows {
     let millis = |duration: jiff::SignedDuration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4);
     let limits = flow::Limits {
         workers: config.flows.workers.max(1),
@@ -289,7 +299,7 @@ fn flows(config: &Config, connectors: Arc<Connectors>) -> Flows {
 }
 
 /// The folder of the files that are sent along.
-fn open_files(config: &Config, epoch: &str) -> anyhow::Result<Files> {
+pub(crate) fn open_files(config: &Config, epoch: &str) -> anyhow::Result<Files> {
     let root = config.data.join("files");
     let place = root.display().to_string();
     let folder = Folder::open(root, epoch).with_context(|| format!("failed to open the folder for files, {place}"))?;

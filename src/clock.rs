@@ -25,6 +25,11 @@ impl Clock {
         Self { fixed: Some(Arc::new(watch::Sender::new(at))) }
     }
 
+    /// Whether it only moves by hand.
+    pub fn is_fixed(&self) -> bool {
+        self.fixed.is_some()
+    }
+
     /// Moves a fixed clock on; the system clock goes on by itself.
     pub fn advance(&self, millis: Millis) {
         if let Some(fixed) = &self.fixed {

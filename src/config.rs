@@ -18,6 +18,7 @@ mod rate_limits;
 mod server;
 mod services;
 mod sign_in;
+mod shipped;
 mod slack;
 
 pub use address::{is_confidential, is_confidential_socket, origin};

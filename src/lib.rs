@@ -21,6 +21,7 @@ pub mod model;
 pub mod outbox;
 pub mod render;
 pub mod schema;
+pub mod simulator;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;

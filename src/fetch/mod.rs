@@ -4,6 +4,7 @@
 //! connection. Redirects are not followed, a proxy in the environment is not used, answers are bounded in time and size.
 
 mod guard;
+mod stand_in;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::config;
 pub use guard::{Guard, Refused};
 pub use reqwest::Method as HttpMethod;
 pub use reqwest::header as headers;
+pub use stand_in::StandIn;
 
 /// How long opening a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -109,6 +111,8 @@ pub struct Fetch {
     guard: Guard,
     timeout: Duration,
     max_response: usize,
+    /// Answers instead of the world.
+    stand_in: Option<StandIn>,
 }
 
 impl Fetch {
@@ -125,7 +129,13 @@ impl Fetch {
             .dns_resolver2(guard::Guarded(guard.clone()))
             .build()?;
         let timeout = settings.timeout.unsigned_abs();
-        Ok(Self { client, guard, timeout, max_response: usize::try_from(settings.max_response)? })
+        let max_response = usize::try_from(settings.max_response)?;
+        Ok(Self { client, guard, timeout, max_response, stand_in: None })
+    }
+
+    /// A client that reaches nobody: `stand_in` answers whatever is sent.
+    pub fn answered_by(settings: &config::Fetch, stand_in: StandIn) -> anyhow::Result<Self> {
+        Ok(Self { stand_in: Some(stand_in), ..Self::new(settings)? })
     }
 
     pub fn guard(&self) -> &Guard {
@@ -148,6 +158,9 @@ impl Fetch {
 
     /// Sends a request and reads its answer whole.
     pub async fn send(&self, request: Request) -> Result<Response, Failure> {
+        if let Some(stand_in) = &self.stand_in {
+            return stand_in.answer(request);
+        }
         let Request { method, url, headers, body, timeout, max_response } = request;
         self.guard.check(&url)?;
         let host = url.host_str().unwrap_or_default().to_owned();

@@ -22,6 +22,7 @@ use crate::store::session::{LoginSession, NewLoginSession};
 pub mod acting;
 pub mod directory;
 pub mod grants;
+mod invited;
 pub mod keys;
 pub mod oidc;
 mod outside;

@@ -6,6 +6,7 @@
 mod access;
 mod approval;
 mod bot;
+pub mod bot_test;
 pub mod check;
 mod command;
 pub mod connector;

@@ -50,6 +50,7 @@ mod postgres;
 pub mod principal;
 pub mod prune;
 mod query;
+mod quiet;
 pub mod rate;
 pub mod read_mark;
 pub mod replay;
@@ -69,6 +70,7 @@ pub mod webhook;
 pub mod workflow;
 
 pub use alone::Alone;
+pub use quiet::Unrest;
 
 use query::{Connection, query};
 use transaction::{Job, Waiting, Work, failed};

@@ -33,6 +33,8 @@ const FLOORS: &[&[&str]] = &[
     &["chat"],
     &["api"],
     &["app"],
+    // A house without doors, for tests of bots and the terminal.
+    &["simulator"],
     &["cli"],
     &["main"],
 ];
