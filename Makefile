@@ -55,7 +55,7 @@ test-rust: debug test-tools tests/peers/node_modules/.installed tests/peers/.ven
 	fi
 
 .PHONY: check
-check: debug ## load the shipped bots and run every command's examples
+check: debug ## load the shipped bots, run every command's examples and every bot's tests
 	$(call say,Bots)
 	$(DEBUG) check bots examples/remote-bot/bots
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use crate::app;
 use crate::clock::{Clock, rfc3339};
@@ -16,7 +16,7 @@ use crate::identity::Identity;
 use crate::identity::grants::GrantWish;
 use crate::identity::keys::KeyWish;
 use crate::identity::services::ServiceWish;
-use crate::manifest::check;
+use crate::manifest::check::Format;
 use crate::model::conversation::Millis;
 use crate::model::grant::{Effect, Grant, Reach, Subject};
 use crate::model::principal::Role;
@@ -40,17 +40,13 @@ struct CommandLine {
 enum Command {
     /// Run the server.
     Serve(Settings),
-    /// Read every bot, run every command's examples, report faults with file and line.
-    Check {
-        /// Folders with bots.
-        #[arg(default_value = "bots")]
-        folders: Vec<PathBuf>,
-        #[arg(long, value_enum, default_value = "text")]
-        format: Format,
-        /// A folder with connectors; may be given several times.
-        #[arg(long)]
-        connectors: Vec<PathBuf>,
-    },
+    /// Read every bot, run every command's examples and every bot's tests, report faults with file and line.
+    Check(check::Check),
+    /// Talk to the bots of a folder in the terminal, without a server.
+    Chat(Box<chat::Chat>),
+    /// Bots as folders.
+    #[command(subcommand)]
+    Bot(bot::BotCommand),
     /// Services outside, as their manifests describe them.
     #[command(subcommand)]
     Connector(connector::ConnectorCommand),
@@ -239,13 +235,6 @@ struct Settings {
     connectors: Vec<PathBuf>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-    Github,
-}
-
 fn role(text: &str) -> Result<Role, String> {
     Role::parse(text).ok_or_else(|| "a role is admin, user, readonly or executor".to_owned())
 }
@@ -260,14 +249,8 @@ impl Settings {
 /// Runs the program to its end.
 pub fn run() -> anyhow::Result<ExitCode> {
     let command = match CommandLine::parse().command {
-        Command::Check { folders, format, connectors } => {
-            let format = match format {
-                Format::Text => check::Format::Text,
-                Format::Json => check::Format::Json,
-                Format::Github => check::Format::Github,
-            };
-            return report(&folders, &connectors, format);
-        }
+        Command::Check(check) => return check::run(check),
+        Command::Bot(command) => return bot::run(command),
         Command::Openapi => {
             print(&format!("{}\n", crate::api::document().to_pretty_json()?))?;
             return Ok(ExitCode::SUCCESS);
@@ -303,7 +286,8 @@ async fn run_async(command: Command) -> anyhow::Result<ExitCode> {
         Command::Key(KeyCommand::List(settings)) => list_keys(&settings.load()?).await?,
         Command::Key(KeyCommand::Revoke { id, settings }) => revoke_key(&settings.load()?, &id).await?,
         Command::Audit(AuditCommand::Verify(settings)) => return verify_audit(&settings.load()?).await,
-        Command::Check { .. } | Command::Openapi | Command::Frames | Command::Flow(_) | Command::ScriptWorker => {}
+        Command::Chat(chat) => return Box::pin(chat::run(*chat)).await,
+        Command::Check(_) | Command::Bot(_) | Command::Openapi | Command::Frames | Command::Flow(_) | Command::ScriptWorker => {}
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -558,13 +542,8 @@ async fn doctor(config: &Config) -> anyhow::Result<ExitCode> {
     tasks.stop(Duration::from_secs(10)).await;
     let now = Clock::system().now();
     print(&format!("clock     {}\n", rfc3339(now)))?;
-    report(&config.bots, &config.connector_dirs, check::Format::Text)
-}
-
-fn report(folders: &[PathBuf], connectors: &[PathBuf], format: check::Format) -> anyhow::Result<ExitCode> {
-    let mut report = check::check(folders, &[Arc::new(crate::engine::builtin::bot())]);
-    report.add_connectors(connectors);
-    print(&report.write(format))?;
+    let report = check::read(&config.bots, &config.connector_dirs);
+    print(&report.write(Format::Text))?;
     Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

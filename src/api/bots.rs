@@ -2,6 +2,8 @@
 
 use axum::Json as Answer;
 use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -13,6 +15,7 @@ use crate::engine::registry::{BotStatus, LoadedBot};
 use crate::identity::Caller;
 use crate::identity::permission::{Object, Verb, authorize, decide, unknown_bot};
 use crate::intent::{Resolution, Scope, TokenKind};
+use crate::manifest::bot_test::SCHEMA;
 use crate::model::Error;
 use crate::model::bot::Bot;
 use crate::model::command::{Command, Effect};
@@ -296,4 +299,10 @@ fn understood(found: &crate::intent::Match) -> Understood {
         missing: found.command.parameters.iter().filter(lacks).map(|parameter| parameter.name.clone()).collect(),
         effect: effect(found.command.effect),
     }
+}
+
+/// The JSON Schema of a bot's tests.
+#[utoipa::path(get, path = "/schemas/bot-test-v1.json", tag = "meta", security(()), responses((status = 200, description = "JSON Schema 2020-12", content_type = "application/schema+json")))]
+pub(super) async fn test_schema() -> Response {
+    ([(header::CONTENT_TYPE, "application/schema+json")], SCHEMA).into_response()
 }

@@ -302,6 +302,7 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(playbooks::duplicate))
         .routes(routes!(playbooks::get))
         .routes(routes!(playbooks::schema))
+        .routes(routes!(bots::test_schema))
         .routes(routes!(executions::list, executions::start))
         .routes(routes!(executions::get, executions::delete))
         .routes(routes!(executions::state))

@@ -48,6 +48,8 @@ pub struct Report {
     pub examples: usize,
     pub connectors: usize,
     pub actions: usize,
+    /// Tests of bots that were run.
+    pub tests: usize,
 }
 
 /// Loads the bots of `dirs`, runs their examples through the matcher and renders every reply with sample values. Then
@@ -80,6 +82,11 @@ impl Report {
         }
     }
 
+    /// Adds what is wrong in folders of bots, each fault with its folder.
+    pub fn add_faults(&mut self, faults: Vec<(PathBuf, Fault)>) {
+        self.faults.extend(faults.into_iter().map(|(dir, fault)| Fault { file: join(&dir, &fault.file), ..fault }));
+    }
+
     /// Whether every bot can be loaded.
     pub fn is_ok(&self) -> bool {
         self.faults.iter().all(|fault| fault.level != Level::Error)
@@ -106,13 +113,14 @@ impl Report {
         let (errors, warnings) = (self.count(Level::Error), self.count(Level::Warning));
         let _ = writeln!(
             out,
-            "{}, {}, {}, {}, {}, {}: {}",
+            "{}, {}, {}, {}, {}, {}{}: {}",
             number(self.bots, "bot"),
             number(self.commands, "command"),
             number(self.intents, "intent"),
             number(self.examples, "example"),
             number(self.connectors, "connector"),
             number(self.actions, "action"),
+            if self.tests == 0 { String::new() } else { format!(", {}", number(self.tests, "test")) },
             match (errors, warnings) {
                 (0, 0) => "all good".to_owned(),
                 (0, warnings) => number(warnings, "warning"),
@@ -132,6 +140,7 @@ impl Report {
             "examples": self.examples,
             "connectors": self.connectors,
             "actions": self.actions,
+            "tests": self.tests,
             "faults": self.faults,
         })
     }

@@ -45,6 +45,7 @@ mod scim_peer;
 mod search;
 mod services;
 mod sessions;
+mod simulator;
 mod slack;
 mod slack_crashes;
 mod sockets;

@@ -97,7 +97,7 @@ fn door(method: &str, path: &str) -> Option<Option<Vec<Probe>>> {
         ("GET", "/scim/v2/ResourceTypes/{id}" | "/scim/v2/Schemas/{id}") => one("/scim/v2/ResourceTypes/{group}"),
         ("GET" | "POST", path) if path.starts_with("/scim/v2/") => own,
         ("GET" | "POST", "/api/credentials" | "/api/v1/credentials" | "/api/v1/connectors") => own,
-        ("GET", "/schemas/connector-v1.json") => own,
+        ("GET", "/schemas/connector-v1.json" | "/schemas/bot-test-v1.json") => own,
         ("DELETE", "/api/credentials/{name}") => one("/api/credentials/{credential_name}"),
         ("PUT", "/api/credentials/{name}") => {
             let body = json!({ "name": "{credential_name}", "username": "x", "password": "y" });
