@@ -24,6 +24,9 @@ use crate::store::audit::{Chain, Doer};
 use crate::tasks::Tasks;
 use crate::telemetry;
 
+mod bot;
+mod chat;
+mod check;
 mod connector;
 mod user;
 mod vault;

@@ -72,16 +72,13 @@ pub(super) fn read(folders: &[PathBuf], connectors: &[PathBuf]) -> Report {
 }
 
 async fn run_tests(tests: &[BotTest], around: &Around) -> anyhow::Result<Vec<(PathBuf, Fault)>> {
-    let run = |test: &BotTest| {
-        let dir = test.dir.clone();
-        // Its future is large, and there are several of them.
-        let run = Box::pin(trial::run(test, around));
-        async move {
-            let faults = run.await?;
-            anyhow::Ok(faults.into_iter().map(|fault| (dir.clone(), fault)).collect::<Vec<_>>())
-        }
-    };
-    let runs: Vec<_> = tests.iter().map(run).collect();
+    // Their futures are large, and there are several of them.
+    let runs: Vec<_> = tests.iter().map(|test| Box::pin(run_test(test, around))).collect();
     let faults: Vec<Vec<(PathBuf, Fault)>> = futures_util::stream::iter(runs).buffered(AT_ONCE).try_collect().await?;
     Ok(faults.into_iter().flatten().collect())
+}
+
+async fn run_test(test: &BotTest, around: &Around) -> anyhow::Result<Vec<(PathBuf, Fault)>> {
+    let faults = trial::run(test, around).await?;
+    Ok(faults.into_iter().map(|fault| (test.dir.clone(), fault)).collect())
 }

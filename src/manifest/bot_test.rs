@@ -127,7 +127,7 @@ pub struct Expect {
     pub tone: Option<String>,
     pub buttons: Option<Vec<String>>,
     pub asks: Names,
-    pub from: Option<From>,
+    pub from: Option<Approvers>,
     pub command: Option<String>,
     pub parameters: BTreeMap<String, Value>,
     pub status: Option<String>,
@@ -137,7 +137,7 @@ pub struct Expect {
 /// Who is asked to approve.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct From {
+pub struct Approvers {
     pub groups: Option<Vec<String>>,
     pub roles: Option<Vec<String>>,
     pub count: Option<usize>,
@@ -169,7 +169,7 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
-impl std::convert::From<OneOrMany> for Names {
+impl From<OneOrMany> for Names {
     fn from(written: OneOrMany) -> Self {
         match written {
             OneOrMany::One(one) => Self(vec![one]),

@@ -108,6 +108,8 @@ impl Trial<'_> {
         self.stand_ins.answer_first(&step.answers);
         let (house, calls) = (self.house, self.stand_ins.count());
         let Some(visitor) = self.people.get(&step.by) else { return Ok(Vec::new()) };
+        // What is done later is later: a message of the same moment would not be rewritten.
+        house.clock.advance(1);
         let refusal = visitor.act(house, &step.deed).await.err();
         if let Some(Refusal::Refused(error)) = &refusal
             && error.kind == crate::model::Kind::Internal
