@@ -290,7 +290,12 @@ async fn run_async(command: Command) -> anyhow::Result<ExitCode> {
         Command::Key(KeyCommand::Revoke { id, settings }) => revoke_key(&settings.load()?, &id).await?,
         Command::Audit(AuditCommand::Verify(settings)) => return verify_audit(&settings.load()?).await,
         Command::Chat(chat) => return Box::pin(chat::run(*chat)).await,
-        Command::Check(_) | Command::Bot(_) | Command::Openapi | Command::Frames | Command::Flow(_) | Command::ScriptWorker => {}
+        Command::Check(_)
+        | Command::Bot(_)
+        | Command::Openapi
+        | Command::Frames
+        | Command::Flow(_)
+        | Command::ScriptWorker => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -31,7 +31,12 @@ pub(super) fn run(command: BotCommand) -> anyhow::Result<ExitCode> {
     ensure!(name != HOUSE_BOT, "\"{name}\" is the name of the bot that every installation has");
     let folder = dir.join(&name);
     make(&folder, &name)?;
-    print(&format!("{} is made. Try it:\n  parlour check {}\n  parlour chat --bots {} --bot {name}\n", folder.display(), dir.display(), dir.display()))?;
+    print(&format!(
+        "{} is made. Try it:\n  parlour check {}\n  parlour chat --bots {} --bot {name}\n",
+        folder.display(),
+        dir.display(),
+        dir.display()
+    ))?;
     // Beside the bots that are there already, since two may claim the same words.
     let report = check::read(&[dir], &[]);
     if report.is_ok() {

@@ -303,7 +303,9 @@ impl<'h> Terminal<'h> {
                 (*id, json!(day.trim()))
             }
             Numbered::Fill => {
-                let Some(form) = message.form.as_ref().filter(|form| form.state == FormState::Open) else { return Ok(()) };
+                let Some(form) = message.form.as_ref().filter(|form| form.state == FormState::Open) else {
+                    return Ok(());
+                };
                 let Some(values) = self.fill(form).await else { return Ok(()) };
                 (form.id.as_str(), values)
             }
@@ -325,7 +327,8 @@ impl<'h> Terminal<'h> {
     async fn fill(&mut self, form: &Form) -> Option<Value> {
         let mut values = Map::new();
         for field in &form.fields {
-            let choices = if field.choices.is_empty() { String::new() } else { format!(" ({})", field.choices.join(", ")) };
+            let choices =
+                if field.choices.is_empty() { String::new() } else { format!(" ({})", field.choices.join(", ")) };
             let standing = field.value.as_ref().map(|value| format!(" [{value}]")).unwrap_or_default();
             let line = self.ask(&format!("{}{choices}{standing}: ", field.label)).await?;
             let given = Some(line.trim().to_owned()).filter(|line| !line.is_empty()).or_else(|| field.value.clone());

@@ -75,9 +75,15 @@ pub struct Step {
 pub enum Deed {
     Say(String),
     Press(String),
-    Choose { label: String, value: String },
+    Choose {
+        label: String,
+        value: String,
+    },
     Fill(BTreeMap<String, String>),
-    Run { command: String, parameters: BTreeMap<String, String> },
+    Run {
+        command: String,
+        parameters: BTreeMap<String, String>,
+    },
     /// Milliseconds.
     Wait(Millis),
 }
@@ -414,9 +420,7 @@ pub fn has(value: &Value, wanted: &Value) -> bool {
         (Value::Array(wanted), Value::Array(value)) => {
             wanted.len() == value.len() && wanted.iter().zip(value).all(|(wanted, value)| has(value, wanted))
         }
-        (Value::String(wanted), value) => {
-            Pattern::read(wanted).is_ok_and(|pattern| pattern.fits(&in_words(value)))
-        }
+        (Value::String(wanted), value) => Pattern::read(wanted).is_ok_and(|pattern| pattern.fits(&in_words(value))),
         // As a program may have written it as text.
         (wanted, Value::String(value)) => in_words(wanted) == *value,
         (wanted, value) => wanted == value,
@@ -458,12 +462,23 @@ mod tests {
         for (source, expected) in [
             ("- sya: hi\n", "shop/tests/a.yaml:1:3 unknown key \"sya\", did you mean \"say\"?"),
             ("- as: ann\n", "shop/tests/a.yaml:1:3 a step does one of say, press, choose, fill, run and wait"),
-            ("- {say: a, press: b}\n", "shop/tests/a.yaml:1:3 a step does one thing: say, press, choose, fill, run or wait"),
-            ("- say: a\n  expect: {tone: loud}\n", "shop/tests/a.yaml:2:18 this is one of info, success, warning, error, question"),
-            ("- say: a\n  expect: {reply: \"/(/\"}\n", "shop/tests/a.yaml:2:19 this is no regular expression: unclosed group"),
+            (
+                "- {say: a, press: b}\n",
+                "shop/tests/a.yaml:1:3 a step does one thing: say, press, choose, fill, run or wait",
+            ),
+            (
+                "- say: a\n  expect: {tone: loud}\n",
+                "shop/tests/a.yaml:2:18 this is one of info, success, warning, error, question",
+            ),
+            (
+                "- say: a\n  expect: {reply: \"/(/\"}\n",
+                "shop/tests/a.yaml:2:19 this is no regular expression: unclosed group",
+            ),
             ("steps: []\n", "shop/tests/a.yaml:1:8 this has at least 1 items"),
-            ("- {say: a, as: {user: b, groups: [x]}}\n- {say: a, as: {user: b, groups: [y]}}\n",
-             "shop/tests/a.yaml:2:16 b has other roles or groups above; a person stays the same in a test"),
+            (
+                "- {say: a, as: {user: b, groups: [x]}}\n- {say: a, as: {user: b, groups: [y]}}\n",
+                "shop/tests/a.yaml:2:16 b has other roles or groups above; a person stays the same in a test",
+            ),
         ] {
             assert_eq!(read(source).unwrap_err(), [expected], "{source}");
         }

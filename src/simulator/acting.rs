@@ -10,9 +10,11 @@ use super::house::House;
 use crate::chat::{Choice, Order, Said};
 use crate::manifest::bot_test::{Deed, Person};
 use crate::model::action::{Action, Form, FormState};
+use crate::model::conversation::Conversation;
 use crate::model::message::Post;
 use crate::model::principal::{Principal, PrincipalKind, Rights};
 use crate::model::{Error, Result};
+use crate::store::conversation::Listed;
 
 /// Conversations of one person that are looked at.
 const MOST_CONVERSATIONS: i64 = 100;
@@ -75,10 +77,13 @@ impl Visitor {
         Ok(Self { principal, bot: bot.to_owned(), channel: channel.to_owned() })
     }
 
-    /// The conversation with the bot, opened when there is none.
+    /// The conversation with the bot in their channel, opened when there is none.
     pub async fn conversation(&self, house: &House) -> Result<String> {
-        match house.store().conversation_with(&self.principal.id, &self.bot).await? {
-            Some(open) => Ok(open.id),
+        let all = house.store().conversations(&self.principal.id, None, MOST_CONVERSATIONS).await?;
+        let is_ours =
+            |conversation: &&Conversation| conversation.bot == self.bot && conversation.channel == self.channel;
+        match all.iter().map(|listed| &listed.conversation).find(is_ours) {
+            Some(open) => Ok(open.id.clone()),
             None => Ok(house.hub.open(&self.principal, &self.bot, &self.channel).await?.id),
         }
     }
@@ -86,7 +91,9 @@ impl Visitor {
     /// All conversations they have, that with the bot first.
     pub async fn conversations(&self, house: &House) -> Result<Vec<String>> {
         let mut all = house.store().conversations(&self.principal.id, None, MOST_CONVERSATIONS).await?;
-        all.sort_by_key(|listed| listed.conversation.bot != self.bot);
+        all.sort_by_key(|Listed { conversation, .. }| {
+            (conversation.bot != self.bot, conversation.channel != self.channel)
+        });
         Ok(all.into_iter().map(|listed| listed.conversation.id).collect())
     }
 
@@ -170,7 +177,9 @@ impl Visitor {
                     // By its label, too, since that is what people see.
                     Action::Select { options, .. } => {
                         let named = options.iter().find(|option| is_same(&option.label, value));
-                        named.filter(|_| !options.iter().any(|option| option.value == value)).map(|one| one.value.as_str())
+                        named
+                            .filter(|_| !options.iter().any(|option| option.value == value))
+                            .map(|one| one.value.as_str())
                     }
                     Action::Date { .. } => None,
                     Action::Button { .. } | Action::Link { .. } => continue,

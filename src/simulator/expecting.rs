@@ -12,8 +12,8 @@ use crate::manifest::bot_test::{Expect, Pattern, has, in_words};
 use crate::model::approval::State;
 use crate::model::message::Post;
 use crate::model::name::fold;
-use crate::render::plain::{self, Look};
 use crate::render::Place;
+use crate::render::plain::{self, Look};
 use crate::store::approval::Approval;
 use crate::store::execution::Execution;
 
@@ -99,11 +99,17 @@ impl Outcome {
                     Refusal::NotThere(_) => "",
                 };
                 let is_it = Pattern::read(wanted).is_ok_and(|wanted| {
-                    wanted.fits(code) || refusal.to_string().lines().any(|line| wanted.fits(line))
+                    wanted.fits(code)
+                        || refusal.to_string().lines().any(|line| wanted.fits(line))
                         || matches!(refusal, Refusal::Refused(error) if wanted.fits(&error.message))
                 });
                 if !is_it {
-                    misfits.push(Misfit::new("refused", "it was refused for another reason", wanted, refusal.to_string()));
+                    misfits.push(Misfit::new(
+                        "refused",
+                        "it was refused for another reason",
+                        wanted,
+                        refusal.to_string(),
+                    ));
                 }
             }
             (None, Some(wanted)) => {
@@ -144,7 +150,8 @@ impl Outcome {
             }
         }
         if let Some(wanted) = &expect.tone {
-            let word = |post: &Post| post.tone.and_then(|tone| serde_json::to_value(tone).ok()).map(|tone| in_words(&tone));
+            let word =
+                |post: &Post| post.tone.and_then(|tone| serde_json::to_value(tone).ok()).map(|tone| in_words(&tone));
             let tones: Vec<String> = replies().filter_map(word).collect();
             if !tones.contains(wanted) {
                 misfits.push(Misfit::new("tone", "the tone is another one", wanted, list(&tones)));
@@ -207,8 +214,12 @@ impl Outcome {
             return;
         }
         let Some(run) = &self.run else {
-            let key = if expect.command.is_some() { "command" } else { "" };
-            misfits.push(Misfit::new(key, "nothing was run", expect.command.clone().unwrap_or_default(), self.said()));
+            let (key, wanted) = match (&expect.command, &expect.status) {
+                (Some(command), _) => ("command", command.as_str()),
+                (None, Some(status)) => ("status", status.as_str()),
+                (None, None) => ("parameters", "a run"),
+            };
+            misfits.push(Misfit::new(key, "nothing was run", wanted, self.said()));
             return;
         };
         if let Some(wanted) = &expect.command
@@ -219,7 +230,8 @@ impl Outcome {
         let request: Value = serde_json::from_str(&run.request).unwrap_or_default();
         let given = request.get("parameters").and_then(Value::as_array);
         for (name, wanted) in &expect.parameters {
-            let is_it = |pair: &&Value| pair.get("name").and_then(Value::as_str).is_some_and(|is| fold(is) == fold(name));
+            let is_it =
+                |pair: &&Value| pair.get("name").and_then(Value::as_str).is_some_and(|is| fold(is) == fold(name));
             let value = given.into_iter().flatten().find(is_it).and_then(|pair| pair.get("value"));
             if value.is_none_or(|value| !has(value, wanted)) {
                 let was = value.map_or_else(|| "no value".to_owned(), in_words);

@@ -81,8 +81,7 @@ impl StandIns {
 
     fn call(&self, name: String, input: Value) -> Outcomes {
         let mut state = self.state();
-        let fits =
-            |answer: &&mut Answer| answer.name == name && answer.times != Some(0) && has(&input, &answer.with);
+        let fits = |answer: &&mut Answer| answer.name == name && answer.times != Some(0) && has(&input, &answer.with);
         let answer = state.answers.iter_mut().find(fits).map(|answer| {
             answer.times = answer.times.map(|times| times - 1);
             answer.clone()
@@ -131,7 +130,9 @@ impl StandIns {
             Outcomes::Fails { code, message, retryable } => {
                 (422, json!({ "code": code, "message": message, "retryable": retryable }))
             }
-            Outcomes::Unanswered => (422, json!({ "code": "not_answered", "message": NOT_ANSWERED, "retryable": false })),
+            Outcomes::Unanswered => {
+                (422, json!({ "code": "not_answered", "message": NOT_ANSWERED, "retryable": false }))
+            }
         };
         let mut head = headers::HeaderMap::new();
         head.insert(headers::CONTENT_TYPE, headers::HeaderValue::from_static("application/json"));
@@ -194,11 +195,8 @@ const NOT_ANSWERED: &str = "the test has no answer for this";
 
 /// A connector of the same type that leads nowhere, as a manifest.
 fn manifest(connector: &Connector) -> Value {
-    let actions: Map<String, Value> = connector
-        .actions
-        .iter()
-        .map(|action| (action.name.clone(), action_of(action)))
-        .collect();
+    let actions: Map<String, Value> =
+        connector.actions.iter().map(|action| (action.name.clone(), action_of(action))).collect();
     json!({
         "apiVersion": "connector/v1",
         "kind": "Connector",

@@ -50,7 +50,8 @@ pub async fn run(test: &BotTest, around: &Around) -> anyhow::Result<Vec<Fault>> 
 
 async fn trial(house: &House, test: &BotTest, stand_ins: &Arc<StandIns>) -> Result<Vec<Fault>> {
     stand_ins.answer_first(&test.answers);
-    let mut trial = Trial { house, test, stand_ins, people: BTreeMap::new(), read: BTreeMap::new(), runs: BTreeMap::new() };
+    let mut trial =
+        Trial { house, test, stand_ins, people: BTreeMap::new(), read: BTreeMap::new(), runs: BTreeMap::new() };
     // Everybody is there from the start: who may approve is told at once.
     for person in &test.people {
         let visitor = Visitor::enter(house, &person.name, person, &test.bot, &test.channel).await?;

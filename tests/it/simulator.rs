@@ -86,21 +86,28 @@ fn a_test_that_fails_says_where_and_what() {
     assert!(!fine);
     let place = "bots/shop/tests/deploy.yaml";
     // Nobody was there to answer, which is told first.
-    assert!(told.contains(&format!("{place}:1:3 the test has no answer for a call\n    done      ann says \"report 3\"\n")), "{told}");
+    assert!(
+        told.contains(&format!("{place}:1:3 the test has no answer for a call\n    done      ann says \"report 3\"\n")),
+        "{told}"
+    );
     assert!(told.contains("    was       remote.report {\"week\":"), "{told}");
     assert!(told.contains(&format!("{place}:3:12 no reply is like this\n")), "{told}");
     assert!(told.contains("    expected  *fine*\n    was       [ERROR]"), "{told}");
     let (json, fine) = check(folder.path(), &["--format", "json"]);
     let json: Value = serde_json::from_str(&json).unwrap();
     assert!(!fine && json["ok"] == false && json["tests"] == 1, "{json}");
-    let lines: Vec<u64> = json["faults"].as_array().unwrap().iter().map(|fault| fault["line"].as_u64().unwrap()).collect();
+    let lines: Vec<u64> =
+        json["faults"].as_array().unwrap().iter().map(|fault| fault["line"].as_u64().unwrap()).collect();
     assert_eq!(lines, [1, 3]);
     let (github, _) = check(folder.path(), &["--format", "github"]);
     assert!(github.contains(&format!("::error file={place},line=3,col=12::no reply is like this%0A")), "{github}");
     // Only read: what is written wrong is told all the same.
     std::fs::write(folder.path().join(place), "- say: report 3\n  expects: {}\n").unwrap();
     let (told, fine) = check(folder.path(), &["--no-tests"]);
-    assert!(!fine && told.starts_with(&format!("{place}:2:3 unknown key \"expects\", did you mean \"expect\"?\n")), "{told}");
+    assert!(
+        !fine && told.starts_with(&format!("{place}:2:3 unknown key \"expects\", did you mean \"expect\"?\n")),
+        "{told}"
+    );
 }
 
 #[test]
@@ -123,7 +130,9 @@ fn every_expectation_can_fail() {
         let (out, fine) = check(folder.path(), &[]);
         assert!(!fine && out.contains(told), "{expect}: {out}");
     }
-    let folder = shop("- {say: greet ann, expect: {reply: \"*at your service*\", title: Welcome, tone: info, buttons: [Again], command: greet}}\n");
+    let folder = shop(
+        "- {say: greet ann, expect: {reply: \"*at your service*\", title: Welcome, tone: info, buttons: [Again], command: greet}}\n",
+    );
     let (out, fine) = check(folder.path(), &[]);
     assert!(fine, "{out}");
 }
@@ -168,18 +177,27 @@ fn chat(folder: &Path, arguments: &[&str], lines: &str) -> (String, bool) {
 #[test]
 fn the_terminal_talks_to_all_bots_question_by_question() {
     let lines = concat!(
-        "greet\n", "Ann\n", // a question and its answer
-        "show buttons\n", "1\n", // a button by its number
-        "show choices\n", "2\n", // a choice
-        "reset the counter\n", "1\n", // a confirmation
+        "greet\n",
+        "Ann\n", // a question and its answer
+        "show buttons\n",
+        "1\n", // a button by its number
+        "show choices\n",
+        "2\n", // a choice
+        "reset the counter\n",
+        "1\n",         // a confirmation
         "launch v2\n", // approved by oneself, who is an administrator here
         "nonsense that nobody knows\n",
     );
     let (told, fine) = chat(Path::new("."), &["--as", "Eve"], lines);
     assert!(fine, "{told}");
     for expected in [
-        "> greet\nHello:\n", "Who shall be greeted?", "> Ann\nHello:\nHello Ann, good to see you!", "Sent by Eve",
-        "> 1\nGallery:\n[OK] Eve pressed the plain button.", "This sounds like success.", "The counter is 0.",
+        "> greet\nHello:\n",
+        "Who shall be greeted?",
+        "> Ann\nHello:\nHello Ann, good to see you!",
+        "Sent by Eve",
+        "> 1\nGallery:\n[OK] Eve pressed the plain button.",
+        "This sounds like success.",
+        "The counter is 0.",
         "Eve asks to run launch: 0 of 1 approved.",
     ] {
         assert!(told.contains(expected), "{expected}: {told}");
@@ -199,7 +217,10 @@ fn the_terminal_keeps_what_it_is_told_to_keep() {
     assert!(second.starts_with("> recent runs\n") && second.contains("ops  uptime"), "{second}");
     let nobody = parlour(folder.path(), &["chat", "--bots", bots.to_str().unwrap(), "--bot", "opps"]).output().unwrap();
     let why = String::from_utf8_lossy(&nobody.stderr).into_owned();
-    assert_eq!((nobody.status.code(), why.as_str()), (Some(1), "parlour: there is no bot \"opps\"; there is gallery, hello, ops\n"));
+    assert_eq!(
+        (nobody.status.code(), why.as_str()),
+        (Some(1), "parlour: there is no bot \"opps\"; there is gallery, hello, ops\n")
+    );
     // Without a folder to keep it in nothing is left behind, not even where it was started.
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(left, ["data"]);
