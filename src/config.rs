@@ -17,8 +17,8 @@ mod people;
 mod rate_limits;
 mod server;
 mod services;
-mod sign_in;
 mod shipped;
+mod sign_in;
 mod slack;
 
 pub use address::{is_confidential, is_confidential_socket, origin};

@@ -88,6 +88,11 @@ impl Outcome {
     /// All that is not as expected; empty when everything is.
     pub(super) fn misfits(&self, expect: &Expect) -> Vec<Misfit> {
         let mut misfits = Vec::new();
+        // First, since the others may follow from it.
+        for called in self.called.iter().filter(|called| !called.is_answered) {
+            let wanted = format!("an answer for {} in \"answers\"", called.name);
+            misfits.push(Misfit::new("", "the test has no answer for a call", wanted, calls(&[called])));
+        }
         match (&self.refusal, &expect.refused) {
             (Some(refusal), None) => {
                 misfits.push(Misfit::new("", "this could not be done", "to be done", refusal.to_string()));
@@ -249,10 +254,6 @@ impl Outcome {
     }
 
     fn calling(&self, expect: &Expect, misfits: &mut Vec<Misfit>) {
-        for called in self.called.iter().filter(|called| !called.is_answered) {
-            let wanted = format!("an answer for {} in \"answers\"", called.name);
-            misfits.push(Misfit::new("", "the test has no answer for a call", wanted, calls(&[called])));
-        }
         let Some(wanted) = &expect.calls else { return };
         let mut left: Vec<&Called> = self.called.iter().collect();
         for (at, call) in wanted.iter().enumerate() {

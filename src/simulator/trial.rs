@@ -178,7 +178,14 @@ impl Trial<'_> {
                     let at = state.get("at").and_then(Value::as_u64).and_then(|at| usize::try_from(at).ok());
                     asked.extend(names.skip(at.unwrap_or_default()).take(1));
                 }
-                Some("form") => asked.extend(names),
+                // The form also shows what is known; wanted is what is not.
+                Some("form") => {
+                    let known = state.get("arguments").and_then(Value::as_object);
+                    let names: Vec<String> = names.collect();
+                    let is_known = |name: &&String| known.is_some_and(|known| known.contains_key(*name));
+                    let wanted: Vec<String> = names.iter().filter(|name| !is_known(name)).cloned().collect();
+                    asked.extend(if wanted.is_empty() { names } else { wanted });
+                }
                 _ => asked.push("submit".to_owned()),
             }
         }
