@@ -112,7 +112,8 @@ fn a_test_that_fails_says_where_and_what() {
 
 #[test]
 fn every_expectation_can_fail() {
-    for (expect, told) in [
+    let cases = [
+        ("\"*at my*\"", "no reply is like this"),
         ("{nothing: true}", "something was said"),
         ("{not: \"*at your*\"}", "this must not be said"),
         ("{title: Other}", "the title is another one"),
@@ -125,16 +126,30 @@ fn every_expectation_can_fail() {
         ("{status: failed}", "the run stands elsewhere"),
         ("{calls: [{use: http.request}]}", "it was called another number of times"),
         ("{refused: FORBIDDEN}", "it was not refused"),
-    ] {
-        let folder = shop(&format!("- say: greet ann\n  expect: {expect}\n"));
-        let (out, fine) = check(folder.path(), &[]);
-        assert!(!fine && out.contains(told), "{expect}: {out}");
+    ];
+    // What holds all the same, so that these tests are no worse than that they fail.
+    let folder = shop(concat!(
+        "- say: greet ann\n",
+        "  expect:\n",
+        "    {reply: \"*at your service*\", not: \"*error*\", title: Welcome, tone: info, buttons: [Again], command: greet,\n",
+        "     parameters: {who: ann}, status: completed, calls: []}\n",
+    ));
+    let place = |at: usize| folder.path().join(format!("bots/shop/tests/fails_{at:02}.yaml"));
+    for (at, (expect, _)) in cases.iter().enumerate() {
+        std::fs::write(place(at), format!("- say: greet ann\n  expect: {expect}\n")).unwrap();
     }
-    let folder = shop(
-        "- {say: greet ann, expect: {reply: \"*at your service*\", title: Welcome, tone: info, buttons: [Again], command: greet}}\n",
-    );
-    let (out, fine) = check(folder.path(), &[]);
-    assert!(fine, "{out}");
+    let (told, fine) = check(folder.path(), &["--format", "json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let faults = told["faults"].as_array().unwrap();
+    assert!(!fine && faults.len() == cases.len(), "{told:#}");
+    for (at, ((expect, problem), fault)) in cases.iter().zip(faults).enumerate() {
+        assert_eq!(fault["file"], format!("bots/shop/tests/fails_{at:02}.yaml"));
+        let message = fault["message"].as_str().unwrap();
+        assert!(
+            message.starts_with(&format!("{problem}\n    done      ann says \"greet ann\"\n")),
+            "{expect}: {message}"
+        );
+    }
 }
 
 #[test]
