@@ -118,8 +118,10 @@ struct Terminal<'h> {
     shown: BTreeMap<String, i64>,
     /// What was shown of each message, without what can be done at it.
     texts: BTreeMap<String, String>,
-    /// The message whose numbers count.
-    offering: Option<Post>,
+    /// The messages whose numbers count, and how many numbers come before each one's.
+    offering: Vec<(usize, Post)>,
+    /// Whether something was typed since: numbers begin anew.
+    is_anew: bool,
 }
 
 impl<'h> Terminal<'h> {
@@ -139,10 +141,11 @@ impl<'h> Terminal<'h> {
             visitor,
             lines,
             is_person: std::io::stdin().is_terminal(),
-            look: Look { ansi: std::io::stdout().is_terminal() },
+            look: Look { ansi: std::io::stdout().is_terminal(), numbered: 0 },
             shown: BTreeMap::new(),
             texts: BTreeMap::new(),
-            offering: None,
+            offering: Vec::new(),
+            is_anew: false,
         }
     }
 
@@ -240,8 +243,6 @@ impl<'h> Terminal<'h> {
 
     fn show_one(&mut self, post: Post) -> anyhow::Result<bool> {
         let message = post.message();
-        let offers = !plain::numbered(&message).is_empty();
-        let is_offering = self.offering.as_ref().is_some_and(|offering| offering.message_id == post.message_id);
         let bare = Message { actions: Vec::new(), form: None, suggestions: Vec::new(), ..message.clone() };
         let text = plain::text(&bare, &Place::default(), Look::default());
         let before = self.texts.insert(post.message_id.clone(), text.clone());
@@ -249,17 +250,30 @@ impl<'h> Terminal<'h> {
             true => format!("\x1b[1m{}\x1b[22m", plain_name(&post)),
             false => plain_name(&post),
         };
-        if offers {
-            self.offering = Some(post);
-        } else if is_offering {
-            self.offering = None;
-        }
+        let offers = !plain::numbered(&message).is_empty();
+        let numbered = self.number(post, offers);
         // What only says that a button was pressed tells nobody anything here.
         if before.as_ref() == Some(&text) && !offers {
             return Ok(false);
         }
-        print(&format!("{name}:\n{}\n\n", plain::text(&message, &Place::default(), self.look)))?;
+        let look = Look { numbered, ..self.look };
+        print(&format!("{name}:\n{}\n\n", plain::text(&message, &Place::default(), look)))?;
         Ok(true)
+    }
+
+    /// Notes what a message offers; answers how many numbers come before its own.
+    fn number(&mut self, post: Post, offers: bool) -> usize {
+        self.offering.retain(|(_, other)| other.message_id != post.message_id);
+        if !offers {
+            return 0;
+        }
+        if std::mem::take(&mut self.is_anew) {
+            self.offering.clear();
+        }
+        let last = self.offering.last();
+        let before = last.map_or(0, |(before, last)| before + plain::numbered(&last.message()).len());
+        self.offering.push((before, post));
+        before
     }
 
     async fn hear(&mut self, line: &str) -> Result<(), Refusal> {
@@ -271,11 +285,19 @@ impl<'h> Terminal<'h> {
             let own = self.visitor.conversation(self.house).await?;
             self.house.store().open_dialog(&own).await?.is_some()
         };
-        let number = line.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
-        if let (Some(number), Some(post)) = (number, self.offering.clone())
-            && (!is_asked || is_of_a_dialog(&post))
+        self.is_anew = true;
+        if let Some(number) = line.parse::<usize>().ok().and_then(|number| number.checked_sub(1))
+            && !self.offering.is_empty()
         {
-            return self.take(&post, number).await;
+            let count = |post: &Post| plain::numbered(&post.message()).len();
+            let behind = |(before, post): &&(usize, Post)| (*before..before + count(post)).contains(&number);
+            let found = self.offering.iter().find(behind).map(|(before, post)| (number - before, post.clone()));
+            match found {
+                Some((_, post)) if is_asked && !is_of_a_dialog(&post) => {}
+                Some((number, post)) => return self.take(&post, number).await,
+                None if is_asked => {}
+                None => return Err(Refusal::NotThere(format!("there is no {line} to choose"))),
+            }
         }
         Ok(self.visitor.say(self.house, line).await?)
     }
@@ -284,9 +306,7 @@ impl<'h> Terminal<'h> {
     async fn take(&mut self, post: &Post, number: usize) -> Result<(), Refusal> {
         let message = post.message();
         let all = plain::numbered(&message);
-        let Some(chosen) = all.get(number) else {
-            return Err(Refusal::NotThere(format!("there is no {}; say a number from 1 to {}", number + 1, all.len())));
-        };
+        let Some(chosen) = all.get(number) else { return Ok(()) };
         let (id, value) = match chosen {
             Numbered::Press { id, confirm: Some(question), .. } => {
                 let answer = self.ask(&format!("{question} (yes or no) ")).await.unwrap_or_default();

@@ -12,6 +12,8 @@ use crate::model::message::{Field, Message, Part, ProgressState, Tone};
 pub struct Look {
     /// Whether the reader is a terminal that knows colours and bold.
     pub ansi: bool,
+    /// How many things are numbered already, in messages before it.
+    pub numbered: usize,
 }
 
 /// Text without marks. Control characters are left out, so that nothing steers a terminal.
@@ -222,11 +224,15 @@ pub fn text(message: &Message, place: &Place<'_>, look: Look) -> String {
     }
     let actions = numbered(message).into_iter().enumerate().map(|(at, entry)| match entry {
         Numbered::Press { label, danger, .. } => {
-            format!("{}. {}{}", at + 1, clean(label), if danger { " (!)" } else { "" })
+            format!("{}. {}{}", look.numbered + at + 1, clean(label), if danger { " (!)" } else { "" })
         }
-        Numbered::Choose { label, choice, .. } => format!("{}. {}: {}", at + 1, clean(label), clean(choice)),
-        Numbered::Day { label, .. } => format!("{}. {} (a day, such as 2026-11-23)", at + 1, clean(label)),
-        Numbered::Fill => format!("{}. Fill in", at + 1),
+        Numbered::Choose { label, choice, .. } => {
+            format!("{}. {}: {}", look.numbered + at + 1, clean(label), clean(choice))
+        }
+        Numbered::Day { label, .. } => {
+            format!("{}. {} (a day, such as 2026-11-23)", look.numbered + at + 1, clean(label))
+        }
+        Numbered::Fill => format!("{}. Fill in", look.numbered + at + 1),
     });
     let mut actions: Vec<String> = actions.collect();
     for action in &message.actions {

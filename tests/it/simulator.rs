@@ -200,7 +200,8 @@ fn the_terminal_talks_to_all_bots_question_by_question() {
         "2\n", // a choice
         "reset the counter\n",
         "1\n",         // a confirmation
-        "launch v2\n", // approved by oneself, who is an administrator here
+        "launch v2\n", // two messages offer something, and one numbers after the other
+        "2\n",         // approved by oneself, who is an administrator here
         "nonsense that nobody knows\n",
     );
     let (told, fine) = chat(Path::new("."), &["--as", "Eve"], lines);
@@ -214,6 +215,9 @@ fn the_terminal_talks_to_all_bots_question_by_question() {
         "This sounds like success.",
         "The counter is 0.",
         "Eve asks to run launch: 0 of 1 approved.",
+        "1. Withdraw",
+        "2. Approve\n3. Deny (!)",
+        "v2 is launched.",
     ] {
         assert!(told.contains(expected), "{expected}: {told}");
     }

@@ -8,7 +8,7 @@ use crate::render::plain::{self, Look, Numbered, numbered};
 #[test]
 fn every_part_can_be_read_as_text() {
     insta::assert_snapshot!("plain_everything", plain::text(&everything(), &PLACE, Look::default()));
-    let coloured = plain::text(&Message::text("**bold** and `code`"), &PLACE, Look { ansi: true });
+    let coloured = plain::text(&Message::text("**bold** and `code`"), &PLACE, Look { ansi: true, numbered: 0 });
     assert_eq!(coloured, "\u{1b}[1mbold\u{1b}[22m and \u{1b}[36mcode\u{1b}[39m");
 }
 
