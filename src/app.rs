@@ -15,7 +15,7 @@ use tokio::sync::mpsc::Receiver;
 use crate::api::{self, Address, Api, Chats, Rooms};
 use crate::bus::Bus;
 use crate::chat::discord::Discord;
-use crate::chat::outside::{ChatAdapter, Outside};
+use crate::chat::outside::{Carrier, ChatAdapter, Outside};
 use crate::chat::slack::Slack;
 use crate::chat::{Cleared, FileLimits, Files, Hub, Patience};
 use crate::clock::Clock;
@@ -118,7 +118,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let oidc =
         Oidc::new(&config.oidc, &config.scim, &reached.public_url, store.clone(), identity.clone(), clock.clone())?;
     let hooks = open_hooks(config, &outbound, &tasks).await?;
-    let chats = open_chats(config, &reached.public_url, &hub, &identity, &tasks).await?;
+    let chats = open_chats(config, &reached.public_url, &hub, &identity, &outbound, &tasks).await?;
     let rooms = Rooms {
         engine: engine.clone(),
         hub: hub.clone(),
@@ -252,11 +252,13 @@ async fn open_chats(
     public_url: &str,
     hub: &Arc<Hub>,
     identity: &Arc<Identity>,
+    outbound: &Outbound,
     tasks: &Tasks,
 ) -> anyhow::Result<Chats> {
     let (store, clock) = (hub.store(), hub.clock());
-    let slack = Slack::new(&config.slack, public_url)?;
-    let discord = Discord::new(&config.discord, public_url, store)?;
+    let carrier = |hosts| Carrier::new(outbound.fetch.clone(), hub.clone(), hosts);
+    let slack = Slack::new(&config.slack, public_url, carrier(&config.slack.file_hosts))?;
+    let discord = Discord::new(&config.discord, public_url, store, carrier(&config.discord.file_hosts))?;
     let mut adapters: Vec<Arc<dyn ChatAdapter>> = Vec::new();
     adapters.extend(slack.clone().map(|slack| slack as Arc<dyn ChatAdapter>));
     adapters.extend(discord.clone().map(|discord| discord as Arc<dyn ChatAdapter>));

@@ -18,7 +18,7 @@ use crate::model::{Error, Kind, Result};
 use crate::store::file::{Added, NewFile, StoredFile, over_quota, unknown};
 
 /// Files of one message.
-const MOST_FILES: usize = 10;
+pub(super) const MOST_FILES: usize = 10;
 /// Files of one principal that may come at the same time: what is not counted by the quota yet is bounded by this.
 const MOST_AT_ONCE: usize = 8;
 /// Bytes without a row are left alone for this long: they may be of a file whose row is being written.
@@ -181,6 +181,17 @@ impl Hub {
         };
         authorize(principal, verb, Object::File { id, owner: &stored.owner, conversation: conversation.as_ref() })?;
         Ok(stored)
+    }
+
+    /// How much may be kept.
+    pub fn file_limits(&self) -> FileLimits {
+        self.files.limits
+    }
+
+    /// The bytes of a file that goes along with a message; none when they are not there any more.
+    pub(super) async fn file_bytes(&self, id: &str) -> Option<Vec<u8>> {
+        let read = tokio::fs::read(self.files.folder.path(id)).await;
+        read.inspect_err(|error| tracing::warn!(%error, file = id, "the bytes of a file cannot be read")).ok()
     }
 
     /// Where the bytes of a file are.

@@ -27,6 +27,8 @@ pub struct Discord {
     pub prefix: String,
     /// Channels, by id, and the bot that answers there.
     pub bots: BTreeMap<String, String>,
+    /// The hosts that files are fetched from.
+    pub file_hosts: Vec<String>,
 }
 
 impl Discord {

@@ -21,6 +21,8 @@ pub struct Slack {
     pub prefix: String,
     /// Channels, by their ids, and the bot that answers there.
     pub bots: BTreeMap<String, String>,
+    /// The hosts that files are fetched from and brought to.
+    pub file_hosts: Vec<String>,
 }
 
 impl Slack {

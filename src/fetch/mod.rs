@@ -94,7 +94,7 @@ pub enum Failure {
     Broken { host: String, reason: String },
     /// It answered, so it had its effect; the answer is not kept.
     #[error("{host} answered with more than {limit} bytes")]
-    TooLarge { host: String, limit: usize },
+    TooLarge { host: String, limit: u64 },
 }
 
 impl Failure {
@@ -161,10 +161,24 @@ impl Fetch {
         if let Some(stand_in) = &self.stand_in {
             return stand_in.answer(request);
         }
-        let Request { method, url, headers, body, timeout, max_response } = request;
+        let limit = request.max_response.unwrap_or(self.max_response).min(self.max_response);
+        let mut opened = self.open(request, limit as u64).await?;
+        let mut body = Vec::new();
+        while let Some(piece) = opened.piece().await? {
+            body.extend_from_slice(&piece);
+        }
+        Ok(Response { status: opened.status, headers: opened.headers, body: body.into() })
+    }
+
+    /// Sends a request and answers as soon as the head of its answer is there; the rest is read piece by piece, up to
+    /// `limit` bytes. `max_response` does not count here.
+    pub async fn open(&self, request: Request, limit: u64) -> Result<Opened, Failure> {
+        if self.stand_in.is_some() {
+            return Err(Refused("nothing is fetched piece by piece where answers are made up".to_owned()).into());
+        }
+        let Request { method, url, headers, body, timeout, max_response: _ } = request;
         self.guard.check(&url)?;
         let host = url.host_str().unwrap_or_default().to_owned();
-        let limit = max_response.unwrap_or(self.max_response).min(self.max_response);
         let sending = self
             .client
             .request(method, url)
@@ -173,18 +187,36 @@ impl Fetch {
             .timeout(timeout.unwrap_or(self.timeout))
             .send();
         let mut answer = sending.await.map_err(|error| failure(&host, error))?;
-        if answer.content_length().is_some_and(|length| length > limit as u64) {
+        if answer.content_length().is_some_and(|length| length > limit) {
             return Err(Failure::TooLarge { host, limit });
         }
-        let mut body = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(|error| failure(&host, error))? {
-            if body.len() + piece.len() > limit {
-                return Err(Failure::TooLarge { host, limit });
-            }
-            body.extend_from_slice(&piece);
-        }
         let headers = std::mem::take(answer.headers_mut());
-        Ok(Response { status: answer.status().as_u16(), headers, body: body.into() })
+        Ok(Opened { status: answer.status().as_u16(), headers, answer, host, limit, read: 0 })
+    }
+}
+
+/// An answer whose body is still coming.
+#[derive(Debug)]
+pub struct Opened {
+    pub status: u16,
+    pub headers: HeaderMap,
+    answer: reqwest::Response,
+    host: String,
+    limit: u64,
+    read: u64,
+}
+
+impl Opened {
+    /// The next bytes; none at the end.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, Failure> {
+        let piece = self.answer.chunk().await.map_err(|error| failure(&self.host, error))?;
+        if let Some(piece) = &piece {
+            self.read += piece.len() as u64;
+            if self.read > self.limit {
+                return Err(Failure::TooLarge { host: self.host.clone(), limit: self.limit });
+            }
+        }
+        Ok(piece)
     }
 }
 

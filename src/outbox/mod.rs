@@ -38,6 +38,9 @@ const AT_ONCE: usize = 16;
 /// How long one attempt may take before another server may make the next.
 const LEASE: Millis = 30_000;
 
+/// The same for a message with files.
+const FILES_LEASE: Millis = 11 * 60 * 1000;
+
 /// How long something is tried before it is given up.
 const GIVE_UP: Millis = 24 * 60 * 60 * 1000;
 
@@ -79,6 +82,8 @@ pub struct Parcel {
     /// Whether an earlier attempt may have arrived without our knowing: look before saying it again, and bring what stands
     /// there up to date, since the message may have changed after that attempt.
     pub uncertain: bool,
+    /// Counts the attempts, this one included.
+    pub attempt: i64,
 }
 
 #[derive(Clone, Debug)]
@@ -322,9 +327,12 @@ impl Outbox {
             }
             None => {}
         }
-        let uncertain = leaving.uncertain && known.is_none();
-        let mut parcel =
-            Parcel { id: leaving.id.clone(), place: leaving.place.clone(), content, known: reference, uncertain };
+        if matches!(&content, Content::Message(post) if !post.files.is_empty()) {
+            self.store.hold_leaving(leaving, now + FILES_LEASE).await?;
+        }
+        let (uncertain, attempt) = (leaving.uncertain && known.is_none(), leaving.attempt);
+        let (id, place) = (leaving.id.clone(), leaving.place.clone());
+        let mut parcel = Parcel { id, place, content, known: reference, uncertain, attempt };
         crash_point::reached("outbox.delivering");
         let mut delivered = transport.deliver(&parcel).await;
         if delivered == Err(Refusal::Gone) {

@@ -138,6 +138,21 @@ impl Work for Settle {
     }
 }
 
+struct Hold {
+    id: String,
+    attempt: i64,
+    until: Millis,
+}
+
+impl Work for Hold {
+    type Output = bool;
+
+    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<bool> {
+        let hold = query("UPDATE inbox SET ready_at = $3 WHERE id = $1 AND attempt = $2 AND state = 'waiting'");
+        Ok(transaction.write(hold.bind(&self.id).bind(self.attempt).bind(self.until)).await? == 1)
+    }
+}
+
 struct Forget {
     before: Millis,
 }
@@ -186,6 +201,11 @@ impl Store {
     /// Notes what became of a try; `false` when another try has begun meanwhile.
     pub async fn settle_arrival(&self, arrival: &Arrival, handled: Handled) -> Result<bool> {
         self.write(Settle { id: arrival.id.clone(), attempt: arrival.attempt, handled }).await
+    }
+
+    /// Keeps a try until that time, for what takes longer than others; `false` when another try has begun meanwhile.
+    pub async fn hold_arrival(&self, arrival: &Arrival, until: Millis) -> Result<bool> {
+        self.write(Hold { id: arrival.id.clone(), attempt: arrival.attempt, until }).await
     }
 
     /// When the next one may be taken; none when nothing waits.

@@ -6,16 +6,21 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::rest::CallError;
 use super::{Discord, read};
+use crate::chat::outside::Enclosure;
+use crate::model::file::File;
 use crate::model::id::sha256_hex;
 use crate::model::message::{Message, Post, SenderKind, escape_markdown};
 use crate::model::place::{Account, Place};
 use crate::outbox::{Content, Delivered, Parcel, Refusal};
 use crate::render;
 
+/// The largest file that Discord takes from a bot everywhere, in bytes; others stay links.
+const LARGEST: u64 = 10 * 1024 * 1024;
 /// Set while a reply is put off.
 const LOADING: u64 = 1 << 7;
 /// Only one person sees it.
@@ -59,32 +64,55 @@ impl Discord {
         }
     }
 
-    fn bodies(&self, message: &Message, full_url: Option<&str>) -> Vec<Value> {
+    fn bodies(&self, message: &Message, full_url: Option<&str>) -> (Vec<Value>, Option<String>) {
         let place = render::Place { public_url: Some(&self.public_url), full_url };
-        render::discord::message(message, &place).messages
+        let rendering = render::discord::message(message, &place);
+        (rendering.messages, rendering.attachment)
     }
 
-    fn bodies_of(&self, post: &Post) -> Vec<Value> {
-        let full_url = format!("{}/c/{}", self.public_url, post.session_id);
-        self.bodies(&shown(post), Some(&full_url))
+    /// The bodies of a post in which these files are links, and the whole as text when there is no other way to it.
+    fn bodies_of(&self, post: &Post, linked: &[File]) -> (Vec<Value>, Option<String>) {
+        // What goes elsewhere than its conversation has no place where it can be read.
+        let full_url = (!post.session_id.is_empty()).then(|| format!("{}/c/{}", self.public_url, post.session_id));
+        self.bodies(&Message { files: linked.to_vec(), ..shown(post) }, full_url.as_deref())
     }
 
     async fn say(&self, parcel: &Parcel, post: &Post) -> Result<Delivered, Refusal> {
+        let (mut enclosures, linked) = self.carrier.enclose(&post.files, LARGEST).await;
+        let (bodies, full_text) = self.bodies_of(post, &linked);
+        enclosures.extend(full_text.map(Enclosure::full_text));
+        match self.say_with(parcel, post, bodies, &enclosures).await {
+            Err(error) if error.is_about_files() && !enclosures.is_empty() => {
+                tracing::warn!(%error, place = %parcel.place, "Discord does not take the files of a message; they stay links");
+                Ok(self.say_with(parcel, post, self.bodies_of(post, &post.files).0, &[]).await?)
+            }
+            outcome => Ok(outcome?),
+        }
+    }
+
+    /// Posts the parts of a message, the last one with its files.
+    async fn say_with(
+        &self,
+        parcel: &Parcel,
+        post: &Post,
+        bodies: Vec<Value>,
+        enclosures: &[Enclosure],
+    ) -> Result<Delivered, CallError> {
         let place = &parcel.place;
         let asked = match &post.reply_to {
-            Some(asked) => self
-                .store
-                .message_ref(asked, place)
-                .await
-                .map_err(|error| Refusal::Later { after: None, why: error.to_string() })?,
+            Some(asked) => {
+                self.store.message_ref(asked, place).await.map_err(|error| CallError::Unsent(error.to_string()))?
+            }
             None => None,
         };
         let asked = asked.map(|asked| asked.reference);
         let (mut refs, mut maybe_twice) = (Vec::new(), false);
-        for (number, mut body) in self.bodies_of(post).into_iter().enumerate() {
+        let last = bodies.len().saturating_sub(1);
+        for (number, mut body) in bodies.into_iter().enumerate() {
+            let files = if number == last { enclosures } else { &[] };
             let interaction = asked.as_deref().and_then(|asked| asked.strip_prefix(read::INTERACTION));
             if let (0, Some((_, token))) = (number, interaction.and_then(|asked| asked.split_once('.'))) {
-                if let Some(id) = self.answer(token, &body, parcel.uncertain).await? {
+                if let Some(id) = self.answer(token, &body, files, parcel.uncertain).await? {
                     refs.push(id);
                     continue;
                 }
@@ -93,28 +121,25 @@ impl Discord {
             }
             body["nonce"] = json!(nonce(&parcel.id, number));
             body["enforce_nonce"] = json!(true);
-            match self.rest.post(&format!("/channels/{}/messages", place.channel), &body).await {
-                // Discord remembers a nonce for some minutes only.
-                Ok(answer) => {
-                    maybe_twice |= parcel.uncertain;
-                    refs.push(answer["id"].as_str().unwrap_or_default().to_owned());
-                }
-                // What of it stands there is found by its nonce when it is tried again.
-                Err(CallError::Limited(after)) => {
-                    return Err(Refusal::Later {
-                        after: Some(after),
-                        why: "Discord takes no more for a while".to_owned(),
-                    });
-                }
-                Err(error) => return Err(error.into()),
-            }
+            // What of it stands there already is found by its nonce when it is tried again.
+            let path = format!("/channels/{}/messages", place.channel);
+            let answer = self.rest.send_with(Method::POST, &path, &body, files).await?;
+            // Discord remembers a nonce for some minutes only.
+            maybe_twice |= parcel.uncertain;
+            refs.push(answer["id"].as_str().unwrap_or_default().to_owned());
         }
         Ok(Delivered { reference: Some(refs.join(",")), maybe_twice })
     }
 
     /// Puts a message in the place of the reply that was put off; answers its id, or none when that is not there any
     /// more: it took something else already, or is older than fifteen minutes.
-    async fn answer(&self, token: &str, body: &Value, uncertain: bool) -> Result<Option<String>, Refusal> {
+    async fn answer(
+        &self,
+        token: &str,
+        body: &Value,
+        files: &[Enclosure],
+        uncertain: bool,
+    ) -> Result<Option<String>, CallError> {
         let path = format!("{}/messages/@original", self.webhook(token).await?);
         let mut looks = 0;
         let standing = loop {
@@ -126,7 +151,7 @@ impl Discord {
                     tokio::time::sleep(LOOK_PAUSE).await;
                 }
                 Err(CallError::Refused { .. }) => return Ok(None),
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         };
         let id = standing["id"].as_str().map(str::to_owned);
@@ -134,24 +159,39 @@ impl Discord {
             // An earlier attempt may have put it there.
             return Ok(id.filter(|_| uncertain && looks_like(&standing, body)));
         }
-        match self.rest.patch(&path, body).await {
+        match self.rest.send_with(Method::PATCH, &path, body, files).await {
             Ok(answer) => Ok(answer["id"].as_str().map(str::to_owned).or(id)),
             Err(error) if error.is_unknown() => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
     }
 
-    async fn webhook(&self, token: &str) -> Result<String, Refusal> {
-        let application = self.application().await;
-        let application = application.map_err(|error| Refusal::Later { after: None, why: error.to_string() })?;
+    async fn webhook(&self, token: &str) -> Result<String, CallError> {
+        let application = self.application().await.map_err(|error| CallError::Unsent(error.to_string()))?;
         Ok(format!("/webhooks/{application}/{token}"))
     }
 
     async fn update(&self, parcel: &Parcel, post: &Post, known: &str) -> Result<Delivered, Refusal> {
+        let linked: Vec<File> = post.files.iter().filter(|file| file.size > LARGEST).cloned().collect();
+        let (delivered, has_files) = self.update_with(parcel, self.bodies_of(post, &linked).0, known).await?;
+        if has_files || linked.len() == post.files.len() {
+            return Ok(delivered);
+        }
+        // They were not taken then.
+        Ok(self.update_with(parcel, self.bodies_of(post, &post.files).0, known).await?.0)
+    }
+
+    /// Changes the parts of a message; what is attached stays so. Answers also whether anything is.
+    async fn update_with(
+        &self,
+        parcel: &Parcel,
+        bodies: Vec<Value>,
+        known: &str,
+    ) -> Result<(Delivered, bool), CallError> {
         let place = &parcel.place;
         let standing: Vec<&str> = known.split(',').collect();
-        let mut refs = Vec::with_capacity(standing.len());
-        for (number, mut body) in self.bodies_of(post).into_iter().enumerate() {
+        let (mut refs, mut has_files) = (Vec::with_capacity(standing.len()), false);
+        for (number, mut body) in bodies.into_iter().enumerate() {
             let channel = format!("/channels/{}/messages", place.channel);
             let answer = match standing.get(number) {
                 Some(id) => self.rest.patch(&format!("{channel}/{id}"), &body).await?,
@@ -161,12 +201,13 @@ impl Discord {
                     self.rest.post(&channel, &body).await?
                 }
             };
+            has_files |= answer["attachments"].as_array().is_some_and(|files| !files.is_empty());
             refs.push(answer["id"].as_str().or(standing.get(number).copied()).unwrap_or_default().to_owned());
         }
         for id in standing.iter().skip(refs.len()) {
             self.delete(place, id).await?;
         }
-        Ok(Delivered { reference: Some(refs.join(",")), maybe_twice: false })
+        Ok((Delivered { reference: Some(refs.join(",")), maybe_twice: false }, has_files))
     }
 
     async fn take_back(&self, place: &Place, known: &str) -> Result<Delivered, Refusal> {
@@ -176,18 +217,18 @@ impl Discord {
         Ok(Delivered::default())
     }
 
-    async fn delete(&self, place: &Place, id: &str) -> Result<(), Refusal> {
+    async fn delete(&self, place: &Place, id: &str) -> Result<(), CallError> {
         match self.rest.delete(&format!("/channels/{}/messages/{id}", place.channel)).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_unknown() => Ok(()),
-            Err(error) => Err(error.into()),
+            outcome => outcome.map(|_| ()),
         }
     }
 
     /// Says something to one person: seen by them alone where they have just used a control or a command, or else in a
     /// direct message. It is never said where others read it.
     async fn whisper(&self, parcel: &Parcel, account: &Account, message: &Message) -> Result<Delivered, Refusal> {
-        let bodies = self.bodies(message, None);
+        let bodies = self.bodies(message, None).0;
         let mut channel = (parcel.place.team == read::DIRECT).then(|| parcel.place.channel.clone());
         if let Some(asked) = self.take_asked(&parcel.place, account) {
             let webhook = self.webhook(&asked.token).await?;

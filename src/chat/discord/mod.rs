@@ -12,8 +12,9 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::outside::{AskedForm, ChatAdapter, Inbound, Via};
+use super::outside::{AskedForm, Carrier, ChatAdapter, Inbound, SharedFile, Via};
 use crate::config;
+use crate::fetch::Opened;
 use crate::model::action::Form;
 use crate::model::place::{Account, Place};
 use crate::model::{Error, Kind, Result};
@@ -47,6 +48,7 @@ const MOST_THREADS: usize = 50_000;
 pub struct Discord {
     settings: config::Discord,
     rest: Rest,
+    carrier: Carrier,
     store: Arc<Store>,
     /// The address of the web client, for links.
     public_url: String,
@@ -76,7 +78,12 @@ struct Asked {
 
 impl Discord {
     /// None when no token is set.
-    pub fn new(settings: &config::Discord, public_url: &str, store: &Arc<Store>) -> anyhow::Result<Option<Arc<Self>>> {
+    pub fn new(
+        settings: &config::Discord,
+        public_url: &str,
+        store: &Arc<Store>,
+        carrier: Carrier,
+    ) -> anyhow::Result<Option<Arc<Self>>> {
         if settings.bot_token.is_empty() {
             return Ok(None);
         }
@@ -86,6 +93,7 @@ impl Discord {
         }
         Ok(Some(Arc::new(Self {
             rest: Rest::new(&settings.api_url, &settings.bot_token)?,
+            carrier,
             store: store.clone(),
             public_url: public_url.to_owned(),
             signatures: signature::Verifier::new(&settings.public_key)?,
@@ -199,6 +207,15 @@ impl ChatAdapter for Discord {
 
     fn submitted(&self, _form: &Form, state: &Value) -> Value {
         json!(render::discord::submitted(state))
+    }
+
+    fn open_file<'a>(&'a self, _team: &'a str, file: &'a SharedFile) -> BoxFuture<'a, Result<Opened>> {
+        async move {
+            let url = file.url.as_deref().ok_or_else(|| Error::invalid("Discord does not say where it is"))?;
+            // Its address opens it.
+            self.carrier.get(url, None).await
+        }
+        .boxed()
     }
 
     /// A form is the first answer to whoever presses its button, so it is shown before anything is kept.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::PLATFORM;
 use super::commands::GENERIC;
-use crate::chat::outside::{Deed, Inbound, Via};
+use crate::chat::outside::{Deed, Inbound, SharedFile, Via};
 use crate::config;
 use crate::engine::invoke::OutsideChannel;
 use crate::model::place::{Account, Place};
@@ -67,7 +67,19 @@ fn message(payload: &Value, settings: &config::Discord) -> Option<Inbound> {
     if !addressed && payload["in_thread"] != true {
         return None;
     }
-    by_author(body, settings, Deed::Say { text: after_prefix.unwrap_or(said), addressed })
+    by_author(body, settings, Deed::Say { text: after_prefix.unwrap_or(said), addressed, files: files(body) })
+}
+
+/// What was attached to a message.
+fn files(body: &Value) -> Vec<SharedFile> {
+    let attachments = body["attachments"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let read = |attachment: &Value| {
+        let id = text(attachment, "/id")?.to_owned();
+        let name = text(attachment, "/filename").unwrap_or("file").to_owned();
+        let url = text(attachment, "/url").map(str::to_owned);
+        Some(SharedFile { id, name, size: attachment["size"].as_u64().unwrap_or(0), url })
+    };
+    attachments.iter().filter_map(read).collect()
 }
 
 fn after_prefix(said: &str, settings: &config::Discord) -> Option<String> {
@@ -152,7 +164,7 @@ fn command(data: &Value) -> Option<Deed> {
     };
     if name == GENERIC && options.iter().all(|option| option["name"] == "text") {
         let said = options.first().map(|option| value(&option["value"])).unwrap_or_default();
-        return Some(Deed::Say { text: format!("@{bot} {said}"), addressed: true });
+        return Some(Deed::Say { text: format!("@{bot} {said}"), addressed: true, files: Vec::new() });
     }
     let parameters =
         options.iter().filter_map(|option| Some((text(option, "/name")?.to_owned(), value(&option["value"]))));
@@ -225,7 +237,7 @@ mod tests {
             body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
             let kept = json!({ "kind": "message", "own": "7", "in_thread": in_thread, "body": body });
             let inbound = read(&kept, &settings())?;
-            let Deed::Say { text, addressed } = inbound.deed else { panic!("said") };
+            let Deed::Say { text, addressed, .. } = inbound.deed else { panic!("said") };
             Some((text, addressed, inbound.via.place.to_string()))
         };
         let told = |text: &str, addressed, place: &str| Some((text.to_owned(), addressed, place.to_owned()));
@@ -267,7 +279,7 @@ mod tests {
         assert_eq!((bot.as_str(), command.as_str()), ("ops", "deploy"));
         assert_eq!(parameters, [("service".to_owned(), "web".to_owned()), ("count".to_owned(), "3".to_owned())]);
         let said = run(json!([{ "name": GENERIC, "options": [{ "name": "text", "value": "deploy web" }] }])).unwrap();
-        assert!(matches!(said.deed, Deed::Say { text, addressed: true } if text == "@ops deploy web"));
+        assert!(matches!(said.deed, Deed::Say { text, addressed: true, .. } if text == "@ops deploy web"));
         assert!(run(json!([])).is_none() && run(Value::Null).is_none());
     }
 }

@@ -8,17 +8,21 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
+use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Method};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::chat::outside::Enclosure;
 use crate::model::conversation::Millis;
 use crate::model::secret::Secret;
 
 /// How long a call may take.
 const LIMIT: Duration = Duration::from_secs(15);
+/// The same for one that brings files.
+const FILES_LIMIT: Duration = Duration::from_secs(120);
 /// The longest that a call waits for its bucket; what would wait longer is put off.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The largest answer, in bytes.
@@ -46,6 +50,11 @@ impl CallError {
     pub(super) fn is_unknown(&self) -> bool {
         matches!(self, Self::Refused { status: 404, .. })
     }
+
+    /// Whether what was sent is too large, or files are not taken there.
+    pub(super) fn is_about_files(&self) -> bool {
+        matches!(self, Self::Refused { status: 413, .. } | Self::Refused { code: 40_005 | 50_013, .. })
+    }
 }
 
 /// What is left of a bucket, until when.
@@ -62,6 +71,29 @@ struct Buckets {
     left: HashMap<String, Left>,
     /// Nothing at all may be called before.
     closed_until: Option<Instant>,
+}
+
+/// What is sent along with a call.
+enum Body<'a> {
+    Json(&'a Value),
+    Form(&'a Value, &'a [Enclosure]),
+}
+
+/// The form that a message with files is sent as.
+fn form(body: &Value, files: &[Enclosure]) -> Form {
+    let mut body = body.clone();
+    body["attachments"] =
+        files.iter().enumerate().map(|(number, file)| json!({ "id": number, "filename": file.name })).collect();
+    let kind = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+    let words = Part::text(body.to_string()).headers(kind);
+    files.iter().enumerate().fold(Form::new().part("payload_json", words), |form, (number, file)| {
+        let mut headers = HeaderMap::new();
+        if let Ok(kind) = file.media_type.parse() {
+            headers.insert(CONTENT_TYPE, kind);
+        }
+        let bytes = Part::stream(file.bytes.clone()).file_name(file.name.clone()).headers(headers);
+        form.part(format!("files[{number}]"), bytes)
+    })
 }
 
 /// The REST API at one address.
@@ -86,22 +118,36 @@ impl Rest {
     }
 
     pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, CallError> {
-        self.call(Method::POST, path, Some(body)).await
+        self.call(Method::POST, path, Some(Body::Json(body))).await
     }
 
     pub(super) async fn patch(&self, path: &str, body: &Value) -> Result<Value, CallError> {
-        self.call(Method::PATCH, path, Some(body)).await
+        self.call(Method::PATCH, path, Some(Body::Json(body))).await
     }
 
     pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Value, CallError> {
-        self.call(Method::PUT, path, Some(body)).await
+        self.call(Method::PUT, path, Some(Body::Json(body))).await
     }
 
     pub(super) async fn delete(&self, path: &str) -> Result<Value, CallError> {
         self.call(Method::DELETE, path, None).await
     }
 
-    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, CallError> {
+    /// Sends a message with files. They are attached to it, and Discord takes or refuses both together.
+    pub(super) async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+        files: &[Enclosure],
+    ) -> Result<Value, CallError> {
+        if files.is_empty() {
+            return self.call(method, path, Some(Body::Json(body))).await;
+        }
+        self.call(method, path, Some(Body::Form(body, files))).await
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Option<Body<'_>>) -> Result<Value, CallError> {
         let (route, major) = route(&method, path);
         self.wait(&route, &major).await?;
         let mut request = self.client.request(method, format!("{}{path}", self.base));
@@ -109,8 +155,12 @@ impl Rest {
         if !path.starts_with("/webhooks/") && !path.starts_with("/interactions/") {
             request = request.header(AUTHORIZATION, self.authorization.expose());
         }
-        if let Some(body) = body {
-            request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        match body {
+            Some(Body::Json(body)) => {
+                request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+            }
+            Some(Body::Form(body, files)) => request = request.multipart(form(body, files)).timeout(FILES_LIMIT),
+            None => {}
         }
         let mut answer = request.send().await.map_err(|error| match error.is_connect() {
             true => CallError::Unsent("no connection".to_owned()),

@@ -38,15 +38,16 @@ impl Outside {
             Err(error) if !is_passing(error) && !self.is_awaited(arrival) => {
                 let message = Box::new(Message::text(escape_markdown(&error.message)).tone(Tone::Warning));
                 let notice = Notice::Private { account: account.clone(), message };
-                self.notify(arrival, &inbound.via, notice).await?;
+                self.notify(&arrival.id, &inbound.via, notice).await?;
             }
             _ => {}
         }
         outcome
     }
 
-    async fn notify(&self, arrival: &Arrival, via: &Via, notice: Notice) -> Result<()> {
-        let (id, at) = (arrival.id.clone(), self.clock.now());
+    /// Sends a notice; one of the same id is the same.
+    pub(super) async fn notify(&self, id: &str, via: &Via, notice: Notice) -> Result<()> {
+        let (id, at) = (id.to_owned(), self.clock.now());
         self.store.send_notice(NewNotice { id, place: via.place.clone(), notice, at }).await
     }
 
@@ -61,14 +62,14 @@ impl Outside {
             return Ok(());
         }
         let notice = Notice::SignIn { account: inbound.via.account.clone() };
-        self.notify(arrival, &inbound.via, notice).await
+        self.notify(&arrival.id, &inbound.via, notice).await
     }
 
     async fn carry_out(&self, arrival: &Arrival, principal: &Principal, inbound: &Inbound) -> Result<()> {
         let via = &inbound.via;
         let client_id = Some(format!("{}-{}", arrival.adapter, arrival.id));
         match &inbound.deed {
-            Deed::Say { text, addressed } => {
+            Deed::Say { text, addressed, files } => {
                 let conversation = match self.store.conversation_at(&via.place, &principal.id).await? {
                     Some(open) => open,
                     None if !addressed => return Ok(()),
@@ -77,8 +78,22 @@ impl Outside {
                         self.hub.open_at(principal, bot, &via.place).await?
                     }
                 };
-                let content = if text.trim().is_empty() { "help".to_owned() } else { text.clone() };
-                let said = Said { conversation, content, client_id, reply_to: None, attachments: Vec::new() };
+                let is_known = match client_id.as_deref().filter(|_| !files.is_empty()) {
+                    Some(id) => self.was_said(arrival, &conversation, &principal.id, id).await?,
+                    None => false,
+                };
+                if is_known {
+                    return Ok(());
+                }
+                let attachments = self.take_in(arrival, principal, via, files).await?;
+                let content = match text.trim().is_empty() {
+                    false => text.clone(),
+                    true if files.is_empty() => "help".to_owned(),
+                    // Nothing is left of it.
+                    true if attachments.is_empty() => return Ok(()),
+                    true => String::new(),
+                };
+                let said = Said { conversation, content, client_id, reply_to: None, attachments };
                 self.hub.say_via(principal, said, Some(via)).await?;
             }
             Deed::Run { bot, command, parameters } => {

@@ -19,6 +19,7 @@ use super::Hub;
 use crate::clock::Clock;
 use crate::crash_point;
 use crate::engine::invoke::{OutsideChannel, Source};
+use crate::fetch::Opened;
 use crate::identity::Identity;
 use crate::model::action::Form;
 use crate::model::conversation::Millis;
@@ -33,6 +34,9 @@ use crate::tasks::Tasks;
 
 mod act;
 mod complete;
+mod files;
+
+pub use files::{Carrier, Enclosure, SharedFile};
 
 /// How much is acted on at the same time.
 const AT_ONCE: usize = 16;
@@ -60,6 +64,9 @@ pub trait ChatAdapter: Transport {
     /// What people call an account.
     fn name_of<'a>(&'a self, account: &'a Account) -> BoxFuture<'a, String>;
 
+    /// Begins to fetch a file that was sent along there.
+    fn open_file<'a>(&'a self, team: &'a str, file: &'a SharedFile) -> BoxFuture<'a, Result<Opened>>;
+
     /// Shows a form to whoever has just done something that the chat gave a trigger for.
     fn show_form<'a>(&'a self, asked: &'a AskedForm) -> BoxFuture<'a, Result<()>>;
 }
@@ -80,6 +87,8 @@ pub enum Deed {
         text: String,
         /// Whether a bot was meant. What was not counts only where the speaker has a conversation already.
         addressed: bool,
+        /// What was sent along.
+        files: Vec<SharedFile>,
     },
     /// Chose a command of a bot, with its values beside it.
     Run { bot: String, command: String, parameters: Vec<(String, String)> },

@@ -1,12 +1,16 @@
 //! What leaves for Slack: posted, updated where it stands, taken back.
 //!
-//! A message may become several of Slack's; it is known by all their `ts`, separated by commas. The first block of each
-//! carries the id of its delivery, so that one that may have arrived can be looked for before it is said again.
+//! A message may become several of Slack's; it is known by all their `ts`, separated by commas, then the ids of its files.
+//! The first block of each carries the id of its delivery, so that one that may have arrived can be looked for before it is
+//! said again.
 
 use serde_json::{Value, json};
 
 use super::Slack;
+use super::files::{self, Uploaded};
 use super::web_api::CallError;
+use crate::chat::outside::Enclosure;
+use crate::model::file::File;
 use crate::model::message::{Message, Post, SenderKind, escape_markdown};
 use crate::model::place::{Account, Place};
 use crate::outbox::{Content, Delivered, Parcel, Refusal};
@@ -14,6 +18,9 @@ use crate::render;
 
 /// How many messages are looked through for one that may have arrived.
 const LOOKED_THROUGH: u32 = 100;
+
+/// A file that cannot be uploaded now is tried for so often; then its message leaves with a link to it.
+const FILE_TRIES: i64 = 3;
 
 /// Codes after which trying again may help: somebody can mend them.
 const MENDABLE: [&str; 8] = [
@@ -62,10 +69,12 @@ impl Slack {
         }
     }
 
-    /// The bodies of a message's parts for `chat.postMessage` and `chat.update`.
-    fn bodies(&self, parcel: &Parcel, message: &Message, full_url: Option<&str>) -> Vec<Value> {
+    /// The bodies of a message's parts for `chat.postMessage` and `chat.update`, and the whole as text when there is no
+    /// other way to it.
+    fn bodies(&self, parcel: &Parcel, message: &Message, full_url: Option<&str>) -> (Vec<Value>, Option<String>) {
         let place = render::Place { public_url: Some(&self.public_url), full_url };
-        let mut bodies = render::slack::message(message, &place).messages;
+        let rendering = render::slack::message(message, &place);
+        let mut bodies = rendering.messages;
         for (number, body) in bodies.iter_mut().enumerate() {
             body["channel"] = json!(parcel.place.channel);
             for (name, value) in
@@ -77,18 +86,20 @@ impl Slack {
                 first["block_id"] = json!(mark(&parcel.id, number));
             }
         }
-        bodies
+        (bodies, rendering.attachment)
     }
 
-    fn bodies_of(&self, parcel: &Parcel, post: &Post) -> Vec<Value> {
-        let full_url = format!("{}/c/{}", self.public_url, post.session_id);
-        self.bodies(parcel, &shown(post), Some(&full_url))
+    /// The same of a post, in which these files are links.
+    fn bodies_of(&self, parcel: &Parcel, post: &Post, linked: &[File]) -> (Vec<Value>, Option<String>) {
+        // What goes elsewhere than its conversation has no place where it can be read.
+        let full_url = (!post.session_id.is_empty()).then(|| format!("{}/c/{}", self.public_url, post.session_id));
+        let message = Message { files: linked.to_vec(), ..shown(post) };
+        self.bodies(parcel, &message, full_url.as_deref())
     }
 
     async fn post(&self, parcel: &Parcel, post: &Post) -> Result<Delivered, Refusal> {
         let place = &parcel.place;
-        let bodies = self.bodies_of(parcel, post);
-        let (mut there, mut maybe_twice) = (Vec::new(), false);
+        let (mut there, mut maybe_twice) = (Standing::default(), false);
         if parcel.uncertain {
             match self.look_for(parcel).await {
                 Ok(found) => there = found,
@@ -99,10 +110,27 @@ impl Slack {
                 Err(error) => return Err(error.into()),
             }
         }
-        let mut refs: Vec<String> = Vec::with_capacity(bodies.len());
-        for (number, mut body) in bodies.into_iter().enumerate() {
+        let (mut enclosures, mut linked) = self.carrier.enclose(&post.files, files::LARGEST).await;
+        enclosures.extend(self.bodies_of(parcel, post, &linked).1.map(Enclosure::full_text));
+        let mut uploaded = Vec::with_capacity(enclosures.len());
+        // They are shown together: where one stands, all do.
+        for enclosure in enclosures.iter().filter(|_| there.files.is_empty()) {
+            match self.upload(&place.team, enclosure).await {
+                Ok(file) => uploaded.push(file),
+                Err(refusal) if parcel.attempt < FILE_TRIES && !matches!(refusal, Refusal::Never { .. }) => {
+                    return Err(refusal);
+                }
+                Err(refusal) => {
+                    tracing::warn!(?refusal, place = %place, "a file cannot be uploaded and stays a link");
+                    linked.extend(enclosure.file.clone());
+                }
+            }
+        }
+        let mut refs: Vec<String> = Vec::new();
+        let mut channel = place.channel.clone();
+        for (number, mut body) in self.bodies_of(parcel, post, &linked).0.into_iter().enumerate() {
             let mark = mark(&parcel.id, number);
-            if let Some((_, ts)) = there.iter().find(|(marked, _)| *marked == mark) {
+            if let Some((_, ts)) = there.marked.iter().find(|(marked, _)| *marked == mark) {
                 // It may have changed since it left.
                 body["ts"] = json!(ts);
                 self.call(&place.team, "chat.update", &body).await?;
@@ -113,22 +141,36 @@ impl Slack {
                 body["thread_ts"] = json!(thread);
             }
             match self.call(&place.team, "chat.postMessage", &body).await {
-                Ok(answer) => refs.push(answer["ts"].as_str().unwrap_or_default().to_owned()),
-                // What of it stands there is found when it is tried again.
-                Err(CallError::Limited(_)) if !refs.is_empty() => {
-                    return Err(Refusal::Unknown { why: "Slack took a part only".to_owned() });
+                Ok(answer) => {
+                    refs.push(answer["ts"].as_str().unwrap_or_default().to_owned());
+                    // It may have been named by its name, which files are not brought to.
+                    channel = answer["channel"].as_str().map_or(channel, str::to_owned);
                 }
+                // What of it stands there is found when it is tried again.
+                Err(CallError::Limited(_)) if !refs.is_empty() => return Err(part_only()),
                 Err(error) => return Err(error.into()),
             }
         }
+        if !uploaded.is_empty() {
+            match self.complete(place, &channel, &uploaded).await {
+                Ok(()) => there.files = uploaded,
+                Err(CallError::Refused(code)) => {
+                    tracing::warn!(code, place = %place, "files cannot be shown and stay links");
+                    return self.update(parcel, post, &refs.join(",")).await;
+                }
+                Err(_) => return Err(part_only()),
+            }
+        }
+        refs.extend(there.files.into_iter().map(|file| file.id));
         Ok(Delivered { reference: Some(refs.join(",")), maybe_twice })
     }
 
     async fn update(&self, parcel: &Parcel, post: &Post, known: &str) -> Result<Delivered, Refusal> {
         let place = &parcel.place;
-        let standing: Vec<&str> = known.split(',').collect();
+        let (files, standing): (Vec<&str>, Vec<&str>) = known.split(',').partition(|part| files::is_file(part));
+        let linked = if files.len() < post.files.len() { post.files.as_slice() } else { &[] };
         let mut refs = Vec::with_capacity(standing.len());
-        for (number, mut body) in self.bodies_of(parcel, post).into_iter().enumerate() {
+        for (number, mut body) in self.bodies_of(parcel, post, linked).0.into_iter().enumerate() {
             let method = match (standing.get(number), &place.thread) {
                 (Some(ts), _) => {
                     body["ts"] = json!(ts);
@@ -146,12 +188,16 @@ impl Slack {
         for ts in standing.iter().skip(refs.len()) {
             self.delete(place, ts).await?;
         }
+        refs.extend(files.into_iter().map(str::to_owned));
         Ok(Delivered { reference: Some(refs.join(",")), maybe_twice: false })
     }
 
     async fn take_back(&self, place: &Place, known: &str) -> Result<Delivered, Refusal> {
-        for ts in known.split(',') {
-            self.delete(place, ts).await?;
+        for part in known.split(',') {
+            match files::is_file(part) {
+                true => self.delete_file(place, part).await?,
+                false => self.delete(place, part).await?,
+            }
         }
         Ok(Delivered::default())
     }
@@ -168,7 +214,7 @@ impl Slack {
     /// Says something to one person: seen by them alone in the channel, or else in a direct message.
     async fn whisper(&self, parcel: &Parcel, account: &Account, message: &Message) -> Result<Delivered, Refusal> {
         let place = &parcel.place;
-        for mut body in self.bodies(parcel, message, None) {
+        for mut body in self.bodies(parcel, message, None).0 {
             body["user"] = json!(account.id);
             if let Some(thread) = &place.thread {
                 body["thread_ts"] = json!(thread);
@@ -194,8 +240,8 @@ impl Slack {
         Ok(Delivered::default())
     }
 
-    /// The marks of this delivery that stand at its place, and the `ts` of each.
-    async fn look_for(&self, parcel: &Parcel) -> Result<Vec<(String, String)>, CallError> {
+    /// What of this delivery stands at its place.
+    async fn look_for(&self, parcel: &Parcel) -> Result<Standing, CallError> {
         let place = &parcel.place;
         let mut body = json!({ "channel": place.channel, "limit": LOOKED_THROUGH });
         let method = match &place.thread {
@@ -211,8 +257,26 @@ impl Slack {
             let mark = message.pointer("/blocks/0/block_id")?.as_str()?;
             Some((mark.to_owned(), message["ts"].as_str()?.to_owned()))
         });
-        Ok(marked.filter(|(mark, _)| mark.starts_with(&parcel.id)).collect())
+        let marked: Vec<(String, String)> = marked.filter(|(mark, _)| mark.starts_with(&parcel.id)).collect();
+        // Nothing else of ours leaves for a channel meanwhile: files of ours below the words are theirs.
+        let files = marked.iter().map(|(_, ts)| ts.as_str()).max().map(|last| {
+            let is_below = |message: &&Value| message["bot_id"].is_string() && message["ts"].as_str() > Some(last);
+            messages.iter().filter(is_below).flat_map(files::files_of).collect()
+        });
+        Ok(Standing { marked, files: files.unwrap_or_default() })
     }
+}
+
+/// What of a delivery stands there already.
+#[derive(Default)]
+struct Standing {
+    /// The marks of its parts, and the `ts` of each.
+    marked: Vec<(String, String)>,
+    files: Vec<Uploaded>,
+}
+
+fn part_only() -> Refusal {
+    Refusal::Unknown { why: "Slack took a part only".to_owned() }
 }
 
 /// What the first block of a part is called.

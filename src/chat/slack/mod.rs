@@ -11,8 +11,9 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::outside::{AskedForm, ChatAdapter, Inbound, Outside, Received};
+use super::outside::{AskedForm, Carrier, ChatAdapter, Inbound, Outside, Received, SharedFile};
 use crate::config;
+use crate::fetch::Opened;
 use crate::model::action::Form;
 use crate::model::place::Account;
 use crate::model::secret::Secret;
@@ -23,6 +24,7 @@ use crate::render;
 mod arrival;
 mod deliver;
 mod entities;
+mod files;
 mod read;
 pub mod signature;
 mod socket;
@@ -48,6 +50,7 @@ pub enum Sort {
 pub struct Slack {
     settings: config::Slack,
     api: WebApi,
+    carrier: Carrier,
     /// The address of the web client, for links.
     public_url: String,
     signatures: signature::Verifier,
@@ -57,12 +60,13 @@ pub struct Slack {
 
 impl Slack {
     /// None when no token is set.
-    pub fn new(settings: &config::Slack, public_url: &str) -> anyhow::Result<Option<Arc<Self>>> {
+    pub fn new(settings: &config::Slack, public_url: &str, carrier: Carrier) -> anyhow::Result<Option<Arc<Self>>> {
         if settings.bot_token.is_empty() {
             return Ok(None);
         }
         Ok(Some(Arc::new(Self {
             api: WebApi::new(&settings.api_url)?,
+            carrier,
             public_url: public_url.to_owned(),
             signatures: signature::Verifier::new(settings.signing_secret.clone()),
             names: Mutex::default(),
@@ -140,6 +144,10 @@ impl ChatAdapter for Slack {
     fn submitted(&self, form: &Form, state: &Value) -> Value {
         let values = state.as_object().cloned().unwrap_or_default();
         json!(render::slack::submitted(form, &values))
+    }
+
+    fn open_file<'a>(&'a self, team: &'a str, file: &'a SharedFile) -> BoxFuture<'a, Result<Opened>> {
+        self.open_shared(team, file).boxed()
     }
 
     fn show_form<'a>(&'a self, asked: &'a AskedForm) -> BoxFuture<'a, Result<()>> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::PLATFORM;
 use super::entities::{plain, without_mention};
-use crate::chat::outside::{Deed, Inbound, Via};
+use crate::chat::outside::{Deed, Inbound, SharedFile, Via};
 use crate::config;
 use crate::engine::invoke::OutsideChannel;
 use crate::model::place::{Account, Place};
@@ -125,10 +125,26 @@ fn event(body: &Value, settings: &config::Slack) -> Option<Inbound> {
             let prefix = Some(settings.prefix.as_str()).filter(|prefix| !prefix.is_empty());
             let after_prefix = prefix.and_then(|prefix| said.trim_start().strip_prefix(prefix)).map(str::to_owned);
             let addressed = is_direct || mentioned || kind == "app_mention" || after_prefix.is_some();
-            Deed::Say { text: after_prefix.unwrap_or(said), addressed }
+            Deed::Say { text: after_prefix.unwrap_or(said), addressed, files: files(event) }
         }
     };
     Some(scene.inbound(Some(settings), deed))
+}
+
+/// What was shared with a message. Of what was deleted, and of what the workspace may not see any more, only a trace is
+/// left.
+fn files(event: &Value) -> Vec<SharedFile> {
+    let files = event["files"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let there = files.iter().filter(|file| !matches!(file["mode"].as_str(), Some("tombstone" | "hidden_by_limit")));
+    let read = |file: &Value| {
+        let id = text(file, "/id")?.to_owned();
+        let name = text(file, "/name").or(text(file, "/title")).unwrap_or("file").to_owned();
+        // Of files from other workspaces an event says no more than that they exist.
+        let is_whole = text(file, "/file_access") != Some("check_file_info");
+        let url = text(file, "/url_private_download").or(text(file, "/url_private")).filter(|_| is_whole);
+        Some(SharedFile { id, name, size: file["size"].as_u64().unwrap_or(0), url: url.map(str::to_owned) })
+    };
+    there.filter_map(read).collect()
 }
 
 fn interaction(body: &Value) -> Option<Inbound> {
@@ -171,7 +187,7 @@ fn command(body: &Value, settings: &config::Slack) -> Option<Inbound> {
         ts: None,
     };
     let said = plain(text(body, "/text").unwrap_or_default());
-    Some(scene.inbound(Some(settings), Deed::Say { text: said, addressed: true }))
+    Some(scene.inbound(Some(settings), Deed::Say { text: said, addressed: true, files: Vec::new() }))
 }
 
 #[cfg(test)]
@@ -187,7 +203,7 @@ mod tests {
         let body = json!({ "team_id": "T1", "authorizations": [{ "user_id": "U0" }], "event": event });
         let inbound = read(&json!({ "sort": "event", "body": body }), &settings())?;
         match inbound.deed {
-            Deed::Say { text, addressed } => Some((text, addressed, inbound.via.place.to_string())),
+            Deed::Say { text, addressed, .. } => Some((text, addressed, inbound.via.place.to_string())),
             other => Some((format!("{other:?}"), false, inbound.via.place.to_string())),
         }
     }

@@ -48,11 +48,27 @@ impl WebApi {
     pub(super) async fn call(&self, token: &Secret, method: &str, body: &Value) -> Result<Value, CallError> {
         let token = SlackApiToken::new(SlackApiTokenValue(token.expose().to_owned()));
         let session = self.client.open_session(&token);
-        let call = session.http_session_api.http_post::<Value, Value>(method, body, None);
-        match tokio::time::timeout(LIMIT, call).await {
-            Ok(answer) => answer.map_err(read_error),
-            Err(_) => Err(CallError::Lost(format!("no answer within {} seconds", LIMIT.as_secs()))),
-        }
+        in_time(session.http_session_api.http_post::<Value, Value>(method, body, None)).await
+    }
+
+    /// The same for methods that take their arguments in the address and no JSON.
+    pub(super) async fn ask(
+        &self,
+        token: &Secret,
+        method: &str,
+        arguments: &[(&str, &str)],
+    ) -> Result<Value, CallError> {
+        let token = SlackApiToken::new(SlackApiTokenValue(token.expose().to_owned()));
+        let session = self.client.open_session(&token);
+        let arguments: Vec<(&str, Option<&str>)> = arguments.iter().map(|(name, value)| (*name, Some(*value))).collect();
+        in_time(session.http_session_api.http_get::<Value, _, _>(method, &arguments, None)).await
+    }
+}
+
+async fn in_time(call: impl Future<Output = Result<Value, SlackClientError>>) -> Result<Value, CallError> {
+    match tokio::time::timeout(LIMIT, call).await {
+        Ok(answer) => answer.map_err(read_error),
+        Err(_) => Err(CallError::Lost(format!("no answer within {} seconds", LIMIT.as_secs()))),
     }
 }
 
