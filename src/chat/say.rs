@@ -206,6 +206,7 @@ pub(super) fn said_event(
         actions: Vec::new(),
         form: None,
         files: files.to_vec(),
+        ephemeral: false,
         ts: rfc3339(at),
         edited_at: None,
         edits: Vec::new(),

@@ -60,6 +60,7 @@ impl Answer<'_> {
             actions: message.actions,
             form: message.form,
             files: message.files,
+            ephemeral: message.ephemeral,
             ts: rfc3339(at),
             edited_at: None,
             edits: Vec::new(),

@@ -28,7 +28,7 @@ impl Identity {
             return self.store.user(&id).await;
         }
         Ok(guests.map(|role| Principal {
-            id: format!("guest:{}:{}/{}", account.platform, account.team, account.id),
+            id: account.guest_id(),
             kind: PrincipalKind::Guest,
             name: account.name.clone(),
             roles: vec![role],

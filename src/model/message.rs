@@ -121,6 +121,9 @@ pub struct Message {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(ignore)]
     pub offers: Vec<Offer>,
+    /// Whether only whoever it answers sees it, where others read along; it never becomes public later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ephemeral: bool,
     /// Makes it the same message as an earlier one of that name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,
@@ -239,6 +242,9 @@ pub struct Post {
     pub form: Option<Form>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<File>,
+    /// Whether only whoever it answers sees it, where others read along.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ephemeral: bool,
     /// RFC 3339.
     pub ts: String,
     /// When its text was replaced last; `content` is the text that counts now.
@@ -264,6 +270,7 @@ impl Post {
             actions: self.actions.clone(),
             form: self.form.clone(),
             files: self.files.clone(),
+            ephemeral: self.ephemeral,
             offers: Vec::new(),
             key: None,
             to: Vec::new(),

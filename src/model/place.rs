@@ -119,6 +119,20 @@ pub struct Account {
     pub name: String,
 }
 
+impl Account {
+    /// The principal id of somebody with this account who is nobody here.
+    pub fn guest_id(&self) -> String {
+        format!("guest:{}:{}/{}", self.platform, self.team, self.id)
+    }
+
+    /// Reads what [`guest_id`](Self::guest_id) wrote; the name is not in it.
+    pub fn of_guest(principal: &str) -> Option<Self> {
+        let (platform, rest) = principal.strip_prefix("guest:")?.split_once(':')?;
+        let (team, id) = rest.split_once('/')?;
+        Some(Self { platform: platform.to_owned(), team: team.to_owned(), id: id.to_owned(), name: String::new() })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,6 +32,9 @@ use crate::tasks::Tasks;
 pub use hooks::{Hooks, WebhookWish};
 pub use webhook::{Teller, plain_signature, standard_signature};
 
+/// What an ephemeral message is known by where it was shown: no chat lets it be changed later.
+const EPHEMERAL: &str = "ephemeral";
+
 /// How many channels are served at the same time.
 const AT_ONCE: usize = 16;
 
@@ -94,8 +97,8 @@ pub enum Content {
     Gone,
     /// For the eyes of one person: a way to sign in here with that account.
     SignIn { account: Account, url: String },
-    /// For the eyes of one person.
-    Private { account: Account, message: Box<Message> },
+    /// For the eyes of one person; of a conversation when it is an ephemeral message there.
+    Private { account: Account, message: Box<Message>, conversation: Option<String> },
 }
 
 /// What the chat made of it.
@@ -302,8 +305,20 @@ impl Outbox {
                 let head = self.store.head(&crate::model::event::Stream::conversation(conversation)).await?;
                 let post = self.store.message(conversation, message).await?.map(|(_, post)| post);
                 let digest = post.as_ref().map(|post| sha256_hex(&serde_json::to_vec(post).unwrap_or_default()));
-                let standing = post.filter(|post| post.deleted_at.is_none());
-                let content = standing.map_or(Content::Gone, |post| Content::Message(Box::new(post)));
+                let content = match post.filter(|post| post.deleted_at.is_none()) {
+                    None => Content::Gone,
+                    Some(post) if post.ephemeral => match self.reader(conversation, &leaving.place).await? {
+                        Some(account) => {
+                            let (message, conversation) = (Box::new(post.message()), Some(conversation.clone()));
+                            Content::Private { account, message, conversation }
+                        }
+                        None => {
+                            let error = "nobody is there whom it is for".to_owned();
+                            return Ok(Outcome::Dead { error, at: now });
+                        }
+                    },
+                    Some(post) => Content::Message(Box::new(post)),
+                };
                 (content, head.max(*seq), digest)
             }
             Load::Notice(notice) => (self.content_of(notice, &leaving.place).await?, 0, None),
@@ -315,6 +330,7 @@ impl Outbox {
         let reference = known.as_ref().map(|known| known.reference.clone());
         let done = |reference, digest| Outcome::Delivered { reference, digest, seq, at: now };
         match &known {
+            Some(known) if known.reference == EPHEMERAL => return Ok(done(reference, known.digest.clone())),
             // A person's own words there are theirs to change, and what is the same is not sent again.
             Some(known) if known.digest.is_none() || known.digest == digest => {
                 return Ok(done(reference, known.digest.clone()));
@@ -348,7 +364,11 @@ impl Outbox {
                 if maybe_twice {
                     self.counts.maybe_twice.fetch_add(1, Ordering::Relaxed);
                 }
-                let reference = reference.filter(|_| !matches!(parcel.content, Content::Gone));
+                let reference = match parcel.content {
+                    Content::Gone => None,
+                    Content::Private { .. } => Some(EPHEMERAL.to_owned()),
+                    _ => reference,
+                };
                 done(reference, digest)
             }
             Err(Refusal::Later { after, why }) => self.again(leaving, after, why, false),
@@ -358,6 +378,21 @@ impl Outbox {
         })
     }
 
+    /// Whose eyes an ephemeral message of a conversation is for at a place: its owner's account there.
+    async fn reader(&self, conversation: &str, place: &Place) -> Result<Option<Account>> {
+        let Some(conversation) = self.store.conversation(conversation).await? else { return Ok(None) };
+        if let Some(guest) = Account::of_guest(&conversation.owner) {
+            return Ok((guest.platform == place.platform).then_some(guest));
+        }
+        let linked = self.store.linked_accounts(&conversation.owner).await?;
+        let accounts = linked.into_iter().rev().map(|linked| linked.account);
+        // Where accounts are the same in all teams, the platform itself is their team.
+        let is_there = |account: &Account| {
+            account.platform == place.platform && (account.team == place.team || account.team == account.platform)
+        };
+        Ok(accounts.filter(is_there).next())
+    }
+
     async fn content_of(&self, notice: &Notice, place: &Place) -> Result<Content> {
         Ok(match notice {
             Notice::SignIn { account } => {
@@ -365,7 +400,7 @@ impl Outbox {
                 Content::SignIn { account: account.clone(), url: format!("{}/link/{token}", self.public_url) }
             }
             Notice::Private { account, message } => {
-                Content::Private { account: account.clone(), message: message.clone() }
+                Content::Private { account: account.clone(), message: message.clone(), conversation: None }
             }
             Notice::Post(post) => Content::Message(post.clone()),
         })

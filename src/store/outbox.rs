@@ -98,6 +98,7 @@ impl Run<'_> {
                 .collect(),
             form: None,
             files: Vec::new(),
+            ephemeral: false,
             ts: rfc3339(at),
             edited_at: None,
             edits: Vec::new(),

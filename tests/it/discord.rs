@@ -15,7 +15,7 @@ use crate::support::process::Process;
 use crate::support::server::{Client, Kind, Server};
 
 /// Where Ann's direct messages are.
-const DIRECT: &str = "81001";
+pub(crate) const DIRECT: &str = "81001";
 
 fn key() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
@@ -26,16 +26,18 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Settings of a server whose Discord is that one; guests may do what users may.
-fn settings(config: &mut Config, discord: &Discord) {
+pub(crate) fn settings(config: &mut Config, discord: &Discord) {
     config.ws.frames_per_second = 0;
     config.rate_limits.enabled = false;
     config.outside.guest_role = Some(Role::User);
     config.discord.api_url = format!("{}/api/v10", discord.url);
     config.discord.bot_token = Secret::new(TOKEN);
     config.discord.public_key = hex(key().verifying_key().as_bytes());
+    config.discord.file_hosts = vec!["127.0.0.1".to_owned()];
+    config.fetch.allow_private = vec!["127.0.0.0/8".parse().unwrap()];
 }
 
-async fn connected(kind: Kind) -> (Server, Discord) {
+pub(crate) async fn connected(kind: Kind) -> (Server, Discord) {
     let discord = Discord::start().await;
     let server = Server::start_with(kind, |config| settings(config, &discord)).await;
     discord.connected(1, 0).await;

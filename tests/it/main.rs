@@ -35,6 +35,7 @@ mod messages;
 mod neighbours;
 mod oidc;
 mod oidc_hostile;
+mod outside_files;
 mod people;
 mod presence;
 mod rates;

@@ -14,16 +14,18 @@ use crate::support::slack::{
 };
 
 /// Settings of a server whose Slack is at that address.
-fn settings(config: &mut Config, url: &str) {
+pub(crate) fn settings(config: &mut Config, url: &str) {
     config.ws.frames_per_second = 0;
     config.rate_limits.enabled = false;
     config.slack.api_url = format!("{url}/api");
     config.slack.bot_token = Secret::new("xoxb-test");
     config.slack.app_token = Secret::new("xapp-test");
     config.slack.signing_secret = Secret::new(SIGNING_SECRET);
+    config.slack.file_hosts = vec!["127.0.0.1".to_owned()];
+    config.fetch.allow_private = vec!["127.0.0.0/8".parse().unwrap()];
 }
 
-async fn is_connected(screen: &mut Screen) {
+pub(crate) async fn is_connected(screen: &mut Screen) {
     screen.until(|frame| frame["t"] == "socket_status" && frame["connected"] == true).await;
 }
 
@@ -50,7 +52,7 @@ async fn behind_a_network(kind: Kind) -> (Server, Workspace, Screen, Network) {
 }
 
 /// The path of the link in something that was whispered.
-fn link(message: &Value) -> String {
+pub(crate) fn link(message: &Value) -> String {
     let text = message.to_string();
     let from = text.split("/link/").nth(1).unwrap_or_else(|| panic!("no link in {text}"));
     let token: String = from.chars().take_while(|c| c.is_ascii_alphanumeric() || "_-".contains(*c)).collect();
@@ -58,7 +60,7 @@ fn link(message: &Value) -> String {
 }
 
 /// Makes somebody of the workspace the user of a browser.
-async fn linked(server: &Server, workspace: &Workspace, screen: &mut Screen, user: &str) -> Client {
+pub(crate) async fn linked(server: &Server, workspace: &Workspace, screen: &mut Screen, user: &str) -> Client {
     let browser = server.browser().await;
     workspace.say(user, GENERAL, None, "<@U0BOT> help").await;
     let path = link(&screen.told("/link/").await);

@@ -39,6 +39,9 @@ pub(super) struct BotMessage {
     /// Where it goes, such as `here`, `slack:#ops`, `group:oncall`, `user:<id>`; empty: where the command was said.
     #[serde(default)]
     destinations: Vec<String>,
+    /// Whether only whoever it answers sees it, where others read along; then without `destinations`.
+    #[serde(default)]
+    ephemeral: bool,
 }
 
 /// One thing to do at a message of a process.
@@ -131,14 +134,19 @@ pub(super) enum BotAction {
 impl BotMessage {
     /// The message; what its values must keep to is checked where it is said.
     pub(super) fn message(self) -> Result<Message> {
-        let Self { text, title, tone, parts, suggestions, actions, id, ttl_ms, post, destinations: to } = self;
+        let Self { text, title, tone, parts, suggestions, actions, id, ttl_ms, post, destinations: to, ephemeral } =
+            self;
+        if ephemeral && !to.is_empty() {
+            let error = Error::invalid("an ephemeral message is for whoever asked and goes nowhere else");
+            return Err(error.details(json!({ "field": "message.destinations" })));
+        }
         if id.is_none() && (ttl_ms.is_some() || post != PostMode::default()) {
             let error = Error::invalid("ttl_ms and post are about a message with an id");
             return Err(error.details(json!({ "field": "message.id" })));
         }
         let offers = actions.into_iter().map(BotAction::offer).collect::<Result<_>>()?;
         let key = id.map(|id| Key { id, ttl_ms, post });
-        Ok(Message { text, title, tone, parts, suggestions, offers, key, to, ..Message::default() })
+        Ok(Message { text, title, tone, parts, suggestions, offers, key, to, ephemeral, ..Message::default() })
     }
 }
 

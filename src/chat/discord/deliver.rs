@@ -58,9 +58,12 @@ impl Discord {
                 let text = format!(
                     "I do not know you yet, so I do nothing for you. [Sign in and link this account]({url}) (good for ten minutes), then say it again."
                 );
-                self.whisper(parcel, account, &Message::text(text)).await
+                self.whisper(parcel, account, &Message::text(text), None).await
             }
-            (Content::Private { account, message }, _) => self.whisper(parcel, account, message).await,
+            (Content::Private { account, message, conversation }, _) => {
+                let full_url = conversation.as_ref().map(|id| format!("{}/c/{id}", self.public_url));
+                self.whisper(parcel, account, message, full_url.as_deref()).await
+            }
         }
     }
 
@@ -227,8 +230,16 @@ impl Discord {
 
     /// Says something to one person: seen by them alone where they have just used a control or a command, or else in a
     /// direct message. It is never said where others read it.
-    async fn whisper(&self, parcel: &Parcel, account: &Account, message: &Message) -> Result<Delivered, Refusal> {
-        let bodies = self.bodies(message, None).0;
+    async fn whisper(
+        &self,
+        parcel: &Parcel,
+        account: &Account,
+        message: &Message,
+        full_url: Option<&str>,
+    ) -> Result<Delivered, Refusal> {
+        // Nobody can look for what only one person sees.
+        let whispered = Delivered { reference: None, maybe_twice: parcel.uncertain };
+        let bodies = self.bodies(message, full_url).0;
         let mut channel = (parcel.place.team == read::DIRECT).then(|| parcel.place.channel.clone());
         if let Some(asked) = self.take_asked(&parcel.place, account) {
             let webhook = self.webhook(&asked.token).await?;
@@ -243,7 +254,7 @@ impl Discord {
                 is_told &= self.rest.post(&webhook, &body).await.is_ok();
             }
             if is_told {
-                return Ok(Delivered::default());
+                return Ok(whispered);
             }
         }
         if channel.is_none() {
@@ -256,7 +267,7 @@ impl Discord {
             body["enforce_nonce"] = json!(true);
             self.rest.post(&format!("/channels/{channel}/messages"), &body).await?;
         }
-        Ok(Delivered::default())
+        Ok(whispered)
     }
 }
 

@@ -63,9 +63,12 @@ impl Slack {
                 let text = format!(
                     "I do not know you yet, so I do nothing for you. [Sign in and link this account]({url}) (good for ten minutes), then say it again."
                 );
-                self.whisper(parcel, account, &Message::text(text)).await
+                self.whisper(parcel, account, &Message::text(text), None).await
             }
-            (Content::Private { account, message }, _) => self.whisper(parcel, account, message).await,
+            (Content::Private { account, message, conversation }, _) => {
+                let full_url = conversation.as_ref().map(|id| format!("{}/c/{id}", self.public_url));
+                self.whisper(parcel, account, message, full_url.as_deref()).await
+            }
         }
     }
 
@@ -212,9 +215,17 @@ impl Slack {
     }
 
     /// Says something to one person: seen by them alone in the channel, or else in a direct message.
-    async fn whisper(&self, parcel: &Parcel, account: &Account, message: &Message) -> Result<Delivered, Refusal> {
+    async fn whisper(
+        &self,
+        parcel: &Parcel,
+        account: &Account,
+        message: &Message,
+        full_url: Option<&str>,
+    ) -> Result<Delivered, Refusal> {
+        // Nobody can look for what only one person sees.
+        let whispered = Delivered { reference: None, maybe_twice: parcel.uncertain };
         let place = &parcel.place;
-        for mut body in self.bodies(parcel, message, None).0 {
+        for mut body in self.bodies(parcel, message, full_url).0 {
             body["user"] = json!(account.id);
             if let Some(thread) = &place.thread {
                 body["thread_ts"] = json!(thread);
@@ -237,7 +248,7 @@ impl Slack {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Delivered::default())
+        Ok(whispered)
     }
 
     /// What of this delivery stands at its place.

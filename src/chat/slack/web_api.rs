@@ -60,7 +60,8 @@ impl WebApi {
     ) -> Result<Value, CallError> {
         let token = SlackApiToken::new(SlackApiTokenValue(token.expose().to_owned()));
         let session = self.client.open_session(&token);
-        let arguments: Vec<(&str, Option<&str>)> = arguments.iter().map(|(name, value)| (*name, Some(*value))).collect();
+        let arguments: Vec<(&str, Option<&str>)> =
+            arguments.iter().map(|(name, value)| (*name, Some(*value))).collect();
         in_time(session.http_session_api.http_get::<Value, _, _>(method, &arguments, None)).await
     }
 }

@@ -36,16 +36,21 @@ impl<'a> Compiler<'a> {
                 "to" => to = this.addresses(value),
                 "parts" => this.parts(value, &mut parts),
                 "actions" => actions = this.actions(value),
-                "id" | "ttl" | "post" => {}
+                "id" | "ttl" | "post" | "ephemeral" => {}
                 part if PARTS.contains(&part) => parts.extend(this.part(part, value)),
                 unknown => this.unknown_key(unknown, &[&KEYS[..], &PARTS[..]].concat()),
             });
         }
         let key = self.key(message);
+        let ephemeral = self.flag(message, "ephemeral");
+        if ephemeral && message.contains_key("to") {
+            let why = "an ephemeral reply is for whoever asked and goes nowhere else".to_owned();
+            self.within("to", |this| this.shape_fault(why, None, true));
+        }
         if !message.contains_key("text") {
             self.shape("a reply needs a \"text\": it is what is read where nothing else can be shown");
         }
-        Some(MessageText { text: text?, title, tone, parts, suggestions, actions, key, to })
+        Some(MessageText { text: text?, title, tone, parts, suggestions, actions, key, to, ephemeral })
     }
 
     /// Where the message goes.

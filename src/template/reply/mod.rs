@@ -28,7 +28,8 @@ pub const PARTS: [&str; 11] =
     ["markdown", "fields", "table", "code", "list", "quote", "image", "context", "collapsible", "progress", "divider"];
 
 /// The other keys of a reply.
-pub const KEYS: [&str; 10] = ["text", "title", "tone", "suggestions", "parts", "actions", "id", "ttl", "post", "to"];
+pub const KEYS: [&str; 11] =
+    ["text", "title", "tone", "suggestions", "parts", "actions", "id", "ttl", "post", "to", "ephemeral"];
 
 /// One step on the way to a string in a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,13 +85,14 @@ struct MessageText {
     actions: Vec<ActionText>,
     key: Option<KeyText>,
     to: Texts,
+    ephemeral: bool,
 }
 
 impl MessageText {
     /// Whether there is nothing but a text and suggestions, without tags.
     fn is_fixed(&self) -> bool {
         // Each by name: what is added to a reply has to be thought of here.
-        let Self { text, title, tone, parts, suggestions, actions, key, to } = self;
+        let Self { text, title, tone, parts, suggestions, actions, key, to, ephemeral: _ } = self;
         let are_written = [suggestions, to].into_iter().all(|texts| match texts {
             Texts::Each(slots) => slots.iter().all(|slot| slot.template.fixed().is_some()),
             Texts::Json(_) => false,

@@ -39,7 +39,8 @@ impl Renderer<'_> {
             None => None,
         };
         let to = self.addresses(&reply.to)?;
-        Ok(Message { text, title, tone, parts, suggestions, offers, key, to, ..Message::default() })
+        let ephemeral = reply.ephemeral;
+        Ok(Message { text, title, tone, parts, suggestions, offers, key, to, ephemeral, ..Message::default() })
     }
 
     fn addresses(&mut self, to: &Texts) -> Rendered<Vec<String>> {

@@ -31,6 +31,8 @@ pub(crate) enum Trouble {
     Limited(f64),
     /// It is done, but the answer is a failure.
     Lost,
+    /// It is refused, with that status.
+    Refused(u16),
 }
 
 #[derive(Default)]
@@ -54,6 +56,8 @@ struct Inner {
     /// The message of an interaction: its channel and id.
     originals: HashMap<String, (String, String)>,
     ephemeral: Vec<Value>,
+    /// What is attached to messages, by the id of the attachment.
+    files: BTreeMap<String, Vec<u8>>,
     /// How often a session was begun and gone on with.
     identified: usize,
     resumed: usize,
@@ -79,6 +83,7 @@ impl Discord {
             .route("/gateway/", any(gateway))
             .route("/gateway", any(gateway))
             .route("/api/v10/{*path}", any(api))
+            .route("/attachments/{id}", any(attachment))
             .with_state(discord.clone());
         let serving = async move { axum::serve(listener, router).await.expect("it serves") };
         #[expect(clippy::disallowed_methods, reason = "a test's own server")]
@@ -223,6 +228,27 @@ impl Discord {
         inner.messages.entry(channel.to_owned()).or_default().push(message.clone());
         Self::emit(&mut inner, "MESSAGE_CREATE", &message);
         id
+    }
+
+    /// Says something with a file.
+    pub(crate) fn share(&self, user: &str, channel: &str, text: &str, (name, bytes): (&str, &[u8])) {
+        let id = {
+            let mut inner = self.inner();
+            let id = inner.id();
+            inner.files.insert(id.clone(), bytes.to_vec());
+            id
+        };
+        let url = format!("{}/attachments/{id}", self.url);
+        let attachment = json!({ "id": id, "filename": name, "size": bytes.len(), "url": url });
+        self.say_with(user, channel, text, &json!({ "attachments": [attachment] }));
+    }
+
+    /// The bytes of what is attached to a message, by its name.
+    pub(crate) fn attached(&self, message: &Value, name: &str) -> Vec<u8> {
+        let attachments = message["attachments"].as_array().expect("attachments");
+        let found = attachments.iter().find(|attachment| attachment["filename"] == name);
+        let id = found.unwrap_or_else(|| panic!("no {name} at {message}"))["id"].as_str().expect("an id").to_owned();
+        self.inner().files[&id].clone()
     }
 
     /// Says again what was said: as Discord does when it is not sure.
@@ -389,6 +415,10 @@ impl Inner {
             (size > 6_000 || embeds.len() > 10, "embeds"),
             (rows.len() > 5 || is_wide, "components"),
             (text(&body["content"]) == 0 && embeds.is_empty(), "an empty message"),
+            (
+                body["attachments"].as_array().is_some_and(|all| all.iter().any(|file| file["size"].is_null())),
+                "an attachment without its bytes",
+            ),
             (body["allowed_mentions"] != json!({ "parse": [] }), "mentions that are not switched off"),
             (text(&body["nonce"]) > 25, "a nonce of more than 25 characters"),
         ] {
@@ -536,7 +566,11 @@ async fn api(
     headers: HeaderMap,
     body: axum::body::Bytes,
 ) -> Response {
-    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let kind = headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let body = match multer::parse_boundary(kind) {
+        Ok(boundary) => discord.form(body, boundary).await,
+        Err(_) => serde_json::from_slice(&body).unwrap_or_default(),
+    };
     let authorization = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let needs_token = !path.starts_with("webhooks/") && !path.starts_with("interactions/");
     if needs_token && authorization != format!("Bot {TOKEN}") {
@@ -554,6 +588,9 @@ async fn api(
                 json!({ "message": "You are being rate limited.", "retry_after": after, "global": false }),
                 Vec::new(),
             ),
+            Some(Trouble::Refused(status)) => {
+                (status, json!({ "code": 40_005, "message": "Request entity too large" }), Vec::new())
+            }
             Some(Trouble::Lost) => {
                 inner.call(&method, &path, &body, &socket);
                 (502, Value::Null, Vec::new())
@@ -574,6 +611,40 @@ async fn api(
         answer.headers_mut().insert(name, value.parse().expect("a value"));
     }
     answer
+}
+
+/// What is kept at Discord's for everybody who has its address.
+async fn attachment(State(discord): State<Discord>, Path(id): Path<String>) -> Response {
+    match discord.inner().files.get(&id) {
+        Some(bytes) => bytes.clone().into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+impl Discord {
+    /// Reads a message that was sent with files: they are its attachments from then on.
+    async fn form(&self, body: axum::body::Bytes, boundary: String) -> Value {
+        let whole = futures_util::stream::iter([Ok::<_, std::io::Error>(body)]);
+        let mut form = multer::Multipart::new(whole, boundary);
+        let (mut message, mut files) = (Value::Null, Vec::new());
+        while let Some(field) = form.next_field().await.expect("a form") {
+            let (name, file_name) = (field.name().unwrap_or_default().to_owned(), field.file_name().map(str::to_owned));
+            let bytes = field.bytes().await.expect("its bytes");
+            match name.as_str() {
+                "payload_json" => message = serde_json::from_slice(&bytes).expect("JSON"),
+                _ => files.push((name, file_name.expect("a name"), bytes.to_vec())),
+            }
+        }
+        let mut inner = self.inner();
+        for announced in message["attachments"].as_array_mut().expect("attachments") {
+            let field = format!("files[{}]", announced["id"]);
+            let Some((_, name, bytes)) = files.iter().find(|(name, ..)| *name == field) else { continue };
+            let id = inner.id();
+            *announced = json!({ "id": id, "filename": name, "size": bytes.len(), "url": format!("{}/attachments/{id}", self.url) });
+            inner.files.insert(id, bytes.clone());
+        }
+        message
+    }
 }
 
 async fn gateway(State(discord): State<Discord>, _uri: Uri, upgrade: WebSocketUpgrade) -> Response {

@@ -99,6 +99,26 @@ impl Workspace {
         said["message"]["ts"].as_str().unwrap_or_else(|| panic!("{said}")).to_owned()
     }
 
+    /// Says something with files; when this returns, our bot has acknowledged it.
+    pub(crate) async fn share(&self, user: &str, channel: &str, text: &str, files: &[(&str, &[u8])]) {
+        let form = reqwest::multipart::Form::new().text("user", user.to_owned());
+        let form = form.text("channel", channel.to_owned()).text("text", text.to_owned());
+        let form = files.iter().fold(form, |form, (name, bytes)| {
+            form.part("file", reqwest::multipart::Part::bytes(bytes.to_vec()).file_name((*name).to_owned()))
+        });
+        let answer = self.http.post(format!("{}/_control/upload", self.url)).multipart(form).send().await;
+        let shared: Value = answer.expect("the workspace answers").json().await.expect("JSON");
+        assert_eq!(shared["ok"], true, "{shared}");
+    }
+
+    /// The bytes of a file that stands there, as our bot may read them.
+    pub(crate) async fn bytes(&self, file: &Value) -> Vec<u8> {
+        let url = file["url_private"].as_str().expect("an address");
+        let answer = self.http.get(url).bearer_auth("xoxb-test").send().await.expect("the workspace answers");
+        assert_eq!(answer.status(), 200);
+        answer.bytes().await.expect("its bytes").to_vec()
+    }
+
     pub(crate) async fn slash(&self, user: &str, channel: &str, text: &str) {
         let body = json!({ "user": user, "channel": channel, "command": "/parlour", "text": text });
         assert_eq!(self.control("command", &body).await["ok"], true);
@@ -219,11 +239,13 @@ type Wire = (Arc<Mutex<Troubles>>, Arc<Notify>, String, reqwest::Client);
 
 async fn pass(State((troubles, called, to, http)): State<Wire>, request: Request) -> Response {
     let method = request.uri().path().trim_start_matches("/api/").to_owned();
+    let (verb, asked) = (request.method().clone(), request.uri().query().unwrap_or_default().to_owned());
     let authorization = request.headers().get("authorization").cloned();
     let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.expect("a body");
     let hold = {
         let mut troubles = troubles.lock().expect("nobody panicked");
-        troubles.calls.push((method.clone(), serde_json::from_slice(&body).unwrap_or_default()));
+        let content = serde_json::from_slice(&body).unwrap_or_else(|_| json!(asked));
+        troubles.calls.push((method.clone(), content));
         called.notify_one();
         if let Some((_, left, seconds)) = troubles.limit.as_mut().filter(|(name, left, _)| *name == method && *left > 0)
         {
@@ -240,7 +262,10 @@ async fn pass(State((troubles, called, to, http)): State<Wire>, request: Request
     if let Some(go) = hold {
         go.notified().await;
     }
-    let mut call = http.post(format!("{to}/api/{method}")).header("content-type", "application/json");
+    let mut call = http.request(verb, format!("{to}/api/{method}?{asked}"));
+    if !body.is_empty() {
+        call = call.header("content-type", "application/json");
+    }
     if let Some(authorization) = authorization {
         call = call.header("authorization", authorization);
     }
@@ -248,7 +273,7 @@ async fn pass(State((troubles, called, to, http)): State<Wire>, request: Request
         call.body(body.clone()).send().await.expect("the workspace answers").json().await.expect("JSON");
     let is_lost = {
         let mut troubles = troubles.lock().expect("nobody panicked");
-        troubles.lose_each && troubles.lost.insert(format!("{method} {}", String::from_utf8_lossy(&body)))
+        troubles.lose_each && troubles.lost.insert(format!("{method} {asked} {}", String::from_utf8_lossy(&body)))
     };
     if is_lost {
         let broken = futures_util::stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("the connection is cut"))]);
