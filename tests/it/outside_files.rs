@@ -24,6 +24,12 @@ commands:
     parameters: {word: {description: What}}
     examples: [whisper wolf]
     reply: {text: "Psst: **{{parameters.word}}**", ephemeral: true}
+  - name: where
+    description: Tells where it is
+    intents: [where]
+    mapped_parameters: {here: channel.name}
+    examples: [where]
+    reply: "This is {{mapped.here}}"
   - name: announce
     description: Tells a channel everything
     intents: ["announce {words:rest}"]
@@ -249,6 +255,11 @@ async fn an_ephemeral_reply_is_seen_by_who_asked(kind: Kind) {
     let thread = workspace.say(ANN, GENERAL, None, "<@U0BOT> whisper wolf").await;
     let told = screen.told("Psst").await;
     assert_eq!((told["ephemeral_to"].as_str(), told["thread_ts"].as_str()), (Some(ANN), Some(thread.as_str())));
+    // Both chats know what their channels are called.
+    workspace.say(ANN, GENERAL, Some(&thread), "where").await;
+    screen.told("This is general").await;
+    discord.say(ANNA, crate::support::discord::THREAD, &format!("<@{}> where", crate::support::discord::BOT));
+    discord.told(crate::support::discord::THREAD, "This is a thread").await;
     // In the web chat it says so.
     let browser = server.browser().await;
     let session = browser.open("whisperer").await;

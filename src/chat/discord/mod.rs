@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::outside::{AskedForm, Carrier, ChatAdapter, Inbound, SharedFile, Via};
+use super::outside::{AskedForm, Carrier, ChannelNames, ChatAdapter, Inbound, SharedFile, Via};
 use crate::config;
 use crate::fetch::Opened;
 use crate::model::action::Form;
@@ -55,6 +55,7 @@ pub struct Discord {
     signatures: signature::Verifier,
     application: OnceLock<String>,
     known: Mutex<Known>,
+    channels: ChannelNames,
 }
 
 /// What is remembered while we run.
@@ -99,6 +100,7 @@ impl Discord {
             signatures: signature::Verifier::new(&settings.public_key)?,
             application,
             known: Mutex::default(),
+            channels: ChannelNames::default(),
             settings: settings.clone(),
         })))
     }
@@ -207,6 +209,14 @@ impl ChatAdapter for Discord {
 
     fn submitted(&self, _form: &Form, state: &Value) -> Value {
         json!(render::discord::submitted(state))
+    }
+
+    fn channel_name<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Option<String>> {
+        let ask = async move {
+            let told = self.rest.get(&format!("/channels/{}", place.channel)).await.ok()?;
+            told["name"].as_str().map(str::to_owned)
+        };
+        self.channels.of(place, ask).boxed()
     }
 
     fn open_file<'a>(&'a self, _team: &'a str, file: &'a SharedFile) -> BoxFuture<'a, Result<Opened>> {

@@ -21,6 +21,14 @@ impl Outside {
             .map_err(|error| Error::invalid(format!("what came from outside is no JSON: {error}")))?;
         let adapter = self.adapter(&arrival.adapter)?;
         let Some(mut inbound) = adapter.read(&payload)? else { return Ok(()) };
+        let may_run =
+            matches!(inbound.deed, Deed::Say { .. } | Deed::Run { .. } | Deed::Take { .. } | Deed::Submit { .. });
+        if may_run
+            && inbound.via.is_nameless()
+            && let Some(name) = adapter.channel_name(&inbound.via.place).await
+        {
+            inbound.via.name_channel(name);
+        }
         let principal = match self.identity.of_account(&inbound.via.account, self.guests).await? {
             Some(known) if known.kind != PrincipalKind::Guest => Some(known),
             guest => {

@@ -35,8 +35,10 @@ use crate::tasks::Tasks;
 mod act;
 mod complete;
 mod files;
+mod names;
 
 pub use files::{Carrier, Enclosure, SharedFile};
+pub use names::ChannelNames;
 
 /// How much is acted on at the same time.
 const AT_ONCE: usize = 16;
@@ -63,6 +65,9 @@ pub trait ChatAdapter: Transport {
 
     /// What people call an account.
     fn name_of<'a>(&'a self, account: &'a Account) -> BoxFuture<'a, String>;
+
+    /// What people call the channel at a place; none when it has no name, or it cannot be had.
+    fn channel_name<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Option<String>>;
 
     /// Begins to fetch a file that was sent along there.
     fn open_file<'a>(&'a self, team: &'a str, file: &'a SharedFile) -> BoxFuture<'a, Result<Opened>>;

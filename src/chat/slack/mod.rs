@@ -11,11 +11,11 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::outside::{AskedForm, Carrier, ChatAdapter, Inbound, Outside, Received, SharedFile};
+use super::outside::{AskedForm, Carrier, ChannelNames, ChatAdapter, Inbound, Outside, Received, SharedFile};
 use crate::config;
 use crate::fetch::Opened;
 use crate::model::action::Form;
-use crate::model::place::Account;
+use crate::model::place::{Account, Place};
 use crate::model::secret::Secret;
 use crate::model::{Error, Kind, Result};
 use crate::outbox::{Delivered, Parcel, Refusal, Transport};
@@ -56,6 +56,7 @@ pub struct Slack {
     signatures: signature::Verifier,
     /// Names of people, by team and id.
     names: Mutex<HashMap<(String, String), String>>,
+    channels: ChannelNames,
 }
 
 impl Slack {
@@ -70,6 +71,7 @@ impl Slack {
             public_url: public_url.to_owned(),
             signatures: signature::Verifier::new(settings.signing_secret.clone()),
             names: Mutex::default(),
+            channels: ChannelNames::default(),
             settings: settings.clone(),
         })))
     }
@@ -144,6 +146,15 @@ impl ChatAdapter for Slack {
     fn submitted(&self, form: &Form, state: &Value) -> Value {
         let values = state.as_object().cloned().unwrap_or_default();
         json!(render::slack::submitted(form, &values))
+    }
+
+    fn channel_name<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Option<String>> {
+        let ask = async move {
+            let arguments = [("channel", place.channel.as_str())];
+            let told = self.api.ask(self.token(&place.team), "conversations.info", &arguments).await.ok()?;
+            told.pointer("/channel/name")?.as_str().map(str::to_owned)
+        };
+        self.channels.of(place, ask).boxed()
     }
 
     fn open_file<'a>(&'a self, team: &'a str, file: &'a SharedFile) -> BoxFuture<'a, Result<Opened>> {

@@ -513,6 +513,10 @@ impl Inner {
             ("POST", ["users", "@me", "channels"]) => {
                 (200, json!({ "id": format!("8{}", body["recipient_id"].as_str().unwrap_or_default()), "type": 1 }))
             }
+            ("GET", ["channels", channel]) => {
+                let name = if *channel == GENERAL { "general" } else { "a thread" };
+                (200, json!({ "id": channel, "type": 0, "name": name }))
+            }
             ("POST", ["channels", channel, "messages"]) => (200, self.post(channel, body)),
             ("PATCH", ["channels", channel, "messages", id]) => {
                 self.patch(channel, id, body).map_or_else(|| unknown(10_008, "Message"), |message| (200, message))
