@@ -257,7 +257,8 @@ async fn open_chats(
 ) -> anyhow::Result<Chats> {
     let (store, clock) = (hub.store(), hub.clock());
     let carrier = |hosts| Carrier::new(outbound.fetch.clone(), hub.clone(), hosts);
-    let slack = Slack::new(&config.slack, public_url, carrier(&config.slack.file_hosts))?;
+    let rooms = (store, &outbound.vault, clock);
+    let slack = Slack::new(&config.slack, public_url, carrier(&config.slack.file_hosts), rooms)?;
     let discord = Discord::new(&config.discord, public_url, store, carrier(&config.discord.file_hosts))?;
     let mut adapters: Vec<Arc<dyn ChatAdapter>> = Vec::new();
     adapters.extend(slack.clone().map(|slack| slack as Arc<dyn ChatAdapter>));

@@ -79,7 +79,7 @@ fn spelled_out(platform: &str) -> &str {
 }
 
 /// A page of one heading and what is below it, already HTML.
-fn page(status: StatusCode, heading: &str, below: &str) -> Response {
+pub(super) fn page(status: StatusCode, heading: &str, below: &str) -> Response {
     let heading = escaped(heading);
     let page = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
@@ -89,7 +89,7 @@ fn page(status: StatusCode, heading: &str, below: &str) -> Response {
     (status, [keep], Html(page)).into_response()
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

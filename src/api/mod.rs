@@ -75,6 +75,7 @@ mod services;
 mod session;
 mod site;
 mod slack;
+mod slack_install;
 mod system;
 mod users;
 mod webhooks;
@@ -290,6 +291,8 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(slack::events))
         .routes(routes!(slack::interactions))
         .routes(routes!(slack::commands))
+        .routes(routes!(slack_install::install))
+        .routes(routes!(slack_install::oauth))
         .routes(routes!(discord::interactions))
         .routes(routes!(preview::try_out))
         .routes(routes!(preview::of_message))

@@ -49,7 +49,7 @@ impl fmt::Display for Place {
 pub const HERE: &str = "here";
 
 /// Stands for the team of a channel that is only known by its name.
-const ANY_TEAM: &str = "*";
+pub const ANY_TEAM: &str = "*";
 
 /// Where a message is sent: `here`, `slack:#ops`, `slack:C0123`, `slack:T1/C1/<thread>`, `discord:<channel id>`,
 /// `group:<name>` of the settings, `user:<id>` for the chat a person used to link last.

@@ -50,6 +50,8 @@ actions! {
     AccessRefused = "access.refused",
     AccountLink = "account.link",
     AccountUnlink = "account.unlink",
+    SlackInstall = "slack.install",
+    SlackUninstall = "slack.uninstall",
     ProfileChange = "profile.change",
     GroupCreate = "group.create",
     GroupChange = "group.change",

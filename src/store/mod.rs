@@ -61,6 +61,7 @@ pub mod search;
 pub mod service;
 pub mod session;
 mod sqlite;
+pub mod slack_install;
 pub mod stats;
 pub mod step;
 mod transaction;

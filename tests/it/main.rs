@@ -49,6 +49,7 @@ mod sessions;
 mod simulator;
 mod slack;
 mod slack_crashes;
+mod slack_install;
 mod sockets;
 mod support;
 mod tickets;

@@ -33,9 +33,9 @@ commands:
   - name: announce
     description: Tells a channel everything
     intents: ["announce {words:rest}"]
-    parameters: {words: {description: What, max_length: 32000}}
+    parameters: {words: {description: What, max_length: 16000}}
     examples: [announce all]
-    reply: {text: "{{parameters.words}}", to: ["discord:9001"]}
+    reply: {text: "{{parameters.words}} {{parameters.words}} {{parameters.words}} {{parameters.words}}", to: ["discord:9001"]}
   - name: survey
     description: Asks a lot
     intents: [survey]
@@ -45,7 +45,7 @@ commands:
       three: {prompt: Third?}
       four: {prompt: Fourth?}
       five: {prompt: Fifth?}
-      six: {type: int, prompt: Sixth?}
+      six: {type: integer, prompt: Sixth?}
     examples: [survey]
     reply: "{{parameters.one}} to {{parameters.six}}"
 "##;
@@ -202,7 +202,7 @@ async fn discord_files_come_in_and_go_out(kind: Kind) {
     discord.told(DIRECT, "Hello Dan").await;
     // What is too long for a channel, which has no conversation to read it in, is there as a file.
     let session = browser.open("whisperer").await;
-    let words = "word ".repeat(6_000);
+    let words = "word ".repeat(1_500);
     browser
         .post(&format!("/api/session/{session}/messages"), &json!({ "content": format!("announce {words}") }))
         .await

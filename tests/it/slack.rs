@@ -374,7 +374,7 @@ async fn slack_is_told_before_anything_is_done(kind: Kind) {
 }
 
 /// Signs as Slack does.
-fn signature(secret: &str, timestamp: i64, body: &str) -> String {
+pub(crate) fn signature(secret: &str, timestamp: i64, body: &str) -> String {
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(format!("v0:{timestamp}:{body}").as_bytes());
     format!("v0={}", parlour::model::id::hex(&mac.finalize().into_bytes()))
@@ -388,7 +388,7 @@ fn direct_message(event_id: &str, ts: &str, text: &str) -> String {
     .to_string()
 }
 
-async fn post_signed(server: &Server, door: &str, kind: &str, signed: (i64, &str), body: &str) -> (u16, String) {
+pub(crate) async fn post_signed(server: &Server, door: &str, kind: &str, signed: (i64, &str), body: &str) -> (u16, String) {
     let client = server.anybody().with("x-slack-request-timestamp", &signed.0.to_string());
     let client = if signed.1.is_empty() { client } else { client.with("x-slack-signature", signed.1) };
     let answer = client.post_text(door, kind, body.to_owned()).await;

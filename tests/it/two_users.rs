@@ -166,7 +166,8 @@ fn door(method: &str, path: &str) -> Option<Option<Vec<Probe>>> {
         ("DELETE", "/api/users/{id}/sessions") => one("/api/users/{person}/sessions"),
         ("DELETE", "/api/grants/{id}") => one("/api/grants/{grant}"),
         ("DELETE", "/api/services/{id}") => one("/api/services/{key}"),
-        ("GET", "/api/admin/outbox/dead-letters" | "/api/links") | ("POST", "/api/preview") => own,
+        ("GET", "/api/admin/outbox/dead-letters" | "/api/links" | "/slack/install" | "/slack/oauth")
+        | ("POST", "/api/preview") => own,
         ("POST", "/api/admin/outbox/dead-letters/{id}/retry") => one("/api/admin/outbox/dead-letters/{message}/retry"),
         ("DELETE", "/api/links/{platform}/{team}/{account}") => one("/api/links/slack/T1/{person}"),
         ("GET" | "POST", "/link/{token}") => one("/link/{offer}"),

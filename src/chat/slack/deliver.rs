@@ -43,7 +43,7 @@ impl From<CallError> for Refusal {
         let why = error.to_string();
         match error {
             CallError::Limited(after) => Self::Later { after: Some(after.unwrap_or(30_000)), why },
-            CallError::Unsent(_) => Self::Later { after: None, why },
+            CallError::Unsent(_) | CallError::NoToken(_) => Self::Later { after: None, why },
             CallError::Lost(_) => Self::Unknown { why },
             CallError::Refused(code) if code == "message_not_found" => Self::Gone,
             CallError::Refused(code) if MENDABLE.contains(&code.as_str()) => Self::Later { after: None, why },

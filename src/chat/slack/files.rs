@@ -29,11 +29,10 @@ pub(super) fn is_file(reference: &str) -> bool {
 
 impl Slack {
     pub(super) async fn open_shared(&self, team: &str, file: &SharedFile) -> Result<Opened> {
-        let token = self.token(team);
         let url = match &file.url {
             Some(url) => url.clone(),
             None => {
-                let asked = self.api.ask(token, "files.info", &[("file", &file.id)]).await;
+                let asked = self.ask(team, "files.info", &[("file", &file.id)]).await;
                 let told = asked.map_err(|error| match error {
                     CallError::Refused(code) => Error::invalid(format!("Slack answered {code}")),
                     error => Error::unavailable(error.to_string()),
@@ -43,7 +42,8 @@ impl Slack {
                 url.ok_or_else(|| Error::invalid("Slack does not say where it is"))?.to_owned()
             }
         };
-        let opened = self.carrier.get(&url, Some(token)).await.map_err(|error| match error.kind {
+        let token = self.token(team).await.map_err(|error| Error::unavailable(error.to_string()))?;
+        let opened = self.carrier.get(&url, Some(&token)).await.map_err(|error| match error.kind {
             // Slack sends whoever lacks the scope to its page for signing in.
             Kind::Invalid if error.code != "FILE_ELSEWHERE" => {
                 Error::invalid(format!("{}; the app needs the scope files:read", error.message))
@@ -62,7 +62,7 @@ impl Slack {
     pub(super) async fn upload(&self, team: &str, enclosure: &Enclosure) -> Result<Uploaded, Refusal> {
         let length = enclosure.bytes.len().to_string();
         let arguments = [("filename", enclosure.name.as_str()), ("length", &length)];
-        let told = self.api.ask(self.token(team), "files.getUploadURLExternal", &arguments).await;
+        let told = self.ask(team, "files.getUploadURLExternal", &arguments).await;
         let told = told.map_err(|error| match error {
             // Also for want of a scope: the words must not wait for that.
             CallError::Refused(_) => Refusal::Never { why: error.to_string() },

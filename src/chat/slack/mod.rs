@@ -12,24 +12,28 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::outside::{AskedForm, Carrier, ChannelNames, ChatAdapter, Inbound, Outside, Received, SharedFile};
+use crate::clock::Clock;
 use crate::config;
 use crate::fetch::Opened;
 use crate::model::action::Form;
 use crate::model::place::{Account, Place};
-use crate::model::secret::Secret;
 use crate::model::{Error, Kind, Result};
 use crate::outbox::{Delivered, Parcel, Refusal, Transport};
 use crate::render;
+use crate::store::Store;
+use crate::vault::Vault;
 
 mod arrival;
 mod deliver;
 mod entities;
 mod files;
+mod install;
 mod read;
 pub mod signature;
 mod socket;
 mod web_api;
 
+use install::Installs;
 use web_api::{CallError, WebApi};
 
 /// The platform's name in places.
@@ -51,6 +55,7 @@ pub struct Slack {
     settings: config::Slack,
     api: WebApi,
     carrier: Carrier,
+    installs: Installs,
     /// The address of the web client, for links.
     public_url: String,
     signatures: signature::Verifier,
@@ -60,14 +65,20 @@ pub struct Slack {
 }
 
 impl Slack {
-    /// None when no token is set.
-    pub fn new(settings: &config::Slack, public_url: &str, carrier: Carrier) -> anyhow::Result<Option<Arc<Self>>> {
-        if settings.bot_token.is_empty() {
+    /// None when neither a token is set nor an app that can be installed.
+    pub fn new(
+        settings: &config::Slack,
+        public_url: &str,
+        carrier: Carrier,
+        (store, vault, clock): (&Arc<Store>, &Arc<Vault>, &Clock),
+    ) -> anyhow::Result<Option<Arc<Self>>> {
+        if !settings.is_set_up() {
             return Ok(None);
         }
         Ok(Some(Arc::new(Self {
             api: WebApi::new(&settings.api_url)?,
             carrier,
+            installs: Installs::new(store.clone(), vault.clone(), clock.clone()),
             public_url: public_url.to_owned(),
             signatures: signature::Verifier::new(settings.signing_secret.clone()),
             names: Mutex::default(),
@@ -81,17 +92,19 @@ impl Slack {
         &self.signatures
     }
 
-    /// The token of the bot in a workspace.
-    fn token(&self, _team: &str) -> &Secret {
-        &self.settings.bot_token
+    async fn call(&self, team: &str, method: &str, body: &Value) -> Result<Value, CallError> {
+        self.api.call(&self.token(team).await?, method, body).await
     }
 
-    async fn call(&self, team: &str, method: &str, body: &Value) -> Result<Value, CallError> {
-        self.api.call(self.token(team), method, body).await
+    async fn ask(&self, team: &str, method: &str, arguments: &[(&str, &str)]) -> Result<Value, CallError> {
+        self.api.ask(&self.token(team).await?, method, arguments).await
     }
 
     /// Takes what Slack sent and answers what it is to be told. When this has returned, it is kept.
     pub async fn receive(&self, outside: &Outside, sort: Sort, body: Value) -> Result<Value> {
+        if sort == Sort::Event && self.uninstalled(&body).await? {
+            return Ok(Value::Null);
+        }
         let Some(arrival) = self.arrival(outside, sort, body).await? else { return Ok(Value::Null) };
         let is_form = arrival.is_form;
         let received = match is_form {
@@ -151,7 +164,7 @@ impl ChatAdapter for Slack {
     fn channel_name<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Option<String>> {
         let ask = async move {
             let arguments = [("channel", place.channel.as_str())];
-            let told = self.api.ask(self.token(&place.team), "conversations.info", &arguments).await.ok()?;
+            let told = self.ask(&place.team, "conversations.info", &arguments).await.ok()?;
             told.pointer("/channel/name")?.as_str().map(str::to_owned)
         };
         self.channels.of(place, ask).boxed()

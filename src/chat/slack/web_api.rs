@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 use slack_morphism::errors::SlackClientError;
-use slack_morphism::prelude::{SlackClientHyperConnector, SlackClientHyperHttpsConnector};
-use slack_morphism::{SlackApiToken, SlackApiTokenValue, SlackClient};
+use slack_morphism::prelude::{
+    SlackClientHttpApiUri, SlackClientHttpConnector as _, SlackClientHyperConnector, SlackClientHyperHttpsConnector,
+};
+use slack_morphism::{SlackApiToken, SlackApiTokenValue, SlackClient, SlackClientId, SlackClientSecret};
 
 use crate::model::conversation::Millis;
 use crate::model::secret::Secret;
@@ -23,6 +25,9 @@ pub(super) enum CallError {
     /// Too many calls; after that time, in milliseconds.
     #[error("Slack takes no more calls for a while")]
     Limited(Option<Millis>),
+    /// There is no token to call with.
+    #[error("{0}")]
+    NoToken(String),
     /// It did not arrive.
     #[error("Slack could not be reached: {0}")]
     Unsent(String),
@@ -63,6 +68,23 @@ impl WebApi {
         let arguments: Vec<(&str, Option<&str>)> =
             arguments.iter().map(|(name, value)| (*name, Some(*value))).collect();
         in_time(session.http_session_api.http_get::<Value, _, _>(method, &arguments, None)).await
+    }
+
+    /// Exchanges the code of an installation for what Slack grants.
+    pub(super) async fn exchange(
+        &self,
+        (id, secret): (&str, &Secret),
+        code: &str,
+        redirect_url: &str,
+    ) -> Result<Value, CallError> {
+        let connector = &self.client.http_api.connector;
+        let arguments = vec![("code", Some(code)), ("redirect_uri", Some(redirect_url))];
+        let url = connector
+            .create_method_uri_path("oauth.v2.access")
+            .and_then(|url| SlackClientHttpApiUri::create_url_with_params(url, &arguments))
+            .map_err(read_error)?;
+        let (id, secret) = (SlackClientId(id.to_owned()), SlackClientSecret(secret.expose().to_owned()));
+        in_time(connector.http_get_with_client_secret::<Value>(url, &id, &secret)).await
     }
 }
 

@@ -166,6 +166,7 @@ pub(crate) struct Screen {
 impl Screen {
     /// The next thing that happens and fits; what does not is passed over.
     pub(crate) async fn until(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
+        let mut passed = Vec::new();
         let waiting = async {
             loop {
                 let frame = self.socket.next().await.expect("the screen stays").expect("a frame");
@@ -174,9 +175,11 @@ impl Screen {
                 if fits(&frame) {
                     return frame;
                 }
+                passed.push(frame);
             }
         };
-        tokio::time::timeout(Duration::from_secs(40), waiting).await.expect("it happens in time")
+        let found = tokio::time::timeout(Duration::from_secs(40), waiting).await;
+        found.unwrap_or_else(|_| panic!("it does not happen in time; this did: {passed:#?}"))
     }
 
     /// The next message of our bot's whose text holds `part`.
@@ -221,7 +224,7 @@ struct Troubles {
     /// How many calls of a method are refused since there were too many, and for how many seconds.
     limit: Option<(&'static str, u32, u64)>,
     /// What is answered to a method instead of passing it on.
-    refuse: Option<(&'static str, Value)>,
+    answer: Option<(&'static str, Value)>,
     /// A method whose calls wait until they are let go.
     hold: Option<(&'static str, Arc<Notify>)>,
     calls: Vec<(String, Value)>,
@@ -244,7 +247,8 @@ async fn pass(State((troubles, called, to, http)): State<Wire>, request: Request
     let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.expect("a body");
     let hold = {
         let mut troubles = troubles.lock().expect("nobody panicked");
-        let content = serde_json::from_slice(&body).unwrap_or_else(|_| json!(asked));
+        let by = authorization.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let content = serde_json::from_slice(&body).unwrap_or_else(|_| json!({ "asked": asked, "by": by }));
         troubles.calls.push((method.clone(), content));
         called.notify_one();
         if let Some((_, left, seconds)) = troubles.limit.as_mut().filter(|(name, left, _)| *name == method && *left > 0)
@@ -254,7 +258,7 @@ async fn pass(State((troubles, called, to, http)): State<Wire>, request: Request
             let told = axum::Json(json!({ "ok": false, "error": "ratelimited" }));
             return (StatusCode::TOO_MANY_REQUESTS, after, told).into_response();
         }
-        if let Some((_, told)) = troubles.refuse.as_ref().filter(|(name, _)| *name == method) {
+        if let Some((_, told)) = troubles.answer.as_ref().filter(|(name, _)| *name == method) {
             return axum::Json(told.clone()).into_response();
         }
         troubles.hold.as_ref().filter(|(name, _)| *name == method).map(|(_, go)| go.clone())
@@ -308,7 +312,12 @@ impl Network {
     }
 
     pub(crate) fn refuse(&self, method: &'static str, code: Option<&str>) {
-        self.troubles().refuse = code.map(|code| (method, json!({ "ok": false, "error": code })));
+        self.troubles().answer = code.map(|code| (method, json!({ "ok": false, "error": code })));
+    }
+
+    /// Answers to a method what the workspace knows nothing of.
+    pub(crate) fn answer(&self, method: &'static str, told: Value) {
+        self.troubles().answer = Some((method, told));
     }
 
     /// Calls of that method wait until what is answered is told to let them go.
