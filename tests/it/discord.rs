@@ -34,7 +34,6 @@ pub(crate) fn settings(config: &mut Config, discord: &Discord) {
     config.discord.bot_token = Secret::new(TOKEN);
     config.discord.public_key = hex(key().verifying_key().as_bytes());
     config.discord.file_hosts = vec!["127.0.0.1".to_owned()];
-    config.fetch.allow_private = vec!["127.0.0.0/8".parse().unwrap()];
 }
 
 pub(crate) async fn connected(kind: Kind) -> (Server, Discord) {

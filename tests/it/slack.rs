@@ -22,7 +22,6 @@ pub(crate) fn settings(config: &mut Config, url: &str) {
     config.slack.app_token = Secret::new("xapp-test");
     config.slack.signing_secret = Secret::new(SIGNING_SECRET);
     config.slack.file_hosts = vec!["127.0.0.1".to_owned()];
-    config.fetch.allow_private = vec!["127.0.0.0/8".parse().unwrap()];
 }
 
 pub(crate) async fn is_connected(screen: &mut Screen) {

@@ -21,7 +21,7 @@ use crate::store::vault::KEY_RETIRED;
 use crate::vault::Vault;
 
 /// What the app asks a workspace for.
-pub const SCOPES: &str = "app_mentions:read,channels:history,channels:read,chat:write,commands,files:read,files:write,\
+const SCOPES: &str = "app_mentions:read,channels:history,channels:read,chat:write,commands,files:read,files:write,\
                           groups:history,groups:read,im:history,im:write,users:read";
 
 /// What is sealed of a workspace.
