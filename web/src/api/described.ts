@@ -606,6 +606,10 @@ export interface BotMessage {
    */
   destinations?: string[];
   /**
+   * Whether only whoever it answers sees it, where others read along; then without `destinations`.
+   */
+  ephemeral?: boolean;
+  /**
    * The bot's own name for it in this conversation: what is said under the name of an earlier message takes its place.
    */
   id?: string | null;
@@ -984,6 +988,10 @@ export interface Post {
    * The places of the events that replaced it.
    */
   edits?: number[];
+  /**
+   * Whether only whoever it answers sees it, where others read along.
+   */
+  ephemeral?: boolean;
   files?: File[];
   form?: Form | null;
   /**
