@@ -297,7 +297,7 @@ async fn a_long_form_is_asked_in_words(kind: Kind) {
     }
     // What is wrong is said, and asked again.
     discord.say(ANNA, DIRECT, "many");
-    discord.told(DIRECT, "many").await;
+    discord.told(DIRECT, "does not fit six").await;
     server.clock.advance(1000);
     discord.say(ANNA, DIRECT, "6");
     discord.told(DIRECT, "alpha to 6").await;
