@@ -246,6 +246,7 @@ fn migrator() -> Migrator {
         (22, "vault and connectors", include_str!("../../migrations/0022_vault_and_connectors.sql")),
         (23, "webhooks", include_str!("../../migrations/0023_webhooks.sql")),
         (24, "reminders", include_str!("../../migrations/0024_reminders.sql")),
+        (25, "slack installs", include_str!("../../migrations/0025_slack_installs.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)

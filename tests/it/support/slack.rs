@@ -221,6 +221,8 @@ struct Troubles {
     /// Each call arrives, and its answer gets lost, once.
     lose_each: bool,
     lost: HashSet<String>,
+    /// Methods whose next answer gets lost.
+    lose: Vec<&'static str>,
     /// How many calls of a method are refused since there were too many, and for how many seconds.
     limit: Option<(&'static str, u32, u64)>,
     /// What is answered to a method instead of passing it on.
@@ -277,7 +279,10 @@ async fn pass(State((troubles, called, to, http)): State<Wire>, request: Request
         call.body(body.clone()).send().await.expect("the workspace answers").json().await.expect("JSON");
     let is_lost = {
         let mut troubles = troubles.lock().expect("nobody panicked");
-        troubles.lose_each && troubles.lost.insert(format!("{method} {asked} {}", String::from_utf8_lossy(&body)))
+        let named = troubles.lose.iter().position(|name| *name == method).map(|at| troubles.lose.remove(at));
+        named.is_some()
+            || troubles.lose_each
+                && troubles.lost.insert(format!("{method} {asked} {}", String::from_utf8_lossy(&body)))
     };
     if is_lost {
         let broken = futures_util::stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("the connection is cut"))]);
@@ -305,6 +310,11 @@ impl Network {
 
     pub(crate) fn lose_each_answer_once(&self) {
         self.troubles().lose_each = true;
+    }
+
+    /// The next answer to each of these methods gets lost.
+    pub(crate) fn lose(&self, methods: &[&'static str]) {
+        self.troubles().lose.extend(methods);
     }
 
     pub(crate) fn limit(&self, method: &'static str, times: u32, seconds: u64) {
