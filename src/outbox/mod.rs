@@ -41,8 +41,8 @@ const AT_ONCE: usize = 16;
 /// How long one attempt may take before another server may make the next.
 const LEASE: Millis = 30_000;
 
-/// The same for a message with files.
-const FILES_LEASE: Millis = 11 * 60 * 1000;
+/// How much longer for each file that goes along.
+const FILE_LEASE: Millis = 70 * 1000;
 
 /// How long something is tried before it is given up.
 const GIVE_UP: Millis = 24 * 60 * 60 * 1000;
@@ -343,8 +343,11 @@ impl Outbox {
             }
             None => {}
         }
-        if matches!(&content, Content::Message(post) if !post.files.is_empty()) {
-            self.store.hold_leaving(leaving, now + FILES_LEASE).await?;
+        if let Content::Message(post) = &content
+            && !post.files.is_empty()
+        {
+            let count = Millis::try_from(post.files.len()).unwrap_or_default();
+            self.store.hold_leaving(leaving, now + LEASE + FILE_LEASE * count).await?;
         }
         let (uncertain, attempt) = (leaving.uncertain && known.is_none(), leaving.attempt);
         let (id, place) = (leaving.id.clone(), leaving.place.clone());

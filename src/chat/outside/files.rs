@@ -24,8 +24,8 @@ use crate::store::outbox::Notice;
 
 /// How long fetching or bringing one file may take.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long nobody else takes up a message whose files are being fetched.
-const HELD: Millis = 11 * 60 * 1000;
+/// For how much longer, for each of its files, nobody else takes up a message: somewhat more than [`PATIENCE`].
+const HELD: Millis = 70 * 1000;
 /// A file that cannot be had now is tried for so often; then its message counts without it.
 const TRIES: i64 = 3;
 
@@ -184,7 +184,8 @@ impl Outside {
     ) -> Result<Vec<String>> {
         let (mut taken, mut left_out) = (Vec::new(), Vec::new());
         if !files.is_empty() {
-            self.store.hold_arrival(arrival, self.clock.now() + HELD).await?;
+            let count = Millis::try_from(files.len().min(MOST_FILES)).unwrap_or_default();
+            self.store.hold_arrival(arrival, self.clock.now() + HELD * (count + 1)).await?;
         }
         for (number, file) in files.iter().enumerate() {
             if number >= MOST_FILES {
