@@ -388,12 +388,12 @@ impl Outbox {
             return Ok((guest.platform == place.platform).then_some(guest));
         }
         let linked = self.store.linked_accounts(&conversation.owner).await?;
-        let accounts = linked.into_iter().rev().map(|linked| linked.account);
+        let mut accounts = linked.into_iter().rev().map(|linked| linked.account);
         // Where accounts are the same in all teams, the platform itself is their team.
         let is_there = |account: &Account| {
             account.platform == place.platform && (account.team == place.team || account.team == account.platform)
         };
-        Ok(accounts.filter(is_there).next())
+        Ok(accounts.find(is_there))
     }
 
     async fn content_of(&self, notice: &Notice, place: &Place) -> Result<Content> {
