@@ -76,7 +76,7 @@ fmt: ## format the Rust code
 	cargo fmt
 
 .PHONY: bench
-bench: tools $(WEB) benches/load/hubot/node_modules/.installed ## run the benchmarks, about six minutes; benches/README.md tells what they mean
+bench: tools $(WEB) benches/load/hubot/node_modules/.installed benches/flows/node-red/node_modules/.installed ## run the benchmarks, about ten minutes; benches/README.md tells what they mean
 	cargo bench --locked --bench '*'
 
 # PARLOUR_SOAK_KILLS (200), PARLOUR_SOAK_SLOW_SECONDS (300) and more change it: tests/README.md.

@@ -86,7 +86,7 @@ enum Command {
     Flow(FlowCommand),
     /// Run one script: the server starts this, nobody else needs it.
     #[command(hide = true)]
-    ScriptWorker,
+    ScriptWorker { memory: u64, millis: u64 },
 }
 
 #[derive(Subcommand)]
@@ -264,7 +264,10 @@ pub fn run() -> anyhow::Result<ExitCode> {
         }
         Command::Flow(FlowCommand::Export { file }) => return export_flow(&file),
         Command::Flow(FlowCommand::Check { files }) => return check_flows(&files),
-        Command::ScriptWorker => return run_script(),
+        Command::ScriptWorker { memory, millis } => {
+            crate::engine::flow::script::serve(memory, millis, std::io::stdin(), std::io::stdout())?;
+            return Ok(ExitCode::SUCCESS);
+        }
         command => command,
     };
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run_async(command))
@@ -295,7 +298,7 @@ async fn run_async(command: Command) -> anyhow::Result<ExitCode> {
         | Command::Openapi
         | Command::Frames
         | Command::Flow(_)
-        | Command::ScriptWorker => {}
+        | Command::ScriptWorker { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -333,16 +336,10 @@ fn check_flows(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn run_script() -> anyhow::Result<ExitCode> {
-    use std::io::{Read as _, Write as _};
-    let mut request = Vec::new();
-    std::io::stdin().read_to_end(&mut request)?;
-    std::io::stdout().write_all(crate::engine::flow::script::work(&request).as_bytes())?;
-    Ok(ExitCode::SUCCESS)
-}
-
 async fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::start(&config.log.level, config.log.format == LogFormat::Json)?;
+    // Before it says that it is there: whoever asks it to stop right then is heard, too.
+    let mut asked_to_stop = StopSignals::listen()?;
     let running = app::start(&config, Clock::system()).await?;
     say(&format!("Parlour {} is at {}", env!("CARGO_PKG_VERSION"), running.public_url));
     match running.sign_in_link().await {
@@ -351,7 +348,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         Err(error) => tracing::warn!(%error, "no sign-in link was made; `parlour link` makes one"),
     }
     crash_point::listening();
-    asked_to_stop().await?;
+    asked_to_stop.come().await;
     tracing::info!("stopping");
     running.stop().await;
     Ok(())
@@ -373,14 +370,23 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-async fn asked_to_stop() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+struct StopSignals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    fn listen() -> anyhow::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
-    Ok(())
+
+    async fn come(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 async fn link(config: &Config) -> anyhow::Result<()> {

@@ -7,7 +7,9 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 
 use crate::generate::Round;
-use crate::server::{Kind, PROGRAM, Server, pinned, resident};
+use crate::process::{Server, pinned, resident};
+use crate::server::{Kind, PROGRAM};
+use crate::table::{Figures, head, tell};
 
 #[derive(clap::Args)]
 pub(crate) struct Extent {
@@ -28,42 +30,6 @@ pub(crate) struct Extent {
     beside: Option<PathBuf>,
 }
 
-/// What one server came to in each round.
-type Figures = Vec<f64>;
-
-fn median(figures: &[f64]) -> f64 {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => sorted[n / 2],
-        n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
-    }
-}
-
-fn spread(figures: &[f64]) -> String {
-    if figures.is_empty() {
-        return "–".to_owned();
-    }
-    let (least, most) = figures.iter().fold((f64::MAX, f64::MIN), |(least, most), f| (least.min(*f), most.max(*f)));
-    let digits = if most < 100.0 { 2 } else { 0 };
-    format!("{:.digits$} ({least:.digits$} … {most:.digits$})", median(figures))
-}
-
-/// The median of the rounds' own ratios.
-fn ratio(parlour: &Figures, other: &Figures) -> String {
-    let ratios: Vec<f64> = parlour.iter().zip(other).map(|(parlour, other)| parlour / other).collect();
-    if ratios.is_empty() { "–".to_owned() } else { format!("{:.2}", median(&ratios)) }
-}
-
-/// Prints a line: each server's median with least and most, and how Parlour, the first, stands to each other one.
-fn tell(what: &str, figures: &[Figures]) {
-    let spreads: Vec<String> = figures.iter().map(|figures| format!("{:<26}", spread(figures))).collect();
-    let ratios: Vec<String> =
-        figures.iter().skip(1).map(|other| format!("{:>13}", ratio(&figures[0], other))).collect();
-    println!("| {what:<42} | {} | {} |", spreads.join(" | "), ratios.join(" | "));
-}
-
 pub(crate) fn run(extent: &Extent) -> anyhow::Result<()> {
     let folders = (tempfile::tempdir()?, tempfile::tempdir()?, tempfile::tempdir()?);
     let mut kinds = vec![Kind::parlour(Path::new(PROGRAM), folders.0.path())?, Kind::Bare { folder: folders.1.path() }];
@@ -77,13 +43,7 @@ pub(crate) fn run(extent: &Extent) -> anyhow::Result<()> {
         }
     }
     println!("{} rounds of {} s; median (least … most)\n", extent.rounds, extent.seconds);
-    let names: Vec<String> = kinds.iter().map(|kind| format!("{:<26}", kind.name())).collect();
-    let ratios: Vec<String> =
-        kinds.iter().skip(1).map(|kind| format!("{:>13}", format!("/ {}", kind.name()))).collect();
-    println!("| {:<42} | {} | {} |", "figure", names.join(" | "), ratios.join(" | "));
-    let rules = (format!("|{:-<28}", "").repeat(kinds.len()), format!("|{:->14}:", "").repeat(kinds.len() - 1));
-    println!("|{:-<44}{}{}|", "", rules.0, rules.1);
-
+    head(kinds.iter().map(Kind::name));
     let servers = start(&kinds)?;
     for connections in ["100", "1000"] {
         let rounds = rounds(extent, &kinds, &servers, &["talk", "--connections", connections])?;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::server::{cpu_time, resident};
+use crate::process::{cpu_time, resident};
 use crate::wire::{Wire, text_frame};
 
 /// Before the clock starts.

@@ -12,7 +12,11 @@ use clap::{Parser, Subcommand};
 mod bare;
 mod compare;
 mod generate;
+#[path = "../process.rs"]
+mod process;
 mod server;
+#[path = "../table.rs"]
+mod table;
 mod wire;
 
 #[derive(Parser)]

@@ -274,7 +274,7 @@ async fn control(
     control: Control,
     message: &'static str,
 ) -> ApiResult<Answer<Controlled>> {
-    let cancels = control == Control::Cancel;
+    let cancels = matches!(control, Control::Cancel { .. });
     let done = api.engine.control_run(&caller.principal, &id, control, None).await?;
     Ok(Answer(Controlled { message, execution_id: id, in_flight: cancels.then_some(done.in_flight) }))
 }
@@ -299,14 +299,22 @@ pub(super) async fn resume(
     control(&api, &caller, id, Control::Resume, "Execution resumed").await
 }
 
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct HowToCancel {
+    /// Undoes what was done, newest first, by the `undo` of each step; the run is `cancelled` once that is over.
+    #[serde(default)]
+    undo: bool,
+}
+
 /// Cancels a run for good: once this answers no step of it begins. Asked for again it changes nothing.
-#[utoipa::path(post, path = "/api/executions/{id}/cancel", tag = "executions", params(("id" = String, Path)), responses((status = 200, body = Controlled), (status = 401), (status = 404), (status = 409, description = "It has ended otherwise")))]
+#[utoipa::path(post, path = "/api/executions/{id}/cancel", tag = "executions", params(("id" = String, Path), HowToCancel), responses((status = 200, body = Controlled), (status = 401), (status = 404), (status = 409, description = "It has ended otherwise")))]
 pub(super) async fn cancel(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
+    Query(how): Query<HowToCancel>,
 ) -> ApiResult<Answer<Controlled>> {
-    control(&api, &caller, id, Control::Cancel, "Execution cancelled").await
+    control(&api, &caller, id, Control::Cancel { undo: how.undo }, "Execution cancelled").await
 }
 
 /// Passes over the step that is under way, or the next one.

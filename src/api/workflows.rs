@@ -462,6 +462,9 @@ pub(super) async fn execution(
 pub(super) struct Act {
     /// `cancel`, `pause` or `resume`.
     action: String,
+    /// Of a cancellation: undoes what was done, newest first; the run is `cancelled` once that is over.
+    #[serde(default)]
+    undo: bool,
 }
 
 /// Does something to a run; answers the run.
@@ -473,7 +476,7 @@ pub(super) async fn act(
     Json { value, .. }: Json<Act>,
 ) -> ApiResult<Answer<ExecutionView>> {
     let control = match value.action.as_str() {
-        "cancel" => Control::Cancel,
+        "cancel" => Control::Cancel { undo: value.undo },
         "pause" => Control::Pause,
         "resume" => Control::Resume,
         _ => {

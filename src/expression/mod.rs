@@ -6,9 +6,12 @@
 //!
 //! [`Expression`] is one expression, [`Text`] a string with any number of them, [`Shape`] a whole JSON value of such
 //! strings. Each is compiled once, where a fault can name its place, and evaluated with a [`Context`] of named values.
+//! [`Evaluator`] evaluates what documents keep as they were written, at one moment: there `now()` has a value.
 
+mod evaluator;
 mod shape;
 mod text;
+mod time;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,8 +21,9 @@ use minijinja::value::{Serde, ValueKind};
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 use serde_json::Value;
 
+pub use evaluator::{Evaluator, FUNCTIONS, Scope};
 pub use shape::{Shape, ShapeFault};
-pub use text::{Text, in_words};
+pub use text::{Piece, Text, in_words, is_template, pieces, whole};
 
 /// The longest source of one expression, in bytes.
 pub const LONGEST: usize = 4096;
@@ -89,8 +93,7 @@ impl Context {
 /// No templates, no loader: only what makes values from values.
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(environment);
 
-/// What every expression is evaluated in, whoever adds functions of their own to it.
-pub fn environment() -> Environment<'static> {
+fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
@@ -149,16 +152,23 @@ impl Expression {
     /// Compiles what stands between the braces, or an expression that was written without any.
     pub fn compile(source: &str) -> Result<Self, Fault> {
         let source = source.trim();
-        let fault = |message: String| Fault { offset: 0, message };
+        let has_size = !source.is_empty() && source.len() <= LONGEST;
+        Self::parse(source).map_err(|why| {
+            let message = if has_size { format!("this is no expression: {why}") } else { why };
+            Fault { offset: 0, message }
+        })
+    }
+
+    fn parse(source: &str) -> Result<Self, String> {
         if source.is_empty() {
-            return Err(fault("the expression is empty".to_owned()));
+            return Err("the expression is empty".to_owned());
         }
         if source.len() > LONGEST {
-            return Err(fault(format!("an expression has at most {LONGEST} bytes")));
+            return Err(format!("an expression has at most {LONGEST} bytes"));
         }
         match ENVIRONMENT.compile_expression_owned(source.to_owned()) {
             Ok(compiled) => Ok(Self { source: source.into(), compiled: Arc::new(compiled) }),
-            Err(error) => Err(fault(format!("this is no expression: {}", words(&error)))),
+            Err(error) => Err(words(&error)),
         }
     }
 
@@ -180,11 +190,22 @@ impl Expression {
 
     /// The value, or `None` when it names something that is not there.
     pub fn evaluate_if_there(&self, context: &Context) -> Result<Option<Value>, Failure> {
-        match self.compiled.eval(minijinja::Value::from_pairs(context.names.clone())) {
-            Ok(value) if value.is_undefined() => Ok(None),
-            Ok(value) => self.json(&value).map(Some),
-            Err(error) if error.kind() == ErrorKind::UndefinedError => Ok(None),
-            Err(error) => Err(self.failure(words(&error))),
+        match self.value(minijinja::Value::from_pairs(context.names.clone())) {
+            Ok(value) => Ok(Some(value)),
+            Err(Without::Undefined(_)) => Ok(None),
+            Err(Without::Failed(message)) => Err(self.failure(message)),
+        }
+    }
+
+    fn value(&self, context: minijinja::Value) -> Result<Value, Without> {
+        match self.compiled.eval(context) {
+            Ok(value) if value.is_undefined() => Err(Without::Undefined(None)),
+            Ok(value) => json(&value, &mut { ROOM }, 0).map_err(Without::Failed),
+            Err(error) if error.kind() == ErrorKind::UndefinedError => {
+                let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+                Err(Without::Undefined(Some(what)))
+            }
+            Err(error) => Err(Without::Failed(words(&error))),
         }
     }
 
@@ -196,14 +217,16 @@ impl Expression {
         }
     }
 
-    fn json(&self, value: &minijinja::Value) -> Result<Value, Failure> {
-        let mut room = ROOM;
-        json(value, &mut room, 0).map_err(|message| self.failure(message))
-    }
-
     fn failure(&self, message: String) -> Failure {
         Failure { expression: self.source.to_string(), message }
     }
+}
+
+/// Why there is no value.
+enum Without {
+    /// It names something that is not there; in the library's words when that is inside of it.
+    Undefined(Option<String>),
+    Failed(String),
 }
 
 /// A value as JSON. What an operator or a filter leaves may be a list that is only made while it is read, longer than any
@@ -248,7 +271,7 @@ const NO_JSON: &str = "the result is no JSON";
 fn words(error: &minijinja::Error) -> String {
     let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     match error.kind() {
-        ErrorKind::OutOfFuel => "the expression does more than it may".to_owned(),
+        ErrorKind::OutOfFuel => "the expression takes too long".to_owned(),
         ErrorKind::UndefinedError => "this is not there".to_owned(),
         _ => detail,
     }

@@ -1,17 +1,73 @@
 //! A string with expressions in it.
 
+use std::ops::Range;
+
 use serde_json::Value;
 
 use super::{Context, Expression, Failure, Fault};
 
+/// What opens an expression in a text; `}}` closes it.
+const OPENING: &str = "${{";
+
+/// A piece of a text as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece<'a> {
+    Text(&'a str),
+    /// The inside of `${{ }}`, and where it stands in the text, in bytes.
+    Expression(&'a str, Range<usize>),
+}
+
+/// Takes a text apart; the error is the byte where an expression begins that does not end.
+pub fn pieces(text: &str) -> Result<Vec<Piece<'_>>, usize> {
+    apart(text, OPENING, false)
+}
+
+/// The expression that a text is as a whole.
+pub fn whole(text: &str) -> Option<&str> {
+    match pieces(text.trim()).ok()?.as_slice() {
+        [Piece::Expression(expression, _)] => Some(expression),
+        _ => None,
+    }
+}
+
+/// Whether anything in a text is an expression.
+pub fn is_template(text: &str) -> bool {
+    text.contains(OPENING)
+}
+
+/// `escapes`: a `$` before it makes the opening a text like any other.
+fn apart<'a>(text: &'a str, opening: &str, escapes: bool) -> Result<Vec<Piece<'a>>, usize> {
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    while let Some(found) = text[at..].find(opening) {
+        let begin = at + found;
+        let inside = begin + opening.len();
+        if escapes && begin > at && text[..begin].ends_with('$') {
+            pieces.extend([Piece::Text(&text[at..begin - 1]), Piece::Text(&text[begin..inside])]);
+            at = inside;
+            continue;
+        }
+        if begin > at {
+            pieces.push(Piece::Text(&text[at..begin]));
+        }
+        let length = closing(&text[inside..]).ok_or(begin)?;
+        at = inside + length + 2;
+        pieces.push(Piece::Expression(text[inside..inside + length].trim(), begin..at));
+    }
+    if at < text.len() || pieces.is_empty() {
+        pieces.push(Piece::Text(&text[at..]));
+    }
+    Ok(pieces)
+}
+
 /// A string, compiled: plain text and expressions in turn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Text {
-    pieces: Vec<Piece>,
+    parts: Vec<Part>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Piece {
+enum Part {
     Plain(String),
     Expression(Expression),
 }
@@ -28,7 +84,7 @@ pub fn in_words(value: &Value) -> String {
 impl Text {
     /// A text without expressions, whatever is in it.
     pub fn plain(text: &str) -> Self {
-        Self { pieces: vec![Piece::Plain(text.to_owned())] }
+        Self { parts: vec![Part::Plain(text.to_owned())] }
     }
 
     /// Compiles a string with `${{ … }}` in it; `$${{` stands for the braces themselves.
@@ -42,57 +98,48 @@ impl Text {
     }
 
     fn compile_between(source: &str, opening: &str) -> Result<Self, Fault> {
-        let mut pieces = Vec::new();
+        let unclosed = |offset| Fault { offset, message: format!("{opening} is never closed by }}}}") };
+        let mut parts = Vec::new();
         let mut plain = String::new();
-        let mut at = 0;
-        while let Some(found) = source[at..].find(opening) {
-            let begin = at + found;
-            if opening.starts_with('$') && source[..begin].ends_with('$') && begin > at {
-                plain.push_str(&source[at..begin - 1]);
-                plain.push_str(opening);
-                at = begin + opening.len();
-                continue;
+        for piece in apart(source, opening, opening == OPENING).map_err(unclosed)? {
+            match piece {
+                Piece::Text(text) => plain.push_str(text),
+                Piece::Expression(inside, range) => {
+                    let expression = Expression::compile(inside);
+                    let expression = expression.map_err(|fault| Fault { offset: range.start, ..fault })?;
+                    if !plain.is_empty() {
+                        parts.push(Part::Plain(std::mem::take(&mut plain)));
+                    }
+                    parts.push(Part::Expression(expression));
+                }
             }
-            plain.push_str(&source[at..begin]);
-            let inside = begin + opening.len();
-            let fault = |message: String| Fault { offset: begin, message };
-            let length =
-                closing(&source[inside..]).ok_or_else(|| fault(format!("{opening} is never closed by }}}}")))?;
-            let expression = Expression::compile(&source[inside..inside + length]);
-            let expression = expression.map_err(|wrong| fault(wrong.message))?;
-            if !plain.is_empty() {
-                pieces.push(Piece::Plain(std::mem::take(&mut plain)));
-            }
-            pieces.push(Piece::Expression(expression));
-            at = inside + length + 2;
         }
-        plain.push_str(&source[at..]);
-        if !plain.is_empty() || pieces.is_empty() {
-            pieces.push(Piece::Plain(plain));
+        if !plain.is_empty() || parts.is_empty() {
+            parts.push(Part::Plain(plain));
         }
-        Ok(Self { pieces })
+        Ok(Self { parts })
     }
 
     /// The text when nothing in it is evaluated.
     pub fn literal(&self) -> Option<&str> {
-        match self.pieces.as_slice() {
-            [Piece::Plain(text)] => Some(text),
+        match self.parts.as_slice() {
+            [Part::Plain(text)] => Some(text),
             _ => None,
         }
     }
 
     /// The expression when there is nothing beside it.
     pub fn sole(&self) -> Option<&Expression> {
-        match self.pieces.as_slice() {
-            [Piece::Expression(expression)] => Some(expression),
+        match self.parts.as_slice() {
+            [Part::Expression(expression)] => Some(expression),
             _ => None,
         }
     }
 
     pub fn expressions(&self) -> impl Iterator<Item = &Expression> {
-        self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Expression(expression) => Some(expression),
-            Piece::Plain(_) => None,
+        self.parts.iter().filter_map(|piece| match piece {
+            Part::Expression(expression) => Some(expression),
+            Part::Plain(_) => None,
         })
     }
 
@@ -107,10 +154,10 @@ impl Text {
     /// The text; every value that is put into it passes `escape` first.
     pub fn render(&self, context: &Context, escape: impl Fn(String) -> String) -> Result<String, Failure> {
         let mut text = String::new();
-        for piece in &self.pieces {
+        for piece in &self.parts {
             match piece {
-                Piece::Plain(plain) => text.push_str(plain),
-                Piece::Expression(expression) => text.push_str(&escape(in_words(&expression.evaluate(context)?))),
+                Part::Plain(plain) => text.push_str(plain),
+                Part::Expression(expression) => text.push_str(&escape(in_words(&expression.evaluate(context)?))),
             }
         }
         Ok(text)

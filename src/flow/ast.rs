@@ -121,6 +121,17 @@ pub enum Conflict {
     Reject,
 }
 
+impl Conflict {
+    /// The word it is written with.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::CancelRunning => "cancel_running",
+            Self::Reject => "reject",
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Defaults {
     pub timeout: Option<Millis>,

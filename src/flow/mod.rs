@@ -1,12 +1,11 @@
 //! Floor 1½, pure: the language `flow/v1`, in which playbooks and workflows are written.
 //!
 //! [`Flow`] is a document as it was understood; `manifest::flow` reads it from YAML or JSON, `engine::plan` says what
-//! comes next in a run of it. [`expression`] are the typed `${{ … }}` in it, [`text`] the `{{ … }}` in what people
+//! comes next in a run of it. Its typed `${{ … }}` are those of `crate::expression`, [`text`] the `{{ … }}` in what people
 //! read. No expression reaches a file, the network, the environment or the clock but `now()`, and each is bounded.
 
 mod ast;
 mod duration;
-pub mod expression;
 mod retry;
 pub mod text;
 

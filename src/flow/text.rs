@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::expression::{Evaluator, Scope, is_template};
+use crate::expression::{Evaluator, Scope, is_template};
 use crate::model::message::escape_markdown;
 use crate::template::{Budget, Context, Form, Names, Partials, Template};
 

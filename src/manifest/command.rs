@@ -17,7 +17,7 @@ use crate::template::reply::Compiled;
 use crate::template::{Names, nearest};
 
 /// The keys of a command.
-pub const KEYS: [&str; 18] = [
+pub const KEYS: [&str; 20] = [
     "name",
     "description",
     "intent",
@@ -36,10 +36,12 @@ pub const KEYS: [&str; 18] = [
     "data",
     "steps",
     "playbook",
+    "secrets",
+    "concurrency",
 ];
 
 /// Keys that a later version will act on. Ignoring them would be worse than refusing them.
-const LATER: [&str; 3] = ["secrets", "concurrency", "script"];
+const LATER: [&str; 1] = ["script"];
 
 /// The bodies a command can have, in any version.
 const BODIES: [&str; 5] = ["reply", "steps", "playbook", "script", "remote"];

@@ -17,12 +17,12 @@ fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn told(loaded: &Loaded) -> Vec<String> {
+pub(super) fn told(loaded: &Loaded) -> Vec<String> {
     loaded.faults().map(|(_, fault)| fault.to_string()).collect()
 }
 
 /// Loads one bot named `b` from a manifest and further files.
-fn load_one(manifest: &str, files: &[(&str, &str)]) -> Loaded {
+pub(super) fn load_one(manifest: &str, files: &[(&str, &str)]) -> Loaded {
     let dir = tempfile::tempdir().unwrap();
     let bot = dir.path().join("b");
     fs::create_dir_all(bot.join("replies")).unwrap();
@@ -34,7 +34,7 @@ fn load_one(manifest: &str, files: &[(&str, &str)]) -> Loaded {
 }
 
 /// A bot with one command, of which `lines` are written after name, intent and example.
-fn with_command(lines: &str) -> String {
+pub(super) fn with_command(lines: &str) -> String {
     let lines = lines.lines().fold(String::new(), |mut out, line| {
         let _ = writeln!(out, "    {line}");
         out

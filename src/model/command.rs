@@ -100,6 +100,9 @@ impl Default for Body {
 pub struct Steps {
     /// SHA-256 of its canonical JSON, hex.
     pub hash: String,
+    /// Inputs that are names of credentials: input name -> credential. What is in one is opened where a step uses it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
 }
 
 /// How a command is left to a process elsewhere.

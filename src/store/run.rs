@@ -355,13 +355,6 @@ impl Work for Delete {
 
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<()> {
         let stream = crate::model::event::Stream::execution(&self.execution);
-        for text in [
-            "DELETE FROM step_attempts WHERE execution = $1",
-            "DELETE FROM steps WHERE execution = $1",
-            "DELETE FROM deliveries WHERE execution = $1",
-        ] {
-            transaction.write(query(text).bind(&self.execution)).await?;
-        }
         let run = query("DELETE FROM runs WHERE execution = $1 AND is_open = 0");
         if transaction.write(run.bind(&self.execution)).await? == 0 {
             return Err(Error::new(
@@ -369,6 +362,16 @@ impl Work for Delete {
                 "RUN_OPEN",
                 "a run that has not ended cannot be deleted: cancel it first",
             ));
+        }
+        for text in [
+            "DELETE FROM step_attempts WHERE execution = $1",
+            "DELETE FROM steps WHERE execution = $1",
+            "DELETE FROM deliveries WHERE execution = $1",
+            "DELETE FROM approval_votes WHERE execution = $1",
+            "DELETE FROM approval_cards WHERE execution = $1",
+            "DELETE FROM approvals WHERE execution = $1",
+        ] {
+            transaction.write(query(text).bind(&self.execution)).await?;
         }
         transaction.write(query("DELETE FROM events WHERE stream = $1").bind(stream.as_str())).await?;
         transaction.write(query("DELETE FROM streams WHERE stream = $1").bind(stream.as_str())).await?;

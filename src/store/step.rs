@@ -79,6 +79,11 @@ pub struct Claimed {
     pub round: i64,
     pub timeout: Option<Millis>,
     pub input: String,
+    /// Whether its intent is noted already; otherwise `begin_effect` does that.
+    pub begun: bool,
+    /// Of its run, JSON.
+    pub cause: String,
+    pub metadata: String,
 }
 
 impl Transaction<'_> {
@@ -89,7 +94,9 @@ impl Transaction<'_> {
              timeout, topic, input, data, output, error, signal, position, started_at, finished_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) \
              ON CONFLICT (execution, path) DO UPDATE SET status = excluded.status, effect = excluded.effect, \
-             tries = excluded.tries, round = excluded.round, fence = steps.fence + $21, intent = excluded.intent, \
+             tries = excluded.tries, round = excluded.round, fence = steps.fence + $21, \
+             intent = CASE excluded.status WHEN 'cancelled' THEN coalesce(excluded.intent, steps.intent) \
+             ELSE excluded.intent END, \
              lease_owner = NULL, lease_until = NULL, ready_at = excluded.ready_at, deadline = excluded.deadline, \
              timeout = excluded.timeout, topic = excluded.topic, input = excluded.input, data = excluded.data, \
              output = excluded.output, error = excluded.error, signal = excluded.signal, \
@@ -157,23 +164,30 @@ impl Work for Take {
     type Output = Vec<Claimed>;
 
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Claimed>> {
+        // Here nobody pauses or cancels a run while this is written, so what may be called again has its intent at once. With
+        // several writers the run's row has to be held for that; and what may happen once only is not in doubt as long
+        // as it is merely claimed.
+        let apart = transaction.is_remote();
         // What two servers want at the same time is passed over by one of them instead of waited for.
         let lock = if transaction.is_remote() { " FOR UPDATE OF s SKIP LOCKED" } else { "" };
         let find = composed(format!(
-            "SELECT s.execution, s.path FROM steps s JOIN runs r ON r.execution = s.execution \
+            "SELECT s.execution, s.path, r.cause, r.metadata FROM steps s JOIN runs r ON r.execution = s.execution \
              WHERE s.status = 'ready' AND s.ready_at <= $1 AND r.wish = 'run' \
              ORDER BY s.ready_at, s.execution, s.position LIMIT $2{lock}"
         ));
         let mut claimed = Vec::new();
         for row in transaction.all(find.bind(self.now).bind(self.most)).await? {
             let (execution, path): (String, String) = (row.get(0).map_err(failed)?, row.get(1).map_err(failed)?);
+            let (cause, metadata): (String, String) = (row.get(2).map_err(failed)?, row.get(3).map_err(failed)?);
             let claim = query(
-                "UPDATE steps SET status = 'running', fence = fence + 1, intent = NULL, lease_owner = $3, \
+                "UPDATE steps SET status = 'running', fence = fence + 1, \
+                 intent = CASE WHEN effect = 'once' OR $6 = 1 THEN NULL ELSE fence + 1 END, lease_owner = $3, \
                  lease_until = $4, deadline = $5 + timeout + 5000 \
                  WHERE execution = $1 AND path = $2 AND status = 'ready' \
-                 RETURNING fence, effect, round, timeout, input",
+                 RETURNING fence, effect, round, timeout, input, intent",
             );
             let claim = claim.bind(&execution).bind(&path).bind(&self.worker).bind(self.lease_until).bind(self.now);
+            let claim = claim.bind(i64::from(apart));
             for row in transaction.write_returning(claim).await? {
                 let read = || -> Result<Claimed, Failure> {
                     Ok(Claimed {
@@ -182,6 +196,9 @@ impl Work for Take {
                         round: row.get(2)?,
                         timeout: row.get(3)?,
                         input: row.get(4)?,
+                        begun: row.get::<Option<i64>>(5)?.is_some(),
+                        cause: cause.clone(),
+                        metadata: metadata.clone(),
                     })
                 };
                 claimed.push(read().map_err(failed)?);

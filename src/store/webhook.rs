@@ -1,6 +1,6 @@
 //! Webhooks, and what is on its way to them. A delivery is written in the transaction of what it tells of.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Store;
 use super::audit::Deed;
@@ -8,12 +8,13 @@ use super::query::{Failure, Row, composed, query};
 use super::transaction::{Transaction, Work, failed};
 use super::vault::Sealed;
 use crate::bus::Frame;
-use crate::clock::rfc3339;
 use crate::model::conversation::Millis;
-use crate::model::execution::ExecutionStatus;
-use crate::model::id::new_id;
-use crate::model::webhook::{Topic, WebhookState};
+use crate::model::webhook::WebhookState;
 use crate::model::{Error, Kind, Result};
+
+mod tell;
+
+pub use tell::payload;
 
 /// Somebody's address that is told what happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,82 +129,6 @@ fn delivery(row: &Row) -> Result<HookDelivery, Failure> {
         created_at: row.get(11)?,
         ended_at: row.get(12)?,
     })
-}
-
-/// The longest output that is told, in bytes; who wants a longer one reads it.
-const LONGEST_OUTPUT: usize = 16 * 1024;
-
-impl Transaction<'_> {
-    /// Tells the webhooks that listen of a run that has begun or ended. It reads the run back, so it comes after what
-    /// changed it, and costs nothing while nobody listens.
-    pub(super) async fn tell_hooks(&mut self, execution: &str, status: ExecutionStatus, at: Millis) -> Result<()> {
-        if !self.is_heard() {
-            return Ok(());
-        }
-        let topics = Topic::of(status);
-        if topics.is_empty() {
-            return Ok(());
-        }
-        let find = query(
-            "SELECT bot, command, principal, responses, error, created_at, finished_at FROM executions WHERE id = $1",
-        );
-        let Some(row) = self.optional(find.bind(execution)).await? else { return Ok(()) };
-        let read = || -> Result<(String, Value), Failure> {
-            let (bot, command): (String, String) = (row.get(0)?, row.get(1)?);
-            let (output, error): (String, Option<String>) = (row.get(3)?, row.get(4)?);
-            let is_long = output.len() > LONGEST_OUTPUT;
-            let output: Value = if is_long { Value::Null } else { serde_json::from_str(&output).unwrap_or_default() };
-            let data = json!({
-                "workflowId": if bot.is_empty() { command } else { format!("{bot}/{command}") },
-                "executionId": execution,
-                "status": status.as_str(),
-                "output": output,
-                "outputOmitted": is_long,
-                "error": error,
-                "startedBy": row.get::<String>(2)?,
-                "startedAt": rfc3339(row.get(5)?),
-                "endedAt": row.get::<Option<i64>>(6)?.map(rfc3339),
-            });
-            Ok((row.get(2)?, data))
-        };
-        let (principal, data) = read().map_err(failed)?;
-        for topic in topics {
-            self.tell_topic(topic.as_str(), &principal, &data, at).await?;
-        }
-        Ok(())
-    }
-
-    async fn tell_topic(&mut self, topic: &str, principal: &str, data: &Value, at: Millis) -> Result<()> {
-        let message = new_id();
-        let payload = payload(topic, data, at);
-        // One statement however many listen; the names of topics hold neither % nor _.
-        let family = topic.split('.').next().unwrap_or_default();
-        let tell = query(
-            "INSERT INTO webhook_deliveries (id, webhook, message, event, payload, state, attempt, ready_at, created_at) \
-             SELECT $1 || '.' || w.id, w.id, $1, $2, $3, 'waiting', 0, $4, $4 FROM webhooks w \
-             WHERE w.state = 'active' AND (w.hears_all = 1 OR w.owner = $5) \
-             AND (w.events LIKE $6 OR w.events LIKE $7 OR w.events LIKE '%,*,%')",
-        );
-        let tell = tell
-            .bind(&message)
-            .bind(topic)
-            .bind(&payload)
-            .bind(at)
-            .bind(principal)
-            .bind(format!("%,{topic},%"))
-            .bind(format!("%,{family}.*,%"));
-        if self.write(tell).await? > 0 {
-            self.announce(Frame::Telling);
-        }
-        Ok(())
-    }
-}
-
-/// What a webhook is told, in the words of all who listen.
-pub fn payload(topic: &str, data: &Value, at: Millis) -> String {
-    let at = rfc3339(at);
-    json!({ "event": topic, "type": topic, "event_type": topic, "timestamp": at, "instance_id": "parlour", "data": data })
-        .to_string()
 }
 
 struct Put {

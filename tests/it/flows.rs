@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parlour::model::principal::Role;
 use serde_json::{Value, json};
 
+use crate::support::peer::{self, Peer};
 use crate::support::server::{Client, Server, on_both_databases};
 use crate::support::sink::Sink;
 
@@ -16,6 +17,8 @@ on_both_databases!(
     a_run_goes_on_with_another_document,
     runs_of_one_key_wait_for_each_other,
     what_nobody_knows_is_asked,
+    a_command_with_steps_is_confirmed_waits_its_turn_and_signs_in,
+    a_cancelled_run_is_undone_when_that_is_wanted,
 );
 
 /// Every event of a conversation so far.
@@ -322,4 +325,85 @@ async fn what_nobody_knows_is_asked(server: Arc<Server>) {
     }
     let run = program.get(&format!("/api/executions/{id}")).await.expect(200);
     assert_eq!(run["step_results"][1]["output"], json!({ "by": "user" }));
+}
+
+async fn a_command_with_steps_is_confirmed_waits_its_turn_and_signs_in(server: Arc<Server>) {
+    let peer = Peer::start(|_, _| peer::json(200, &json!({ "ok": true }))).await;
+    let program = server.program(Role::User).await;
+    let credential =
+        json!({ "name": "ship key", "type": "bearer", "provider": "http", "data": { "token": "s3cret-token" } });
+    program.post("/api/v1/credentials", &credential).await.expect(201);
+    let session = program.open("runner").await;
+    let asked = program.say(&session, &format!("ship web to {}", peer.url)).await;
+    assert_eq!(asked["content"], "**ship** runs when you confirm it.");
+    assert!(peer.heard().is_empty(), "not before");
+    take(&program, &session, &asked, "Confirm").await.expect(201);
+    let heard = peer.until(1).await.remove(0);
+    assert_eq!((heard.path.as_str(), heard.header("authorization")), ("/web", "Bearer s3cret-token"));
+    let first = asked["invocation_id"].as_str().unwrap().to_owned();
+    // Programs confirm by the same door. The same service waits for the first run, another one does not.
+    let mut urls = Vec::new();
+    for service in ["web", "api"] {
+        let parameter = |name: &str, value: &str| json!({ "name": name, "value": value });
+        let parameters = [parameter("service", service), parameter("where", &peer.url)];
+        let body = json!({ "command": "ship", "parameters": parameters });
+        let url = program.post("/command?invoke=true", &body).await.expect(200)["invocation"]["url"].clone();
+        let url = url.as_str().unwrap().to_owned();
+        assert_eq!(program.get(&url).await.expect(200)["phase"], "AWAITING_CONFIRMATION");
+        program.post(&format!("{url}/approve"), &json!({})).await.expect(200);
+        urls.push(url);
+    }
+    assert_eq!(peer.until(2).await[1].path, "/api");
+    assert_eq!(program.get(&urls[0]).await.expect(200)["phase"], "PENDING");
+    program.post(&format!("/api/executions/{first}/cancel"), &json!({})).await.expect(200);
+    assert_eq!(peer.until(3).await[2].path, "/web");
+    for url in &urls {
+        let over = program.post(&format!("{url}/cancel"), &json!({})).await.expect(200);
+        assert_eq!(over["phase"], "CANCELLED");
+    }
+    let run = program.get(&format!("/api/executions/{first}")).await;
+    assert!(!run.text.contains("s3cret"), "{}", run.text);
+    // What was asked about it goes with the run.
+    program.delete(&format!("/api/executions/{first}")).await.expect(200);
+    program.get(&format!("/api/executions/{first}")).await.expect(404);
+}
+
+async fn a_cancelled_run_is_undone_when_that_is_wanted(server: Arc<Server>) {
+    let sink = Sink::start().await;
+    let program = server.program(Role::User).await;
+    let call = |path: &str| json!({ "use": "http.request", "with": { "method": "POST", "url": format!("{}/{path}", sink.url) } });
+    let mut made = call("count/made");
+    (made["id"], made["undo"]) = (json!("make"), call("count/unmade"));
+    let mut held = call("hold");
+    (held["id"], held["effect"], held["undo"]) = (json!("hold"), json!("once"), call("count/unheld"));
+    let definition = json!({ "apiVersion": "flow/v1", "kind": "Workflow", "metadata": { "name": "both", "version": "1" },
+        "steps": [made, held], "finally": [{ "id": "never", "use": "http.request", "with": { "method": "GET", "url": format!("{}/count/never", sink.url) } }] });
+    let workflow =
+        program.post("/api/v1/workflows", &json!({ "name": "both", "definition": definition })).await.expect(201);
+    let path = format!("/api/v1/workflows/{}/execute", workflow["id"].as_str().unwrap());
+    for (round, undo) in [(1, true), (2, true), (3, false)] {
+        let mut socket = program.watch_runs(None).await;
+        let id = program.post(&path, &json!({})).await.expect(200)["executionId"].as_str().unwrap().to_owned();
+        sink.has_held(round).await;
+        if round == 1 {
+            let answer = program.post(&format!("/api/executions/{id}/cancel?undo=true"), &json!({})).await.expect(200);
+            assert_eq!(answer["in_flight"], json!(["hold"]));
+        } else {
+            let cancel = json!({ "action": "cancel", "undo": undo });
+            program.post(&format!("/api/v1/executions/{id}"), &cancel).await.expect(200);
+        }
+        loop {
+            let frame = socket.next().await;
+            if frame["data"]["step_result"].is_null() && frame["data"]["status"] == "cancelled" {
+                break;
+            }
+        }
+        let run = program.get(&format!("/api/executions/{id}")).await.expect(200);
+        assert_eq!((&run["status"], &run["error"]), (&json!("cancelled"), &json!("cancelled by user")));
+        let counts = sink.counts();
+        let undone = round.min(2);
+        assert_eq!((counts["made"], counts["unmade"], counts["unheld"]), (round, undone, undone));
+        assert!(!counts.contains_key("never"), "a cancelled run does nothing more");
+    }
+    sink.open();
 }

@@ -43,6 +43,7 @@ mod remote;
 mod remote_messages;
 mod scim;
 mod scim_peer;
+mod scripts;
 mod search;
 mod services;
 mod sessions;

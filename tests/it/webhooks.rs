@@ -93,6 +93,28 @@ async fn a_run_is_told_as_the_document_prints_it() {
 }
 
 #[tokio::test]
+async fn a_workflow_is_told_by_its_id_with_its_output() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let peer = Peer::start(|_, _| StatusCode::OK.into_response()).await;
+        let server = server(kind).await;
+        let user = server.program(Role::User).await;
+        create(&user, &peer.url, &["workflow.completed"]).await;
+        let definition = json!({ "apiVersion": "flow/v1", "kind": "Workflow", "metadata": { "name": "sum", "version": "1" },
+            "steps": [{ "id": "one", "set": { "n": "${{ inputs.n + 1 }}" } }], "outputs": { "n": "${{ vars.n }}" } });
+        let made =
+            user.post("/api/v1/workflows", &json!({ "name": "sum", "definition": definition })).await.expect(201);
+        let path = format!("/api/v1/workflows/{}/execute", made["id"].as_str().unwrap());
+        let started = user.post(&path, &json!({ "input": { "n": 1 } })).await.expect(200);
+        let data = peer.until(1).await.remove(0).json()["data"].clone();
+        assert_eq!(
+            (&data["workflowId"], &data["executionId"], &data["status"], &data["output"]),
+            (&made["id"], &started["executionId"], &json!("completed"), &json!({ "n": 2 }))
+        );
+        server.finish().await;
+    }
+}
+
+#[tokio::test]
 async fn who_is_no_administrator_hears_of_their_own_runs() {
     let peer = Peer::start(|_, _| StatusCode::NO_CONTENT.into_response()).await;
     let server = server(Kind::Postgres).await;

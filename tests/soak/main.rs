@@ -18,10 +18,11 @@ mod people;
 mod postgres;
 mod program;
 mod runs;
-#[path = "../it/support/sink.rs"]
-mod sink;
 mod slow;
 mod trace;
+mod waiting;
+mod workers;
+mod world;
 
 /// A number of `make soak`'s environment, such as `PARLOUR_SOAK_KILLS=1000`.
 fn knob(name: &str, default: u64) -> u64 {

@@ -11,13 +11,21 @@ pub(crate) struct Program {
     data: PathBuf,
     database: Option<String>,
     port: u16,
+    settings: Vec<(&'static str, String)>,
     child: Option<(Child, BufReader<ChildStdout>)>,
 }
 
 impl Program {
     /// Not yet running. `database` is a PostgreSQL URL; without it the database is a file in `data`.
     pub(crate) fn new(data: &Path, database: Option<&str>) -> Self {
-        Self { data: data.to_owned(), database: database.map(str::to_owned), port: free_port(), child: None }
+        let database = database.map(str::to_owned);
+        Self { data: data.to_owned(), database, port: free_port(), settings: Vec::new(), child: None }
+    }
+
+    /// With a setting of the environment.
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.settings.push((name, value.into()));
+        self
     }
 
     pub(crate) fn url(&self) -> String {
@@ -53,6 +61,7 @@ impl Program {
         command.env("PARLOUR_RATE_LIMITS__ENABLED", "false");
         command.env("PARLOUR_PLAYBOOKS", "[\"tests/fixtures/playbooks\"]").env("PARLOUR_FLOWS__LEASE", "1s");
         command.env("PARLOUR_FETCH__ALLOW_PRIVATE", "[\"127.0.0.0/8\"]");
+        command.envs(self.settings.iter().map(|(name, value)| (*name, value.as_str())));
         command.env("PARLOUR_LOG__LEVEL", "off").stdout(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let mut output = BufReader::new(child.stdout.take().expect("its output"));

@@ -12,23 +12,35 @@ use crate::crowd::seed;
 use crate::knob;
 use crate::postgres::Cluster;
 use crate::program::Program;
-use crate::sink::Sink;
+use crate::world::{Asked, World};
 
 /// Runs under way at the same time.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 8;
 
 /// How many of a hundred runs are cancelled in the middle.
-const CANCELLED: u64 = 6;
+const CANCELLED: u64 = 10;
 
-struct Client {
+/// The longest that all of it may take: a run that never ends fails it.
+const LONGEST: Duration = Duration::from_secs(45 * 60);
+
+/// What is called, and what of it may be called once only.
+const CALLED: [&str; 6] = ["look", "put", "pay", "left", "right", "last"];
+const ONCE: [&str; 2] = ["pay", "last"];
+
+pub(crate) struct Client {
     http: reqwest::Client,
     url: String,
     key: String,
 }
 
 impl Client {
+    pub(crate) fn new(url: String, key: String) -> Self {
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("a client");
+        Self { http, url, key }
+    }
+
     /// Asks until it is answered; the server may be down meanwhile.
-    async fn ask(&self, method: reqwest::Method, path: &str, key: &str, body: &Value) -> (u16, Value) {
+    pub(crate) async fn ask(&self, method: reqwest::Method, path: &str, key: &str, body: &Value) -> (u16, Value) {
         loop {
             let request = self.http.request(method.clone(), format!("{}{path}", self.url));
             let request = request.header("x-api-key", &self.key).header("idempotency-key", key).json(body);
@@ -45,109 +57,148 @@ impl Client {
     }
 }
 
-/// Starts a run and follows it to its end; some are cancelled on the way. Answers its id, and what had been called of it
-/// when the cancellation was answered.
-async fn live(
-    client: &Client,
-    sink: &Sink,
+/// How a run went.
+struct Life {
+    id: String,
     name: String,
-    mut chance: Chance,
-) -> (String, String, Option<BTreeMap<String, u32>>) {
-    let body = json!({ "playbook_path": "seven.yaml", "parameters": { "sink": sink.url, "run": name } });
+    /// Of a run that was cancelled: how often each thing may have been called, as it was known when that was answered.
+    most: Option<BTreeMap<String, u32>>,
+}
+
+/// Starts a run and follows it to its end; some are cancelled on the way.
+async fn live(client: &Client, world: &World, name: String, mut chance: Chance) -> Life {
+    let body = json!({ "playbook_path": "seven.yaml", "parameters": { "sink": world.url, "run": name } });
     let (status, started) = client.ask(reqwest::Method::POST, "/api/executions", &name, &body).await;
     assert_eq!(status, 200, "{started}");
     let id = started["execution_id"].as_str().expect("an id").to_owned();
-    let mut at_cancel = None;
+    let mut most = None;
     if chance.percent(CANCELLED) {
-        tokio::time::sleep(chance.millis(1, 300)).await;
-        let (status, answer) =
-            client.ask(reqwest::Method::POST, &format!("/api/executions/{id}/cancel"), &name, &json!({})).await;
+        tokio::time::sleep(chance.millis(1, 1200)).await;
+        let path = format!("/api/executions/{id}/cancel");
+        let (status, answer) = client.ask(reqwest::Method::POST, &path, &name, &json!({})).await;
+        // What had ended before is not cancelled.
         if status == 200 {
             // What was in flight may still arrive; nothing else may.
-            let in_flight = answer["in_flight"].as_array().cloned().unwrap_or_default();
-            let mut counts = sink.counts();
-            for step in in_flight.iter().filter_map(Value::as_str) {
+            let mut counts: BTreeMap<String, u32> =
+                world.asked().into_iter().map(|(what, asked)| (what, asked.times)).collect();
+            for step in answer["in_flight"].as_array().expect("a list").iter().filter_map(Value::as_str) {
                 let step = step.rsplit('.').next().unwrap_or(step);
                 *counts.entry(format!("{name}/{step}")).or_default() += 1;
             }
-            at_cancel = Some(counts);
+            most = Some(counts);
+        } else {
+            assert_eq!(status, 409, "{answer}");
         }
     }
     loop {
         let (_, run) = client.ask(reqwest::Method::GET, &format!("/api/executions/{id}"), &name, &json!({})).await;
-        if ["completed", "failed", "cancelled"].contains(&run["status"].as_str().unwrap_or_default()) {
-            assert_ne!(run["status"], "failed", "{run}");
-            return (id, name, at_cancel);
+        match run["status"].as_str().unwrap_or_default() {
+            "completed" => {
+                assert!(most.is_none(), "a cancelled run was completed: {run}");
+                assert_eq!(run["output"], json!({ "seen": 200 }), "{run}");
+                let all = run["step_results"].as_array().expect("steps");
+                assert!(all.iter().all(|step| step["status"] == "completed"), "{run}");
+                return Life { id, name, most };
+            }
+            "cancelled" => {
+                assert!(most.is_some(), "nobody cancelled it: {run}");
+                return Life { id, name, most };
+            }
+            "pending" | "running" => tokio::time::sleep(Duration::from_millis(50)).await,
+            _ => panic!("neither completed nor cancelled: {run}"),
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
 async fn go_through(database_name: &str, database: Option<&str>) {
-    let (many, kills) = (knob("PARLOUR_SOAK_RUNS", 300), knob("PARLOUR_SOAK_RUN_KILLS", 120));
-    let seed = seed(&format!("{database_name}, {many} runs of seven steps, {kills} kills"));
+    let (many, kills) = (knob("PARLOUR_SOAK_RUNS", 300), knob("PARLOUR_SOAK_RUN_KILLS", 1000));
+    let seed = seed(&format!("{database_name}, {many} runs of seven steps"));
     let begun = Instant::now();
     let folder = tempfile::tempdir().expect("a folder");
-    let sink = Sink::start().await;
+    let world = World::start(seed).await;
     let mut program = Program::new(folder.path(), database);
     let key = program.key();
     block_in_place(|| program.start());
-    let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("a client");
-    let client = std::sync::Arc::new(Client { http, url: program.url(), key: key.clone() });
+    let client = std::sync::Arc::new(Client::new(program.url(), key.clone()));
     let slots = std::sync::Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
     let mut lives = tokio::task::JoinSet::new();
     for number in 0..many {
-        let (client, sink, slots) = (client.clone(), sink.clone(), slots.clone());
+        let (client, world, slots) = (client.clone(), world.clone(), slots.clone());
         lives.spawn(async move {
             let _slot = slots.acquire().await.expect("a slot");
-            live(&client, &sink, format!("run-{number}"), Chance::new(seed, number)).await
+            live(&client, &world, format!("run-{number}"), Chance::new(seed, number)).await
         });
     }
     let mut chance = Chance::new(seed, 2_000_000);
     let (mut left, mut ended) = (kills, Vec::new());
+    let mut next = Box::pin(tokio::time::sleep(chance.millis(200, 900)));
     while ended.len() < usize::try_from(many).expect("few") {
         tokio::select! {
             life = lives.join_next() => ended.push(life.expect("a run").expect("it ends")),
-            () = tokio::time::sleep(chance.millis(40, 400)), if left > 0 => {
+            () = &mut next, if left > 0 => {
                 left -= 1;
                 block_in_place(|| {
                     program.kill();
                     program.start();
                 });
+                next = Box::pin(tokio::time::sleep(chance.millis(200, 900)));
             }
         }
+        assert!(begun.elapsed() < LONGEST, "{} of {many} runs have ended", ended.len());
     }
-    let results = results(&client.url, &key).await;
-    let counts = sink.counts();
+    let told = told(&client.url, &key).await;
+    let repeated = settle(&ended, &world.asked(), &told.results);
+    let cancelled = ended.iter().filter(|life| life.most.is_some()).count();
+    println!(
+        "  {} runs completed, {cancelled} cancelled, {} kills in {:.0} s; {} calls, {repeated} of them again as they may be, \
+         {} once; {} updates without a gap",
+        ended.len() - cancelled,
+        kills - left,
+        begun.elapsed().as_secs_f64(),
+        world.asked().values().map(|asked| asked.times).sum::<u32>(),
+        world.asked().iter().filter(|(what, _)| ONCE.iter().any(|once| what.ends_with(once))).count(),
+        told.updates,
+    );
+}
+
+/// Holds what the runs came to against what the world was asked; answers how many calls were made again.
+fn settle(lives: &[Life], asked: &BTreeMap<String, Asked>, results: &BTreeMap<String, BTreeMap<String, u32>>) -> u32 {
     let mut repeated = 0;
-    for (id, name, at_cancel) in &ended {
-        for step in ["look", "put", "pay", "left", "right", "last"] {
-            let called = counts.get(&format!("{name}/{step}")).copied().unwrap_or_default();
-            repeated += called.saturating_sub(1);
-            if ["pay", "last"].contains(&step) {
-                assert!(called <= 1, "{name}: {step} was called {called} times");
+    for Life { id, name, most } in lives {
+        for step in CALLED {
+            let Asked { times, keys } = asked.get(&format!("{name}/{step}")).cloned().unwrap_or_default();
+            repeated += times.saturating_sub(1);
+            if ONCE.contains(&step) {
+                assert!(times <= 1, "{name}: {step} was called {times} times");
             }
-            if let Some(before) = at_cancel {
-                let before = before.get(&format!("{name}/{step}")).copied().unwrap_or_default();
-                assert!(called <= before, "{name}: {step} was called after its cancellation was answered");
-            } else {
-                assert!(called >= 1, "{name}: {step} was never called");
+            // Whatever is called again can be known again.
+            assert!(keys.iter().collect::<BTreeSet<_>>().len() <= 1, "{name}: {step} had the keys {keys:?}");
+            match most {
+                Some(most) => {
+                    let most = most.get(&format!("{name}/{step}")).copied().unwrap_or_default();
+                    assert!(times <= most, "{name}: {step} was called after its cancellation was answered");
+                }
+                None => assert!(times >= 1, "{name}: {step} was never called"),
             }
         }
         for (step, times) in results.get(id).into_iter().flatten() {
             assert_eq!(*times, 1, "{name}: {step} has {times} results");
         }
+        if most.is_none() {
+            assert_eq!(results[id].len(), 9, "{name}: each of its steps has a result: {:?}", results[id]);
+        }
     }
-    let cancelled = ended.iter().filter(|(_, _, at_cancel)| at_cancel.is_some()).count();
-    println!(
-        "  {} kills, {cancelled} cancelled, {repeated} calls repeated that may be, {:.0} s",
-        kills - left,
-        begun.elapsed().as_secs_f64()
-    );
+    repeated
 }
 
-/// How many results each step of each run has, from the stream of all updates, which has no gap.
-async fn results(url: &str, key: &str) -> BTreeMap<String, BTreeMap<String, u32>> {
+/// What the stream of all updates tells, which has no gap.
+struct Told {
+    /// How many results each step of each run has.
+    results: BTreeMap<String, BTreeMap<String, u32>>,
+    updates: usize,
+}
+
+async fn told(url: &str, key: &str) -> Told {
     use futures_util::StreamExt as _;
     let address = format!("{}/ws/executions?api_key={key}&after=0", url.replacen("http", "ws", 1));
     let (mut socket, _) = tokio_tungstenite::connect_async(address).await.expect("the socket opens");
@@ -165,7 +216,7 @@ async fn results(url: &str, key: &str) -> BTreeMap<String, BTreeMap<String, u32>
     }
     let last = seqs.last().copied().unwrap_or_default();
     assert_eq!(seqs.len(), usize::try_from(last).expect("few"), "every update up to the last is there");
-    results
+    Told { results, updates: seqs.len() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -49,6 +49,8 @@ pub(super) struct Nudge {
     /// Goes on with a run that has ended.
     pub(super) reopens: bool,
     pub(super) admits: Option<(String, i64)>,
+    /// Plans nothing yet: it is looked at again once this is committed.
+    pub(super) later: bool,
     /// Commits even when nothing came of it.
     pub(super) always: bool,
 }
@@ -131,6 +133,7 @@ impl Engine {
         let mut effects = nudge.effects;
         match nudge.ended {
             Some(ended) => effects.ended = Some(ended),
+            None if nudge.later => {}
             None => {
                 let more = advance(&flow, &mut journal, nudge.outcomes, now);
                 effects.touched.extend(more.touched);
@@ -161,7 +164,10 @@ impl Engine {
             actor: None,
             is_new: false,
         };
-        let products = self.products(&about, &flow, &mut journal, &effects, run.deadline, now).await?;
+        let mut products = self.products(&about, &flow, &mut journal, &effects, run.deadline, now).await?;
+        if nudge.later {
+            products.state.deadline = Some(now);
+        }
         let fenced = effects.fenced.clone();
         let ended = effects.ended.is_some();
         let mut turn = nudge.turn;
@@ -173,6 +179,11 @@ impl Engine {
                 self.post_of_run(turn, &about, message.clone(), now)?;
             }
         }
+        let is_plain = super::due::is_plain(products.rows.iter().map(|(row, _)| row), &products.state, now)
+            && products.signals.is_empty()
+            && products.children.is_empty()
+            && !nudge.always
+            && !(ended && run.concurrency_key.is_some());
         let commit = RunCommit {
             execution: run.execution.clone(),
             revision: run.revision,
@@ -197,7 +208,7 @@ impl Engine {
         if !fenced.is_empty() {
             self.flows.abort(&run.execution, |path| fenced.contains(path));
         }
-        self.flows.wake.notify_one();
+        self.flows.stir(is_plain);
         Ok(Some(Brought { journal, receipt, changed: true }))
     }
 

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::bring::About;
 use crate::clock::rfc3339;
 use crate::engine::plan::{Effects, Fault, Journal, Question, StepStatus, outline};
+use crate::expression::in_words;
 use crate::flow::Flow;
-use crate::flow::expression::plain;
 use crate::model::action::{Action, Form, FormField, FormState, Life, Style};
 use crate::model::execution::ExecutionStatus;
 use crate::model::id::action_id;
@@ -90,7 +90,7 @@ fn card(about: &About<'_>, flow: &Flow, journal: &Journal, effects: &Effects, st
     {
         let fields = outputs.iter().take(MOST_FIELDS).map(|(name, value)| Field {
             name: name.clone(),
-            value: escape_markdown(&shortened(&plain(value))),
+            value: escape_markdown(&shortened(&in_words(value))),
             short: true,
         });
         message = message.part(Part::Fields { fields: fields.collect() });
@@ -190,7 +190,7 @@ fn label(value: &str) -> String {
 fn fields(form: &Value) -> Vec<FormField> {
     let required: Vec<&str> = form["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let field = |(name, property): (&String, &Value)| {
-        let choices: Vec<String> = property["enum"].as_array().into_iter().flatten().map(plain).collect();
+        let choices: Vec<String> = property["enum"].as_array().into_iter().flatten().map(in_words).collect();
         let kind = match property["type"].as_str() {
             _ if !choices.is_empty() => "choice",
             Some("boolean") => "boolean",
@@ -204,7 +204,7 @@ fn fields(form: &Value) -> Vec<FormField> {
             hint: property["description"].as_str().map(str::to_owned),
             kind: kind.to_owned(),
             required: required.contains(&name.as_str()),
-            value: (!property["default"].is_null()).then(|| plain(&property["default"])),
+            value: (!property["default"].is_null()).then(|| in_words(&property["default"])),
             choices,
             min_length: None,
             max_length: property["maxLength"].as_u64().and_then(|most| usize::try_from(most).ok()),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::bring::{Brought, Nudge};
 use crate::engine::Engine;
 use crate::engine::plan::{
-    self, Ended, Fault, Journal, Row, StepStatus, Wish, cancel_below, is_below, outline, reset_below,
+    self, Ended, Fault, Journal, Row, StepStatus, UNDOING, Wish, cancel_below, is_below, outline, reset_below,
 };
 use crate::flow::{Flow, Step};
 use crate::identity::permission::{Object, Verb, authorize};
@@ -22,7 +22,10 @@ use crate::store::workflow::NewDefinition;
 pub enum Control {
     Pause,
     Resume,
-    Cancel,
+    /// Ends it for good; with `undo` once what it did is undone.
+    Cancel {
+        undo: bool,
+    },
     /// Passes over what is under way now, or what would come next.
     Skip,
     /// Takes back what is under way and the step before it.
@@ -50,7 +53,7 @@ impl From<RunVerb> for Control {
         match verb {
             RunVerb::Pause => Self::Pause,
             RunVerb::Resume => Self::Resume,
-            RunVerb::Cancel => Self::Cancel,
+            RunVerb::Cancel => Self::Cancel { undo: false },
             RunVerb::Happened => resolve(Resolution::Happened(Value::Null)),
             RunVerb::Retry => resolve(Resolution::Retry),
             RunVerb::Skip => resolve(Resolution::Skip),
@@ -91,7 +94,7 @@ impl Engine {
         let run = self.run_for(principal, Verb::Manage, id).await?;
         let by = principal.name.clone();
         let brought = match &control {
-            Control::Cancel => self.cancel_with(id, &format!("cancelled by {by}"), turn).await?,
+            Control::Cancel { undo } => self.cancel_with(id, &format!("cancelled by {by}"), turn, *undo).await?,
             Control::RetryFrom(step) => {
                 let step = step.clone();
                 self.bring(id, move |flow, _, journal| retry_from(flow, journal, &step)).await?
@@ -112,14 +115,14 @@ impl Engine {
         let Some(brought) = brought else {
             let now = self.store().run(id).await?.unwrap_or(run);
             return match control {
-                Control::Cancel if now.status == ExecutionStatus::Cancelled => {
-                    Ok(Controlled { in_flight: Vec::new(), receipt: None })
+                Control::Cancel { .. } if now.status == ExecutionStatus::Cancelled => {
+                    Ok(Controlled { in_flight: self.in_flight(id).await?, receipt: None })
                 }
                 _ => Err(over(&now)),
             };
         };
         let in_flight = match control {
-            Control::Cancel => in_flight(&brought),
+            Control::Cancel { .. } => self.in_flight(id).await?,
             _ => Vec::new(),
         };
         Ok(Controlled { in_flight, receipt: brought.receipt })
@@ -127,19 +130,34 @@ impl Engine {
 
     /// Ends a run without asking who may.
     pub(super) async fn cancel_run(&self, id: &str, why: &str) -> Result<()> {
-        self.cancel_with(id, why, None).await.map(|_| ())
+        self.cancel_with(id, why, None, false).await.map(|_| ())
     }
 
-    async fn cancel_with(&self, id: &str, why: &str, turn: Option<Turn>) -> Result<Option<Brought>> {
+    /// Steps whose effect had begun when they were cancelled. What began while the cancellation was on its way is known to
+    /// the database alone.
+    async fn in_flight(&self, id: &str) -> Result<Vec<String>> {
+        let rows = self.store().steps(id).await?;
+        let begun = rows.into_iter().filter(|row| row.status == "cancelled" && row.intent.is_some());
+        Ok(begun.map(|row| row.path).collect())
+    }
+
+    async fn cancel_with(&self, id: &str, why: &str, turn: Option<Turn>, undo: bool) -> Result<Option<Brought>> {
         let why = why.to_owned();
         let now = self.clock().now();
         let brought = self
             .bring(id, move |_, run, journal| {
-                if !run.is_open {
+                let undoes = journal.halted.as_ref().is_some_and(|fault| fault.code == UNDOING);
+                if !run.is_open || (undo && undoes) {
                     return Ok(Nudge::default());
                 }
                 let mut effects = plan::Effects::default();
                 cancel_below(journal, "", now, &mut effects);
+                if undo {
+                    // Planned once this is committed: only then it is certain what had begun.
+                    journal.halted = Some(Fault::new(UNDOING, why.clone()));
+                    journal.wish = Wish::Run;
+                    return Ok(Nudge { effects, later: true, always: true, turn: turn.clone(), ..Nudge::default() });
+                }
                 journal.wish = Wish::Cancel;
                 let ended = Ended {
                     status: ExecutionStatus::Cancelled,
@@ -153,7 +171,8 @@ impl Engine {
         if let Some(brought) = &brought {
             for row in brought.journal.rows.values() {
                 if let (StepStatus::Cancelled, Some(child)) = (row.status, row.data["child"].as_str()) {
-                    Box::pin(self.cancel_with(child, "the run that started it was cancelled", None)).await?;
+                    let why = "the run that started it was cancelled";
+                    Box::pin(self.cancel_with(child, why, None, undo)).await?;
                 }
             }
         }
@@ -196,11 +215,6 @@ pub struct Controlled {
     pub receipt: Option<crate::store::log::Receipt>,
 }
 
-fn in_flight(brought: &Brought) -> Vec<String> {
-    let begun = brought.journal.rows.values().filter(|row| row.status == StepStatus::Cancelled && row.intent.is_some());
-    begun.map(|row| row.path.clone()).collect()
-}
-
 fn apply(flow: &Flow, journal: &mut Journal, control: &Control, by: &str) -> Result<Nudge> {
     let mut nudge = Nudge::default();
     match control {
@@ -221,7 +235,7 @@ fn apply(flow: &Flow, journal: &mut Journal, control: &Control, by: &str) -> Res
         Control::Skip => skip(flow, journal, &mut nudge),
         Control::SkipBack => skip_back(flow, journal, &mut nudge),
         Control::Resolve { path, resolution } => resolve(journal, path.as_deref(), resolution, by, &mut nudge)?,
-        Control::Cancel | Control::RetryFrom(_) => {}
+        Control::Cancel { .. } | Control::RetryFrom(_) => {}
     }
     Ok(nudge)
 }

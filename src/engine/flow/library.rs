@@ -3,7 +3,9 @@
 use std::fs;
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use hashlink::LruCache;
 use serde_json::json;
 
 use crate::manifest::flow::{About, Document, read};
@@ -19,10 +21,15 @@ const LONGEST: u64 = 256 * 1024;
 const DEEPEST: usize = 6;
 const MOST: usize = 10_000;
 
+/// Files that are not understood anew for each run of them.
+const KNOWN: usize = 128;
+
 /// The folders of playbooks. A name that several hold is that of the first.
 #[derive(Clone, Debug)]
 pub struct Library {
     folders: Vec<PathBuf>,
+    /// By path: the text of the file when it was understood last, and what it said.
+    known: Arc<Mutex<LruCache<String, (String, Document)>>>,
 }
 
 /// A playbook in a list.
@@ -63,7 +70,7 @@ fn inside(path: &str) -> Result<&Path> {
 
 impl Library {
     pub fn new(folders: Vec<PathBuf>) -> Self {
-        Self { folders }
+        Self { folders, known: Arc::new(Mutex::new(LruCache::new(KNOWN))) }
     }
 
     /// Every playbook, by path. Blocks on files.
@@ -113,13 +120,22 @@ impl Library {
     /// A playbook as a document. Blocks on files.
     pub fn document(&self, path: &str) -> Result<Document> {
         let source = self.source(path)?;
+        if let Some((_, document)) = self.known().get(path).filter(|(text, _)| *text == source) {
+            return Ok(document.clone());
+        }
         let name = path.rsplit_once('.').map_or(path, |(name, _)| name);
         let title = name.rsplit('/').next().unwrap_or(name);
-        read(&source, About { file: Path::new(path), name, title }).map_err(|faults| {
+        let document = read(&source, About { file: Path::new(path), name, title }).map_err(|faults| {
             let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
             let message = lines.first().cloned().unwrap_or_default();
             Error::new(Kind::Invalid, "VALIDATION_ERROR", message).details(json!({ "path": path, "faults": lines }))
-        })
+        })?;
+        self.known().insert(path.to_owned(), (source, document.clone()));
+        Ok(document)
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, LruCache<String, (String, Document)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A playbook that is named without its ending, as other documents may.

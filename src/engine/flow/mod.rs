@@ -25,7 +25,9 @@ pub mod actions;
 mod ask;
 mod bring;
 mod card;
+mod confine;
 mod control;
+mod due;
 mod inputs;
 mod library;
 mod rows;
@@ -68,6 +70,7 @@ pub struct Flows {
     library: Library,
     /// Work or a deadline that was not there before.
     wake: Notify,
+    due: due::Due,
     running: Mutex<HashMap<Claim, AbortHandle>>,
     locks: Vec<tokio::sync::Mutex<()>>,
     parsed: Mutex<LruCache<String, Arc<Flow>>>,
@@ -83,6 +86,7 @@ impl Flows {
             limits,
             library: Library::new(playbooks),
             wake: Notify::new(),
+            due: due::Due::new(),
             running: Mutex::default(),
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
             parsed: Mutex::new(LruCache::new(PARSED)),
@@ -101,6 +105,14 @@ impl Flows {
         execution.hash(&mut hasher);
         let index = usize::try_from(hasher.finish() % LOCKS as u64).unwrap_or_default();
         self.locks[index].lock().await
+    }
+
+    /// Wakes who works, after something was committed. What is not plain may be due some time.
+    fn stir(&self, is_plain: bool) {
+        if !is_plain {
+            self.due.stir();
+        }
+        self.wake.notify_one();
     }
 
     fn remember(&self, hash: &str, flow: Arc<Flow>) {

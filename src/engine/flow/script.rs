@@ -1,5 +1,5 @@
-//! Scripts run in a process of their own: this program once more, without environment, files or network to reach for, and
-//! killed when its time is over.
+//! Scripts run in a process of their own: this program once more, without environment, files or network to reach for
+//! (`confine`), and killed when its time is over.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -45,8 +45,9 @@ impl Scripts {
             ..Fault::new("script_unavailable", format!("the process for scripts cannot be used: {error}"))
         };
         let program = self.program.as_ref().ok_or_else(|| broken(std::io::Error::other("there is no program")))?;
+        let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         let mut child = Command::new(program)
-            .arg(SUBCOMMAND)
+            .args([SUBCOMMAND, &self.memory.to_string(), &millis.to_string()])
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -55,7 +56,6 @@ impl Scripts {
             .kill_on_drop(true)
             .spawn()
             .map_err(broken)?;
-        let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         let request = json!({ "source": source, "scope": scope, "memory": self.memory, "millis": millis }).to_string();
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let talk = async {
@@ -80,7 +80,7 @@ impl Scripts {
             return Err(Fault::new("result_too_large", "the script returns more than 1 MiB"));
         }
         let answer: Value = serde_json::from_slice(&answer).map_err(|_| {
-            Fault::new("script_failed", "the process of the script died; it may have wanted too much memory")
+            Fault::new("script_failed", "the process of the script died; it may have wanted too much memory or time")
         })?;
         match answer.get("result") {
             Some(result) => Ok(result.clone()),
@@ -92,7 +92,29 @@ impl Scripts {
     }
 }
 
-/// What the process does: one request in, one answer out, both JSON.
+/// The process: confined before it reads a byte, it answers one request. `memory` is in bytes.
+pub fn serve(
+    memory: u64,
+    millis: u64,
+    input: impl std::io::Read,
+    mut output: impl std::io::Write,
+) -> std::io::Result<()> {
+    let answer = match super::confine::confine(memory, Duration::from_millis(millis)) {
+        Ok(()) => {
+            let mut request = Vec::new();
+            let mut input = input;
+            input.read_to_end(&mut request)?;
+            work(&request)
+        }
+        Err(error) => {
+            let message = format!("the process for scripts cannot be confined here: {error}");
+            json!({ "code": "script_unavailable", "message": message }).to_string()
+        }
+    };
+    output.write_all(answer.as_bytes())
+}
+
+/// One request in, one answer out, both JSON.
 pub fn work(request: &[u8]) -> String {
     let failed = |code: &str, message: String| json!({ "code": code, "message": message }).to_string();
     let Ok(request) = serde_json::from_slice::<Value>(request) else {

@@ -10,11 +10,12 @@ use crate::engine::Engine;
 use crate::engine::invoke::{Invoked, Place, Prepared};
 use crate::engine::plan::{Child, Journal, Wish};
 use crate::engine::runner::{approved, new_execution, record_run};
-use crate::flow::expression::{Evaluator, plain};
+use crate::expression::{Evaluator, in_words};
 use crate::flow::{Conflict, Flow};
 use crate::identity::acting::Kept;
 use crate::identity::permission::{Object, Verb, authorize};
 use crate::manifest::flow::Document;
+use crate::model::command::Body;
 use crate::model::conversation::Millis;
 use crate::model::execution::ExecutionStatus;
 use crate::model::grant::ResourceKind;
@@ -134,7 +135,7 @@ impl Beginning<'_> {
                 .value(expression, &scope)
                 .map_err(|why| Error::new(Kind::Invalid, "VALIDATION_ERROR", format!("concurrency.key: {why}")))?;
             key.push(':');
-            key.push_str(&plain(&value));
+            key.push_str(&in_words(&value));
         }
         let reject = concurrency.on_conflict == Conflict::Reject;
         Ok(Some(Slot { key, limit: concurrency.limit, reject }))
@@ -250,11 +251,12 @@ impl Engine {
         let execution =
             NewExecution { idempotency_key: launch.idempotency_key, body_hash: launch.body_hash, ..execution };
         let key = execution.run.as_ref().and_then(|run| run.concurrency.clone()).filter(|slot| !slot.reject);
+        let is_plain = is_plain(&execution, at);
         let Invocation { id, .. } = self.store().start_execution(execution, Vec::new()).await?;
         if let Some(slot) = key {
             self.make_room(&slot, &id).await?;
         }
-        self.flows.wake.notify_one();
+        self.flows.stir(is_plain);
         Ok(Launched { execution: id, title })
     }
 
@@ -388,6 +390,9 @@ impl Engine {
                 given.insert(name.clone(), json!(value));
             }
         }
+        if let Body::Flow(steps) = &prepared.command.body {
+            given.extend(steps.secrets.iter().map(|(name, credential)| (name.clone(), json!(credential))));
+        }
         if document.flow.inputs.is_empty() {
             // Declared parameters without a value are there and null, so that steps may ask for them.
             for parameter in &prepared.command.parameters {
@@ -440,6 +445,7 @@ impl Engine {
             run: Some(run),
             ..execution
         };
+        let is_plain = is_plain(&execution, at);
         let invoked = match place {
             Place::Poll { idempotency_key, body_hash } => {
                 let execution = NewExecution { idempotency_key, body_hash, ..execution };
@@ -457,9 +463,17 @@ impl Engine {
         if let Some(slot) = slot {
             self.make_room(&slot, &id).await?;
         }
-        self.flows.wake.notify_one();
+        self.flows.stir(is_plain);
         Ok(invoked)
     }
+}
+
+/// Whether nothing of a new run has to be looked for later.
+fn is_plain(execution: &NewExecution, at: Millis) -> bool {
+    execution.run.as_ref().is_none_or(|run| {
+        let alone = run.children.is_empty() && run.signals.is_empty();
+        alone && super::due::is_plain(&run.rows, &run.state, at)
+    })
 }
 
 pub(super) fn found(document: Document, kind: &'static str, source: String) -> Found {

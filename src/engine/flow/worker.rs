@@ -54,7 +54,11 @@ pub fn keep_flows(engine: &Arc<Engine>, tasks: &Tasks) {
                 () = changed => {}
                 () = sleep => {}
                 () = elsewhere => {}
-                _ = beat.tick() => engine.keep_leases().await,
+                _ = beat.tick() => {
+                    engine.keep_leases().await;
+                    // Whoever committed something may have gone before they said so.
+                    engine.flows.due.stir();
+                }
             }
         }
     });
@@ -68,6 +72,26 @@ impl Engine {
     /// Does what is due, takes as much work as there is room for, and answers when the next thing is due.
     async fn look(self: &Arc<Self>, tasks: &Tasks) -> Result<Option<Millis>> {
         let now = self.clock().now();
+        if !self.store().is_shared() && self.flows.due.is_nothing(now) {
+            // Nothing can be due, so only work is looked for.
+            self.take_work(tasks, now).await?;
+            return Ok(self.flows.due.next());
+        }
+        self.flows.due.looked();
+        if let Err(error) = self.do_due(now).await {
+            self.flows.due.stir();
+            return Err(error);
+        }
+        self.take_work(tasks, now).await?;
+        let next = self.store().next_step_deadline(now).await;
+        match &next {
+            Ok(next) => self.flows.due.is_next(*next),
+            Err(_) => self.flows.due.stir(),
+        }
+        next
+    }
+
+    async fn do_due(self: &Arc<Self>, now: Millis) -> Result<()> {
         loop {
             let due = self.store().due_steps(now).await?;
             if due.is_empty() {
@@ -94,8 +118,7 @@ impl Engine {
                 break;
             }
         }
-        self.take_work(tasks, now).await?;
-        self.store().next_step_deadline(now).await
+        Ok(())
     }
 
     async fn take_work(self: &Arc<Self>, tasks: &Tasks, now: Millis) -> Result<()> {
@@ -111,6 +134,8 @@ impl Engine {
             crate::crash_point::reached("step.claimed");
         }
         for step in claimed {
+            let over = now.saturating_add(step.timeout.unwrap_or_default()).saturating_add(5000);
+            flows.due.is_at_the_latest(over.min(lease_until));
             let (engine, claim) = (self.clone(), step.claim.clone());
             let work = tasks.track(async move { engine.work(step).await });
             let (started, go) = tokio::sync::oneshot::channel::<()>();
@@ -147,7 +172,11 @@ impl Engine {
     /// Does one step, from the intent to the result.
     async fn work(&self, step: Claimed) {
         let claim = step.claim.clone();
-        match self.store().begin_effect(claim.clone()).await {
+        let begun = match step.begun {
+            true => Ok(true),
+            false => self.store().begin_effect(claim.clone()).await,
+        };
+        match begun {
             Ok(true) => {}
             // Paused or over, or the database is gone: it goes back, or its lease lapses.
             Ok(false) | Err(_) => {
@@ -181,13 +210,10 @@ impl Engine {
         if let Some(source) = input["script"].as_str() {
             return self.flows.scripts.run(source, &input["scope"], timeout).await;
         }
-        let Some(run) = self.store().run(&step.claim.execution).await.ok().flatten() else {
-            return Err(Fault { retryable: true, ..Fault::new("internal_error", "the run cannot be read") });
-        };
         let actor =
-            self.actor(&run.cause).await.map_err(|error| Fault::new(error.code.to_lowercase(), error.message))?;
+            self.actor(&step.cause).await.map_err(|error| Fault::new(error.code.to_lowercase(), error.message))?;
         // A playbook of the toolbox names the credential of all its steps when it is started.
-        let metadata: Value = serde_json::from_str(&run.metadata).unwrap_or_default();
+        let metadata: Value = serde_json::from_str(&step.metadata).unwrap_or_default();
         let connection = input["connection"].as_str().or(metadata["credential_name"].as_str());
         let key = Row { round: step.round, ..Row::new(&*step.claim.path, StepStatus::Running, 0, 0) }
             .idempotency_key(&step.claim.execution);

@@ -2,15 +2,37 @@
 
 use serde_json::{Value, json};
 
-use super::journal::{Fault, StepStatus, is_below};
+use super::journal::{Fault, Row, StepStatus, is_below};
 use super::leaf::WORKER_LOST;
 use super::walk::{End, State, Walk};
-use crate::flow::{Effect, Retry};
+use crate::flow::{Call, Effect, Retry};
 
 /// How often an undo is tried.
 const TRIES: i64 = 3;
 
+/// Whether there is something to undo: it succeeded, or it was cancelled when it had begun.
+fn may_have_happened(row: &Row) -> bool {
+    let had_begun = row.intent.is_some() || row.data["phase"] == "probe";
+    row.status == StepStatus::Succeeded || (row.status == StepStatus::Cancelled && had_begun)
+}
+
 impl Walk<'_> {
+    /// Keeps how a call is undone: for now without its result, which nobody may ever hear of, and once it has one with it.
+    pub(super) fn keep_undo(&mut self, undo: &Call, path: &str, result: Option<&Value>) {
+        let value = result.map(|result| self.scope.put("result", result.clone()));
+        let filled = self.filled(undo);
+        if let Some(value) = value {
+            self.scope.take_back(value);
+        }
+        let undo = match filled {
+            Ok(undo) => undo,
+            Err(why) if result.is_some() => json!({ "error": why }),
+            // It cannot be undone without its result.
+            Err(_) => return,
+        };
+        self.change(path, |row| row.data["undo"] = undo);
+    }
+
     /// What a step that is named by its id means at a place: within a loop, the pass that the place is in.
     pub(super) fn target(&self, id: &str, at: &str) -> String {
         let last = |path: &str| {
@@ -31,9 +53,7 @@ impl Walk<'_> {
             .journal
             .rows
             .values()
-            .filter(|row| {
-                is_below(&row.path, target) && row.status == StepStatus::Succeeded && row.data["undo"].is_object()
-            })
+            .filter(|row| is_below(&row.path, target) && row.data["undo"].is_object() && may_have_happened(row))
             .map(|row| (row.position, row.path.clone(), row.data["undo"].clone()))
             .collect();
         done.sort_by_key(|(position, _, _)| std::cmp::Reverse(*position));

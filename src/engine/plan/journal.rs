@@ -99,6 +99,9 @@ pub struct Fault {
     pub uncertain: bool,
 }
 
+/// The code of what halted a run that was cancelled and is being undone.
+pub const UNDOING: &str = "undoing";
+
 impl Fault {
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self { code: code.into(), message: message.into(), ..Self::default() }

@@ -6,7 +6,7 @@ use super::journal::{Fault, Row, StepStatus};
 use super::walk::{End, State, Walk};
 use super::{Child, Emitted, Question, Saying};
 use crate::clock::moment;
-use crate::flow::expression::plain;
+use crate::expression::in_words;
 use crate::flow::{
     Ask, Call, Case, Dialect, Effect, Retry, RunBody, Step, Verb, Wait, parse_duration, text, write_duration,
 };
@@ -136,7 +136,7 @@ impl Walk<'_> {
                 json!({ "reason": reason })
             }
             Verb::Emit { topic, data } => {
-                let topic = plain(&self.evaluator.fill(&json!(topic), &self.scope.values)?);
+                let topic = in_words(&self.evaluator.fill(&json!(topic), &self.scope.values)?);
                 let data = self.evaluator.fill(data, &self.scope.values)?;
                 self.effects.emitted.push(Emitted { topic: topic.clone(), data: data.clone() });
                 json!({ "topic": topic, "data": data })
@@ -167,10 +167,10 @@ impl Walk<'_> {
             Some("question") => Some(Tone::Question),
             _ => None,
         };
-        let escaped = |value: &Value| crate::model::message::escape_markdown(&plain(value));
+        let escaped = |value: &Value| crate::model::message::escape_markdown(&in_words(value));
         if let Some(Value::Array(fields)) = filled("fields")? {
             let field = |field: &Value| Field {
-                name: plain(&field["name"]),
+                name: in_words(&field["name"]),
                 value: escaped(&field["value"]),
                 short: field["short"] == json!(true),
             };
@@ -180,7 +180,7 @@ impl Walk<'_> {
             message = message.part(Part::List { items: items.iter().map(escaped).collect() });
         }
         if let Some(table) = filled("table")? {
-            let columns: Vec<String> = table["columns"].as_array().into_iter().flatten().map(plain).collect();
+            let columns: Vec<String> = table["columns"].as_array().into_iter().flatten().map(in_words).collect();
             let row = |row: &Value| match row {
                 Value::Array(cells) => cells.iter().map(escaped).collect(),
                 Value::Object(cells) => {
@@ -232,6 +232,9 @@ impl Walk<'_> {
             self.put_down(path, input, effect.unwrap_or(Effect::Once), timeout);
             let data = json!({ "phase": "call", "probe": probe, "declared": effect.is_some() });
             self.change(path, |row| row.data = data);
+            if let Some(undo) = &step.undo {
+                self.keep_undo(undo, path, None);
+            }
             return State::Open;
         }
         let is_probe = self.journal.rows.get(path).is_some_and(|row| row.data["phase"] == "probe");
@@ -245,11 +248,7 @@ impl Walk<'_> {
 
     fn called(&mut self, step: &Step, path: &str, result: Value) -> State {
         if let Some(undo) = &step.undo {
-            let value = self.scope.put("result", result.clone());
-            let undo = self.filled(undo);
-            self.scope.take_back(value);
-            let undo = undo.unwrap_or_else(|why| json!({ "error": why }));
-            self.change(path, |row| row.data["undo"] = undo);
+            self.keep_undo(undo, path, Some(&result));
         }
         self.close(step, path, result)
     }
@@ -434,7 +433,7 @@ impl Walk<'_> {
             let row = row.clone();
             let key = row.idempotency_key(&self.journal.execution);
             let id = uuid_of(&key);
-            let workflow = plain(&filled["workflow"]);
+            let workflow = in_words(&filled["workflow"]);
             self.change(path, |row| row.data = json!({ "child": id, "workflow": workflow }));
             self.effects.children.push(Child {
                 path: path.to_owned(),
@@ -557,7 +556,7 @@ impl Walk<'_> {
                 Wait::Event { topic, key, timeout } => {
                     let filled = self.evaluator.fill(&json!({ "topic": topic, "key": key }), &self.scope.values);
                     match filled {
-                        Ok(filled) => data = json!({ "topic": plain(&filled["topic"]), "key": filled["key"] }),
+                        Ok(filled) => data = json!({ "topic": in_words(&filled["topic"]), "key": filled["key"] }),
                         Err(why) => return self.expression(path, "event", &why),
                     }
                     deadline = timeout.map(|timeout| self.now.saturating_add(timeout)).or(deadline);

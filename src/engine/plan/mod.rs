@@ -5,6 +5,7 @@
 //! replayed: what a step decided stands in its row, so a document needs no rules about what its expressions may do.
 
 mod compensate;
+mod ending;
 mod journal;
 mod leaf;
 mod outline;
@@ -15,10 +16,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-pub use journal::{Fault, Journal, Row, StepStatus, Wish, is_below};
+pub use journal::{Fault, Journal, Row, StepStatus, UNDOING, Wish, is_below};
 pub use outline::{Outlined, outline};
 
-use crate::flow::expression::Evaluator;
+use crate::expression::Evaluator;
 use crate::flow::{Ask, Flow};
 use crate::model::conversation::Millis;
 use crate::model::execution::ExecutionStatus;
@@ -88,7 +89,9 @@ pub type Outcomes = BTreeMap<String, Result<Value, Fault>>;
 
 /// Brings a run further. `outcomes` are of rows that are running or whose time is over.
 pub fn advance(flow: &Flow, journal: &mut Journal, outcomes: Outcomes, now: Millis) -> Effects {
-    let debug_stop = journal.debug && !outcomes.is_empty();
+    // What is taken back goes on to its end.
+    let undoes = journal.halted.as_ref().is_some_and(|fault| fault.code == UNDOING);
+    let debug_stop = journal.debug && !outcomes.is_empty() && !undoes;
     let may_start = journal.wish == Wish::Run && !debug_stop;
     let mut walk = walk::Walk {
         flow,

@@ -195,6 +195,53 @@ fn branches_run_side_by_side() {
 }
 
 #[test]
+fn a_cancelled_run_is_undone_when_that_is_wanted() {
+    let body = "steps:
+  - {id: one, use: x.y, undo: {use: x.undo, with: {what: \"${{ result.id }}\"}}}
+  - id: many
+    parallel:
+      branches:
+        a: [{id: begun, use: x.y, undo: {use: x.undo, with: {what: begun}}}]
+        b: [{id: blind, use: x.y, undo: {use: x.undo, with: {what: \"${{ result.id }}\"}}}]
+        c: [{id: not_begun, use: x.y, undo: {use: x.undo, with: {what: never}}}]
+on_error: [{id: caught, use: x.y}]
+finally: [{id: last, use: x.y}]
+";
+    let cancelled = |debug: bool| {
+        let mut run = Run::new(body, json!({}));
+        run.journal.debug = debug;
+        run.advance(Outcomes::new());
+        run.advance(Outcomes::from([("one".to_owned(), Ok(json!({ "id": 7 })))]));
+        run.journal.wish = Wish::Run;
+        run.advance(Outcomes::new());
+        for path in ["many.a.begun", "many.b.blind"] {
+            let row = run.journal.rows.get_mut(path).expect("it is ready");
+            (row.status, row.intent) = (StepStatus::Running, Some(1));
+        }
+        assert_eq!(run.ready(), ["many.c.not_begun"]);
+        cancel_below(&mut run.journal, "", run.now, &mut Effects::default());
+        run.journal.halted = Some(Fault::new(UNDOING, "cancelled by ann"));
+        run
+    };
+    for debug in [false, true] {
+        let mut run = cancelled(debug);
+        let ended = run.go(&mut |_, _, _| Ok(Value::Null)).expect("it ends");
+        assert_eq!(run.called(), ["many.a.begun~undo", "one~undo"], "newest first, what may have happened");
+        assert_eq!(run.calls[1].1["with"], json!({ "what": 7 }));
+        let fault = ended.error.expect("why");
+        assert_eq!(
+            (ended.status, fault.code.as_str(), fault.message.as_str()),
+            (ExecutionStatus::Cancelled, "cancelled", "cancelled by ann")
+        );
+    }
+    let mut run = cancelled(false);
+    let ended = run.go(&mut |_, _, _| Err(Fault::new("down", "it is down"))).expect("it ends");
+    let fault = ended.error.expect("why");
+    assert_eq!(ended.status, ExecutionStatus::Cancelled);
+    assert_eq!(fault.message, "cancelled by ann; many.a.begun could not be undone: it is down");
+}
+
+#[test]
 fn failures_are_tried_again_handled_undone_or_told() {
     let mut run = Run::new(
         "steps:\n  - {id: a, use: x.y, effect: pure, retry: {max_attempts: 3, backoff: exponential, initial: 10s, jitter: none}}\n",

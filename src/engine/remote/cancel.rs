@@ -4,11 +4,12 @@ use serde_json::json;
 
 use super::super::Engine;
 use super::{Withdrawal, broken_off, stream};
+use crate::engine::flow::Control;
 use crate::identity::permission::{Object, Verb, authorize};
 use crate::model::execution::ExecutionStatus;
 use crate::model::message::{Tone, escape_markdown};
 use crate::model::principal::Principal;
-use crate::model::{Error, Result};
+use crate::model::{Error, Kind, Result};
 use crate::store::delivery::Fence;
 use crate::store::execution::Execution;
 
@@ -17,6 +18,13 @@ impl Engine {
     /// already stays so; one that has ended otherwise is a conflict.
     pub async fn cancel(&self, principal: &Principal, run: &Execution) -> Result<()> {
         authorize(principal, Verb::Manage, Object::execution(run))?;
+        if self.store().run(&run.id).await?.is_some() {
+            let cancelled = self.control_run(principal, &run.id, Control::Cancel { undo: false }, None).await;
+            return match cancelled {
+                Err(error) if error.kind == Kind::Conflict => self.was_cancelled(run).await,
+                outcome => outcome.map(|_| ()),
+            };
+        }
         // Any other run has ended in the transaction that stored it.
         let Some(delivery) = self.store().delivery_of(&run.id).await? else { return self.was_cancelled(run).await };
         let held = self.bus().hold_reply(&stream(&delivery), &delivery.id);

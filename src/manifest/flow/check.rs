@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::super::fault::Level;
 use super::super::sheet::Sheet;
 use super::super::yaml::{Kind, Node, Plain};
-use crate::flow::expression::{Evaluator, FUNCTIONS, Piece, is_template, pieces, whole};
+use crate::expression::{Evaluator, FUNCTIONS, Piece, is_template, pieces, whole};
 use crate::flow::text;
 use crate::template::{Form, nearest};
 

@@ -87,6 +87,21 @@ pub(super) fn read_steps(sheet: &mut Sheet, steps: &Node, about: About<'_>, inpu
     fine.then(|| document(flow, &root, Vec::new()))
 }
 
+/// The document of a command, with as many runs at the same time as the command says.
+pub(super) fn limited(sheet: &mut Sheet, document: Document, written: &Node, inputs: &[String]) -> Document {
+    let Some(concurrency) = read::concurrency_of_command(sheet, written, inputs) else { return document };
+    let Document { mut flow, mut value, warnings, .. } = document;
+    let mut member = serde_json::json!({
+        "limit": concurrency.limit, "on_conflict": concurrency.on_conflict.as_str(),
+    });
+    if let Some(key) = &concurrency.key {
+        member["key"] = Value::String(format!("${{{{ {key} }}}}"));
+    }
+    value["concurrency"] = member;
+    flow.concurrency = Some(concurrency);
+    Document { hash: sha256_hex(value.to_string().as_bytes()), flow, value, warnings }
+}
+
 fn understand(sheet: &mut Sheet, root: Node, about: About<'_>) -> Result<Document, Vec<Fault>> {
     let (root, dialect) = if root.get("apiVersion").is_some() || !matches!(root.kind, Kind::Map(_)) {
         (root, Dialect::Flow)

@@ -128,7 +128,7 @@ fn verb(written: &Node, kind: &str, parameters: Option<Node>) -> Vec<Entry> {
                     maker.text(write_duration(millis(number.as_f64().unwrap_or_default())))
                 }
                 Some(serde_json::Value::String(text)) if text.contains("${{") => {
-                    let inside = crate::flow::expression::whole(&text).unwrap_or("0").to_owned();
+                    let inside = crate::expression::whole(&text).unwrap_or("0").to_owned();
                     maker.text(format!("${{{{ ({inside}) | float * 1000 }}}}"))
                 }
                 Some(serde_json::Value::String(text)) => {

@@ -9,6 +9,7 @@ use super::super::sheet::{NOTHING_LATER, Sheet};
 use super::super::yaml::{Entry, Kind, Node};
 use super::check::Names;
 use super::step;
+use crate::expression::is_template;
 use crate::flow::{
     API_VERSION, Backoff, Concurrency, Conflict, Defaults, Effect, Flow, Input, InputType, Jitter, Retry,
     parse_duration,
@@ -257,14 +258,63 @@ fn trigger(sheet: &mut Sheet, node: &Node, names: &mut Names) {
 }
 
 fn concurrency(sheet: &mut Sheet, node: &Node, names: &Names) -> Option<Concurrency> {
-    sheet.entries(node, "\"concurrency\"", &["key", "limit", "on_conflict"], NOTHING_LATER)?;
-    let limit = match node.get("limit") {
-        Some(limit) => sheet.number::<i64>(limit, "\"limit\"").unwrap_or(1),
-        None => {
-            sheet.error(node.at, "\"concurrency\" has no \"limit\"");
-            1
+    let concurrency = at_once(sheet, node)?;
+    if node.get("limit").is_none() {
+        sheet.error(node.at, "\"concurrency\" has no \"limit\"");
+    }
+    let key = node.get("key").and_then(|node| names.expression(sheet, node, "\"key\""));
+    Some(Concurrency { key, ..concurrency })
+}
+
+/// The `concurrency` of a command: one run at a time unless it says otherwise. Its key is an expression, or written as the
+/// other texts of a command are, as in `{{parameters.service}}`.
+pub(super) fn concurrency_of_command(sheet: &mut Sheet, node: &Node, inputs: &[String]) -> Option<Concurrency> {
+    let concurrency = at_once(sheet, node)?;
+    let mut names = Names::new();
+    names.inputs = Some(inputs.iter().cloned().collect());
+    let key = node.get("key").and_then(|node| match &node.kind {
+        Kind::Scalar { text, .. } if !is_template(text) && text.contains("{{") => {
+            let text = text.clone();
+            key_of_parameters(sheet, node, &text, inputs)
         }
-    };
+        _ => names.expression(sheet, node, "\"key\""),
+    });
+    Some(Concurrency { key, ..concurrency })
+}
+
+/// `{{parameters.a}}/{{parameters.b}}` as an expression.
+fn key_of_parameters(sheet: &mut Sheet, node: &Node, text: &str, inputs: &[String]) -> Option<String> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some(begin) = rest.find("{{") {
+        if begin > 0 {
+            parts.push(Value::from(&rest[..begin]).to_string());
+        }
+        let Some(length) = rest[begin + 2..].find("}}") else {
+            sheet.error(node.at, "\"key\" has {{ without }}");
+            return None;
+        };
+        let path = rest[begin + 2..begin + 2 + length].trim();
+        let name = path.strip_prefix("parameters.").or_else(|| path.strip_prefix("mapped."));
+        match name.filter(|name| inputs.iter().any(|input| input == name)) {
+            Some(name) => parts.push(format!("inputs[{}]", Value::from(name))),
+            None => {
+                let near = nearest(name.unwrap_or(path), inputs.iter().map(String::as_str));
+                sheet.error_near(node.at, format!("there is no parameter \"{path}\" for \"key\""), near);
+                return None;
+            }
+        }
+        rest = &rest[begin + 2 + length + 2..];
+    }
+    if !rest.is_empty() {
+        parts.push(Value::from(rest).to_string());
+    }
+    Some(parts.join(" ~ "))
+}
+
+fn at_once(sheet: &mut Sheet, node: &Node) -> Option<Concurrency> {
+    sheet.entries(node, "\"concurrency\"", &["key", "limit", "on_conflict"], NOTHING_LATER)?;
+    let limit = node.get("limit").and_then(|limit| sheet.number::<i64>(limit, "\"limit\"")).unwrap_or(1);
     if limit < 1 {
         sheet.error(node.at, "\"limit\" is at least 1");
     }
@@ -276,8 +326,7 @@ fn concurrency(sheet: &mut Sheet, node: &Node, names: &Names) -> Option<Concurre
         Some("reject") => Conflict::Reject,
         _ => Conflict::Queue,
     };
-    let key = node.get("key").and_then(|node| names.expression(sheet, node, "\"key\""));
-    Some(Concurrency { key, limit, on_conflict })
+    Some(Concurrency { key: None, limit, on_conflict })
 }
 
 /// A time such as `5m`.

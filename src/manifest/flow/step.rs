@@ -7,7 +7,7 @@ use super::super::sheet::{NOTHING_LATER, Sheet};
 use super::super::yaml::{Entry, Kind, Node};
 use super::check::Names;
 use super::read::{duration, effect, members, retry};
-use crate::flow::expression::is_template;
+use crate::expression::is_template;
 use crate::flow::{Ask, Call, Case, ForEach, LoopError, OnError, Poll, Probe, RunBody, Step, Verb, Wait, While};
 use crate::model::principal::Role;
 use crate::template::Form;
