@@ -19,7 +19,9 @@ use crate::model::{Error, Kind, Result};
 fn verified<'a>(api: &'a Api, headers: &'a HeaderMap, body: &'a [u8]) -> Result<(&'a Slack, Signed<'a>)> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let slack = api.chats.slack.as_deref();
-    let slack = slack.ok_or_else(|| Error::unauthenticated("Slack is not set up here (setting slack.bot_token or slack.client_id)"))?;
+    let slack = slack.ok_or_else(|| {
+        Error::unauthenticated("Slack is not set up here (setting slack.bot_token or slack.client_id)")
+    })?;
     let signed =
         Signed { timestamp: header("x-slack-request-timestamp"), signature: header("x-slack-signature"), body };
     slack.signatures().verify(&signed, api.engine.clock().now())?;

@@ -387,7 +387,13 @@ fn direct_message(event_id: &str, ts: &str, text: &str) -> String {
     .to_string()
 }
 
-pub(crate) async fn post_signed(server: &Server, door: &str, kind: &str, signed: (i64, &str), body: &str) -> (u16, String) {
+pub(crate) async fn post_signed(
+    server: &Server,
+    door: &str,
+    kind: &str,
+    signed: (i64, &str),
+    body: &str,
+) -> (u16, String) {
     let client = server.anybody().with("x-slack-request-timestamp", &signed.0.to_string());
     let client = if signed.1.is_empty() { client } else { client.with("x-slack-signature", signed.1) };
     let answer = client.post_text(door, kind, body.to_owned()).await;
