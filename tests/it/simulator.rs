@@ -29,6 +29,7 @@ fn check(folder: &Path, arguments: &[&str]) -> (String, bool) {
 fn shop(test: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     copy(Path::new("tests/fixtures/trials"), &folder.path().join("bots"));
+    std::fs::create_dir_all(folder.path().join("bots/shop/tests")).unwrap();
     std::fs::write(folder.path().join("bots/shop/tests/deploy.yaml"), test).unwrap();
     folder
 }

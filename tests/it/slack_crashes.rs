@@ -45,7 +45,8 @@ async fn dies_at(data: &Path, database: Option<&str>, points: &[&str]) {
             all.iter().filter(|message| message["user"] == BOT && is_text(message, &text)).count()
         };
         assert_eq!((told(&first), told(&last)), (1, 1), "{point}: {all:?}");
-        process.kill();
+        // Not killed: a delivery that is not known to have arrived would meet the next point before anything is said.
+        process.stop();
     }
 }
 

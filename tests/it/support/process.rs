@@ -46,6 +46,13 @@ impl Process {
         self.child.wait().expect("it is gone");
     }
 
+    /// Asks it to stop, and waits until it has: what was under way is finished then.
+    pub(crate) fn stop(&mut self) {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, rustix::process::Signal::TERM).expect("it is asked to stop");
+        self.child.wait().expect("it is gone");
+    }
+
     /// Waits until it has ended by itself.
     pub(crate) fn ended(&mut self) -> ExitStatus {
         self.child.wait().expect("it is gone")
