@@ -1,7 +1,7 @@
 //! A program as a process: on one core, looked at through `/proc`, ended with its value.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Result};
+use std::io::{BufReader, Result};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -37,9 +37,9 @@ pub(crate) fn pinned(core: usize, program: &Path) -> Command {
 
 /// A server that runs; it ends with the value.
 pub(crate) struct Server {
-    child: Child,
+    pub(crate) child: Child,
     /// Open as long as the server runs, so that it can go on printing.
-    _output: Option<BufReader<ChildStdout>>,
+    pub(crate) _output: Option<BufReader<ChildStdout>>,
     pub(crate) address: String,
 }
 
@@ -48,17 +48,6 @@ impl Server {
     pub(crate) fn spawn(command: &mut Command, address: &str) -> anyhow::Result<Self> {
         let child = command.stdout(Stdio::piped()).spawn().context("the server does not start")?;
         Ok(Self { child, _output: None, address: address.to_owned() })
-    }
-
-    /// Waits until it says where it is.
-    pub(crate) fn said_where(&mut self) -> anyhow::Result<()> {
-        let mut line = String::new();
-        let mut output = BufReader::new(self.child.stdout.take().context("its output")?);
-        output.read_line(&mut line)?;
-        let address = line.trim().rsplit_once("http://").with_context(|| format!("no address in {line:?}"))?.1;
-        self.address = address.to_owned();
-        self._output = Some(output);
-        Ok(())
     }
 
     pub(crate) fn pid(&self) -> u32 {

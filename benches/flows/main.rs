@@ -5,7 +5,11 @@
 //! `compare` starts the servers on one core and, for each short round, `drive` on the other, which starts runs and is the
 //! service that their steps call; `bare` is the yardstick.
 
-#![expect(clippy::print_stdout, reason = "a benchmark is there to print")]
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a benchmark is there to print, and no part of the server"
+)]
 
 use clap::{Parser, Subcommand};
 

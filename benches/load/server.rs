@@ -1,10 +1,11 @@
 //! A server under test: started on the first core.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use serde_json::json;
 
 use crate::process::{Server, pinned};
@@ -99,7 +100,12 @@ impl<'a> Kind<'a> {
     /// Starts the server on a free port and waits until it says that it is there.
     pub(crate) fn start(&self) -> anyhow::Result<Server> {
         let mut server = self.spawn("127.0.0.1:0")?;
-        server.said_where()?;
+        let mut line = String::new();
+        let mut output = BufReader::new(server.child.stdout.take().context("its output")?);
+        output.read_line(&mut line)?;
+        let address = line.trim().rsplit_once("http://").with_context(|| format!("no address in {line:?}"))?.1;
+        server.address = address.to_owned();
+        server._output = Some(output);
         Ok(server)
     }
 }
