@@ -247,6 +247,7 @@ fn migrator() -> Migrator {
         (23, "webhooks", include_str!("../../migrations/0023_webhooks.sql")),
         (24, "reminders", include_str!("../../migrations/0024_reminders.sql")),
         (25, "slack installs", include_str!("../../migrations/0025_slack_installs.sql")),
+        (28, "run indexes", include_str!("../../migrations/0028_run_indexes.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
