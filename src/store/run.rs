@@ -4,7 +4,7 @@ use super::Store;
 use super::execution::NewExecution;
 use super::log::Receipt;
 use super::query::{Failure, Row, composed, query};
-use super::step::{self, Claim, StepRow};
+use super::step::{self, Claim, Hold, StepRow};
 use super::transaction::{Transaction, Work, failed};
 use super::turn::Turn;
 use super::workflow::NewDefinition;
@@ -213,7 +213,7 @@ impl Transaction<'_> {
         .bind(at);
         self.write(insert).await?;
         for row in &new.rows {
-            self.put_step(execution, row, false).await?;
+            self.put_step(execution, row, &Hold::Keep, at).await?;
         }
         self.begin_children(&new.children).await?;
         self.append(&new.events, None).await?;
@@ -258,11 +258,13 @@ pub struct RunCommit {
     pub revision: i64,
     /// The claims whose results are in it, and what came of each; one that is lost refuses it with [`LATE_RESULT`].
     pub attempts: Vec<(Claim, &'static str)>,
-    /// Rows as they are from now on, and whether they are taken from whoever has them.
-    pub rows: Vec<(StepRow, bool)>,
+    /// Rows as they are from now on.
+    pub rows: Vec<(StepRow, Hold)>,
     pub state: RunState,
     /// Another document to go on with.
     pub definition: Option<NewDefinition>,
+    /// Whether the three that follow are other than before, or it has not begun before.
+    pub changes_execution: bool,
     pub status: ExecutionStatus,
     /// One sentence for who polls, when it has failed.
     pub error: Option<String>,
@@ -311,19 +313,16 @@ impl Work for RunCommit {
             return Err(Error::conflict(NO_ROOM, "another run was faster"));
         }
         for (claim, outcome) in &self.attempts {
-            if !transaction.holds_step(claim).await? {
+            if !transaction.end_held_attempt(claim, outcome, self.at).await? {
                 return Err(Error::conflict(LATE_RESULT, "this step is somebody else's by now"));
             }
-            transaction.end_attempt(claim, outcome, self.at).await?;
         }
-        for (row, take) in &self.rows {
-            transaction.put_step(&self.execution, row, *take).await?;
+        for (row, hold) in &self.rows {
+            transaction.put_step(&self.execution, row, hold, self.at).await?;
         }
-        let execution = query(
-            "UPDATE executions SET status = $2, error = $3, finished_at = $4, started_at = coalesce(started_at, $5) WHERE id = $1",
-        );
-        let execution = execution.bind(&self.execution).bind(self.status.as_str()).bind(&self.error);
-        transaction.write(execution.bind(self.finished_at).bind(self.at)).await?;
+        if self.changes_execution {
+            self.update_execution(transaction).await?;
+        }
         transaction.begin_children(&self.children).await?;
         for signal in &self.signals {
             transaction.signal(&signal.execution, &signal.path, &signal.value).await?;
@@ -343,6 +342,17 @@ impl Work for RunCommit {
         };
         transaction.append(&self.events, None).await?;
         Ok(receipt)
+    }
+}
+
+impl RunCommit {
+    async fn update_execution(&self, transaction: &mut Transaction<'_>) -> Result<()> {
+        let execution = query(
+            "UPDATE executions SET status = $2, error = $3, finished_at = $4, started_at = coalesce(started_at, $5) WHERE id = $1",
+        );
+        let execution = execution.bind(&self.execution).bind(self.status.as_str()).bind(&self.error);
+        transaction.write(execution.bind(self.finished_at).bind(self.at)).await?;
+        Ok(())
     }
 }
 

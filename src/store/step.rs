@@ -86,18 +86,54 @@ pub struct Claimed {
     pub metadata: String,
 }
 
+/// How long a step belongs to which worker.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    pub worker: String,
+    pub until: Millis,
+}
+
+/// What becomes of whoever has a step whose row is written.
+#[derive(Clone, Debug)]
+pub enum Hold {
+    /// Nothing.
+    Keep,
+    /// They have it no longer.
+    Fence,
+    /// Nobody had it, and now a worker has; the row is already what a claimed one is.
+    Lease(Lease),
+}
+
+impl StepRow {
+    /// Makes the row of a step that is ready that of a claimed one. What may be called again has its intent at once: for
+    /// what may happen once only, `begin_effect` notes it, so that it is not in doubt as long as it is merely claimed.
+    pub fn take(&mut self, now: Millis) {
+        self.status = "running".to_owned();
+        self.fence += 1;
+        self.intent = (self.effect != "once").then_some(self.fence);
+        self.deadline = self.timeout.map(|timeout| now.saturating_add(timeout).saturating_add(GRACE));
+    }
+}
+
+/// How much longer than its timeout a step may run before it is taken from its worker.
+pub const GRACE: Millis = 5000;
+
 impl Transaction<'_> {
-    /// Writes a row as it is from now on. `take` takes it from whoever has it.
-    pub(super) async fn put_step(&mut self, execution: &str, row: &StepRow, take: bool) -> Result<()> {
+    /// Writes a row as it is from now on.
+    pub(super) async fn put_step(&mut self, execution: &str, row: &StepRow, hold: &Hold, at: Millis) -> Result<()> {
+        let lease = match hold {
+            Hold::Lease(lease) => Some(lease),
+            Hold::Keep | Hold::Fence => None,
+        };
         let put = query(
             "INSERT INTO steps (execution, path, status, effect, tries, round, fence, intent, ready_at, deadline, \
-             timeout, topic, input, data, output, error, signal, position, started_at, finished_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) \
+             timeout, topic, input, data, output, error, signal, position, started_at, finished_at, lease_owner, lease_until) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $22, $23) \
              ON CONFLICT (execution, path) DO UPDATE SET status = excluded.status, effect = excluded.effect, \
              tries = excluded.tries, round = excluded.round, fence = steps.fence + $21, \
              intent = CASE excluded.status WHEN 'cancelled' THEN coalesce(excluded.intent, steps.intent) \
              ELSE excluded.intent END, \
-             lease_owner = NULL, lease_until = NULL, ready_at = excluded.ready_at, deadline = excluded.deadline, \
+             lease_owner = excluded.lease_owner, lease_until = excluded.lease_until, ready_at = excluded.ready_at, deadline = excluded.deadline, \
              timeout = excluded.timeout, topic = excluded.topic, input = excluded.input, data = excluded.data, \
              output = excluded.output, error = excluded.error, signal = excluded.signal, \
              position = excluded.position, started_at = excluded.started_at, finished_at = excluded.finished_at",
@@ -122,16 +158,33 @@ impl Transaction<'_> {
         .bind(row.position)
         .bind(row.started_at)
         .bind(row.finished_at)
-        .bind(i64::from(take));
+        .bind(i64::from(!matches!(hold, Hold::Keep)))
+        .bind(lease.map(|lease| lease.worker.clone()))
+        .bind(lease.map(|lease| lease.until));
         self.write(put).await?;
+        match lease {
+            Some(lease) => {
+                let claim = Claim { execution: execution.to_owned(), path: row.path.clone(), fence: row.fence };
+                self.begin_attempt(&claim, &lease.worker, at).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn begin_attempt(&mut self, claim: &Claim, worker: &str, at: Millis) -> Result<()> {
+        let attempt =
+            query("INSERT INTO step_attempts (execution, path, fence, worker, started_at) VALUES ($1, $2, $3, $4, $5)");
+        self.write(claim.bind(attempt).bind(worker).bind(at)).await?;
         Ok(())
     }
 
-    /// Whether a claim still has its step.
-    pub(super) async fn holds_step(&mut self, claim: &Claim) -> Result<bool> {
-        let find =
-            query("SELECT 1 FROM steps WHERE execution = $1 AND path = $2 AND fence = $3 AND status = 'running'");
-        Ok(self.optional(claim.bind(find)).await?.is_some())
+    /// Notes what came of a claim that still has its step; `false` when it has not.
+    pub(super) async fn end_held_attempt(&mut self, claim: &Claim, outcome: &str, at: Millis) -> Result<bool> {
+        let end = query(
+            "UPDATE step_attempts SET outcome = $4, ended_at = $5 WHERE execution = $1 AND path = $2 AND fence = $3 \
+             AND EXISTS (SELECT 1 FROM steps WHERE execution = $1 AND path = $2 AND fence = $3 AND status = 'running')",
+        );
+        Ok(self.write(claim.bind(end).bind(outcome).bind(at)).await? == 1)
     }
 
     /// Notes what came of a claim.
@@ -182,12 +235,12 @@ impl Work for Take {
             let claim = query(
                 "UPDATE steps SET status = 'running', fence = fence + 1, \
                  intent = CASE WHEN effect = 'once' OR $6 = 1 THEN NULL ELSE fence + 1 END, lease_owner = $3, \
-                 lease_until = $4, deadline = $5 + timeout + 5000 \
+                 lease_until = $4, deadline = $5 + timeout + $7 \
                  WHERE execution = $1 AND path = $2 AND status = 'ready' \
                  RETURNING fence, effect, round, timeout, input, intent",
             );
             let claim = claim.bind(&execution).bind(&path).bind(&self.worker).bind(self.lease_until).bind(self.now);
-            let claim = claim.bind(i64::from(apart));
+            let claim = claim.bind(i64::from(apart)).bind(GRACE);
             for row in transaction.write_returning(claim).await? {
                 let read = || -> Result<Claimed, Failure> {
                     Ok(Claimed {
@@ -205,10 +258,7 @@ impl Work for Take {
             }
         }
         for Claimed { claim, .. } in &claimed {
-            let attempt = query(
-                "INSERT INTO step_attempts (execution, path, fence, worker, started_at) VALUES ($1, $2, $3, $4, $5)",
-            );
-            transaction.write(claim.bind(attempt).bind(&self.worker).bind(self.now)).await?;
+            transaction.begin_attempt(claim, &self.worker, self.now).await?;
         }
         Ok(claimed)
     }
@@ -268,7 +318,7 @@ impl Work for Late {
 }
 
 struct Extend {
-    worker: String,
+    claims: Vec<Claim>,
     lease_until: Millis,
 }
 
@@ -276,8 +326,13 @@ impl Work for Extend {
     type Output = ();
 
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<()> {
-        let extend = query("UPDATE steps SET lease_until = $2 WHERE lease_owner = $1 AND status = 'running'");
-        transaction.write(extend.bind(&self.worker).bind(self.lease_until)).await?;
+        for claim in &self.claims {
+            let extend = query(
+                "UPDATE steps SET lease_until = $4 WHERE execution = $1 AND path = $2 AND fence = $3 \
+                 AND status = 'running'",
+            );
+            transaction.write(claim.bind(extend).bind(self.lease_until)).await?;
+        }
         Ok(())
     }
 }
@@ -349,9 +404,9 @@ impl Store {
         self.write(Late { claim, at }).await
     }
 
-    /// Keeps every lease of a worker.
-    pub async fn extend_steps(&self, worker: &str, lease_until: Millis) -> Result<()> {
-        self.write(Extend { worker: worker.to_owned(), lease_until }).await
+    /// Keeps the leases of claims, as far as they still count.
+    pub async fn extend_steps(&self, claims: Vec<Claim>, lease_until: Millis) -> Result<()> {
+        self.write(Extend { claims, lease_until }).await
     }
 
     /// What is due; of each kind a bounded number.

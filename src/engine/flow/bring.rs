@@ -6,12 +6,13 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::card;
+use super::next::{Known, Next, Offered, take_next};
 use super::rows;
 use super::start::Beginning;
 use crate::clock::rfc3339;
 use crate::engine::Engine;
 use crate::engine::answer::raw;
-use crate::engine::plan::{self, Ended, Fault, Journal, Outcomes, Row, Wish, advance, outline};
+use crate::engine::plan::{self, Ended, Fault, Journal, Outcomes, Row, StepStatus, Wish, advance, outline};
 use crate::flow::Flow;
 use crate::model::conversation::Millis;
 use crate::model::event::{NewEvent, Stream};
@@ -26,7 +27,7 @@ use crate::store::delivery::AnswerPlace;
 use crate::store::execution::NewExecution;
 use crate::store::log::Receipt;
 use crate::store::run::{RUN_CHANGED, Run, RunCommit, RunState, Signal};
-use crate::store::step::{Claim, StepRow};
+use crate::store::step::{Claim, Hold, Lease, StepRow};
 use crate::store::turn::Turn;
 use crate::store::workflow::NewDefinition;
 
@@ -53,6 +54,8 @@ pub(super) struct Nudge {
     pub(super) later: bool,
     /// Commits even when nothing came of it.
     pub(super) always: bool,
+    /// Who asks goes on with a step that may begin at once, if there is one: its lease lasts until then.
+    pub(super) goes_on: Option<Millis>,
 }
 
 /// A run after it came further.
@@ -61,6 +64,8 @@ pub(super) struct Brought {
     pub(super) receipt: Option<Receipt>,
     /// Whether anything came of it.
     pub(super) changed: bool,
+    /// The step to go on with, for who wanted one.
+    pub(super) next: Option<Next>,
 }
 
 /// What a run is, as far as what comes of it needs to know.
@@ -82,7 +87,7 @@ pub(super) struct About<'a> {
 
 /// What is to be committed of a plan.
 pub(super) struct Products {
-    pub(super) rows: Vec<(StepRow, bool)>,
+    pub(super) rows: Vec<(StepRow, Hold)>,
     pub(super) events: Vec<NewEvent>,
     pub(super) messages: Vec<Message>,
     /// What is said in the conversation.
@@ -100,12 +105,31 @@ impl Engine {
     where
         F: Fn(&Arc<Flow>, &Run, &mut Journal) -> Result<Nudge> + Send + Sync,
     {
+        self.bring_known(execution, None, nudge).await
+    }
+
+    /// The same for a run that need not be read, unless it has come further since.
+    pub(super) async fn bring_known<F>(
+        &self,
+        execution: &str,
+        mut known: Option<Known>,
+        nudge: F,
+    ) -> Result<Option<Brought>>
+    where
+        F: Fn(&Arc<Flow>, &Run, &mut Journal) -> Result<Nudge> + Send + Sync,
+    {
         let _held = self.flows.lock(execution).await;
         let mut tries = 0;
         loop {
-            let Some(run) = self.store().run(execution).await? else { return Ok(None) };
-            let rows = self.store().steps(execution).await?;
-            let outcome = Box::pin(self.try_to_bring(run, rows, &nudge)).await;
+            let known = match known.take() {
+                Some(known) => known,
+                None => {
+                    let Some(run) = self.store().run(execution).await? else { return Ok(None) };
+                    let journal = rows::journal(&run, self.store().steps(execution).await?)?;
+                    Known { run, journal }
+                }
+            };
+            let outcome = Box::pin(self.try_to_bring(known, &nudge)).await;
             tries += 1;
             match outcome {
                 Err(error) if error.code == RUN_CHANGED && tries < TRIES => {}
@@ -114,13 +138,13 @@ impl Engine {
         }
     }
 
-    async fn try_to_bring<F>(&self, run: Run, rows: Vec<StepRow>, nudge: &F) -> Result<Option<Brought>>
+    async fn try_to_bring<F>(&self, known: Known, nudge: &F) -> Result<Option<Brought>>
     where
         F: Fn(&Arc<Flow>, &Run, &mut Journal) -> Result<Nudge> + Send + Sync,
     {
         let now = self.clock().now();
+        let Known { run, mut journal } = known;
         let mut flow = self.pinned(&run.definition).await?;
-        let mut journal = rows::journal(&run, rows)?;
         let wish = journal.wish;
         let nudge = nudge(&flow, &run, &mut journal)?;
         if !run.is_open && !nudge.reopens {
@@ -130,6 +154,7 @@ impl Engine {
             flow = other;
             definition
         });
+        let offered = nudge.goes_on.map(|_| Offered::of(&journal)).unwrap_or_default();
         let mut effects = nudge.effects;
         match nudge.ended {
             Some(ended) => effects.ended = Some(ended),
@@ -150,7 +175,7 @@ impl Engine {
         }
         let changed = !effects.touched.is_empty() || effects.ended.is_some() || journal.wish != wish || nudge.always;
         if !changed && nudge.turn.is_none() && nudge.attempts.is_empty() {
-            return Ok(Some(Brought { journal, receipt: None, changed: false }));
+            return Ok(Some(Brought { journal, receipt: None, changed: false, next: None }));
         }
         let about = About {
             execution: &run.execution,
@@ -184,6 +209,13 @@ impl Engine {
             && products.children.is_empty()
             && !nudge.always
             && !(ended && run.concurrency_key.is_some());
+        let goes_on = nudge.goes_on.filter(|_| definition.is_none() && journal.wish == Wish::Run && !ended);
+        let next = goes_on.and_then(|until| {
+            let lease = Lease { worker: self.flows.worker.clone(), until };
+            take_next(&mut products.rows, &mut journal, &offered, lease, now)
+        });
+        let waits = products.rows.iter().any(|(row, _)| row.status == StepStatus::Ready.as_str());
+        let held = nudge.attempts.first().map(|(claim, _)| claim.clone());
         let commit = RunCommit {
             execution: run.execution.clone(),
             revision: run.revision,
@@ -191,6 +223,7 @@ impl Engine {
             rows: products.rows,
             state: products.state,
             definition,
+            changes_execution: ended || run.started_at.is_none() || run.status != products.status,
             status: products.status,
             error: products.error,
             finished_at: ended.then_some(now),
@@ -202,14 +235,27 @@ impl Engine {
             admits: nudge.admits,
             at: now,
         };
+        let (status, deadline) = (commit.status, commit.state.deadline);
         crate::crash_point::reached("run.committing");
         let receipt = self.store().commit_run(commit).await?;
         crate::crash_point::reached("run.committed");
         if !fenced.is_empty() {
             self.flows.abort(&run.execution, |path| fenced.contains(path));
         }
-        self.flows.stir(is_plain);
-        Ok(Some(Brought { journal, receipt, changed: true }))
+        if waits || !is_plain || ended || next.is_none() {
+            self.flows.stir(is_plain);
+        }
+        let next = next.map(|row| {
+            let claim = Claim { execution: run.execution.clone(), path: row.path.clone(), fence: row.fence };
+            if let Some(held) = &held {
+                // While the run is held: whoever takes the step away finds its work.
+                self.flows.move_on(held, &claim);
+            }
+            let started_at = run.started_at.or(Some(now));
+            journal.started_at = started_at.unwrap_or(journal.started_at);
+            Next::new(claim, row, Run { revision: run.revision + 1, status, started_at, deadline, ..run })
+        });
+        Ok(Some(Brought { journal, receipt, changed: true, next }))
     }
 
     /// What is to be written down of what was planned.
@@ -281,7 +327,10 @@ impl Engine {
             .touched
             .iter()
             .filter_map(|path| journal.rows.get(path))
-            .map(|row| Ok((rows::row(row)?, effects.fenced.contains(&row.path))))
+            .map(|row| {
+                let hold = if effects.fenced.contains(&row.path) { Hold::Fence } else { Hold::Keep };
+                Ok((rows::row(row)?, hold))
+            })
             .collect::<Result<Vec<_>>>()?;
         let (posts, last) = card::posts(about, flow, journal, effects, status)?;
         let mut messages: Vec<Message> = effects.sayings.iter().map(|saying| saying.message.clone()).collect();

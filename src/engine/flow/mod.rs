@@ -1,7 +1,7 @@
 //! Runs of documents: playbooks, workflows, and commands with steps.
 //!
 //! `start` makes a run, `bring` is the one way in which it comes further: it reads the run, asks `engine::plan` what follows,
-//! and commits that in one transaction. `worker` claims steps and does what they call for, `control` is what people do to a
+//! and commits that in one transaction. `worker` claims steps and does what they call for, `next` what it goes on with, `control` is what people do to a
 //! run, `ask` what they answer it, `card` how it looks in its conversation, `library` where documents come from, `script`
 //! the process that runs JavaScript, `actions` the connectors.
 
@@ -30,6 +30,7 @@ mod control;
 mod due;
 mod inputs;
 mod library;
+mod next;
 mod rows;
 pub mod script;
 mod start;
@@ -117,6 +118,14 @@ impl Flows {
 
     fn remember(&self, hash: &str, flow: Arc<Flow>) {
         self.parsed.lock().unwrap_or_else(PoisonError::into_inner).insert(hash.to_owned(), flow);
+    }
+
+    /// Who does one step goes on with another one.
+    fn move_on(&self, from: &Claim, to: &Claim) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handle) = running.remove(from) {
+            running.insert(to.clone(), handle);
+        }
     }
 
     /// Ends work here that does not count any more.

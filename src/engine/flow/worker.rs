@@ -6,18 +6,22 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::bring::Nudge;
+use super::bring::{Brought, Nudge};
+use super::next::{Known, Next};
 use crate::connector::Call;
 use crate::engine::Engine;
 use crate::engine::plan::{Fault, Outcomes, Row, StepStatus, Wish};
 use crate::model::conversation::Millis;
 use crate::model::{Kind, Result};
 use crate::store::run::{LATE_RESULT, NO_ROOM};
-use crate::store::step::{Claim, Claimed};
+use crate::store::step::{Claim, Claimed, GRACE};
 use crate::tasks::Tasks;
 
 /// How long to wait after the database did not answer.
 const AGAIN: Duration = Duration::from_millis(500);
+
+/// Steps of one run that a worker does in a row; then it is the turn of whoever waits.
+const IN_A_ROW: u32 = 16;
 
 /// What other servers leave behind is looked for this often.
 const LOOK: Duration = Duration::from_secs(1);
@@ -102,11 +106,11 @@ impl Engine {
                 tracing::warn!(execution = claim.execution, step = claim.path, "the worker of a step is gone");
                 let fault =
                     Fault { uncertain: begun, retryable: true, ..Fault::new("worker_lost", "the worker was lost") };
-                any |= self.settle(&claim, Err(fault), "worker_lost").await?;
+                any |= self.settle(&claim, Err(fault), "worker_lost", None, None).await?.is_kept();
             }
             for (claim, begun) in due.overdue {
                 let fault = Fault { uncertain: begun, retryable: true, ..Fault::new("timeout", "it took too long") };
-                any |= self.settle(&claim, Err(fault), "timeout").await?;
+                any |= self.settle(&claim, Err(fault), "timeout", None, None).await?.is_kept();
             }
             for execution in due.runs {
                 any |= self.wake_run(&execution, now).await?;
@@ -134,21 +138,18 @@ impl Engine {
             crate::crash_point::reached("step.claimed");
         }
         for step in claimed {
-            let over = now.saturating_add(step.timeout.unwrap_or_default()).saturating_add(5000);
-            flows.due.is_at_the_latest(over.min(lease_until));
-            let (engine, claim) = (self.clone(), step.claim.clone());
-            let work = tasks.track(async move { engine.work(step).await });
+            flows.due.is_at_the_latest(self.over(&step, lease_until));
+            let claim = step.claim.clone();
+            let work = tasks.track(work_on(self.clone(), tasks.clone(), step));
             let (started, go) = tokio::sync::oneshot::channel::<()>();
             #[expect(
                 clippy::disallowed_methods,
                 reason = "counted among the tasks by `track`; a step may be aborted alone"
             )]
             let handle = tokio::spawn({
-                let (engine, claim) = (self.clone(), claim.clone());
                 async move {
                     // Not before it stands among those that run, or its end would find nothing to take out.
                     if go.await.is_ok() {
-                        let _done = Done { engine, claim };
                         work.await;
                     }
                 }
@@ -160,17 +161,22 @@ impl Engine {
     }
 
     async fn keep_leases(&self) {
-        if self.flows.running.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+        // Only of what is being done: a claim whose commit was never heard of lapses.
+        let mut claims: Vec<Claim> =
+            self.flows.running.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+        if claims.is_empty() {
             return;
         }
+        // In one order everywhere, so that two servers do not wait for each other.
+        claims.sort();
         let until = self.clock().now().saturating_add(self.flows.limits.lease);
-        if let Err(error) = self.store().extend_steps(&self.flows.worker, until).await {
+        if let Err(error) = self.store().extend_steps(claims, until).await {
             tracing::warn!(%error, "failed to keep the leases of steps");
         }
     }
 
-    /// Does one step, from the intent to the result.
-    async fn work(&self, step: Claimed) {
+    /// Does one step, from the intent to the result; answers the one to go on with.
+    async fn work(&self, step: Claimed, mut known: Option<Known>, goes_on: bool) -> Option<(Claimed, Known)> {
         let claim = step.claim.clone();
         let begun = match step.begun {
             true => Ok(true),
@@ -183,7 +189,7 @@ impl Engine {
                 if let Err(error) = self.store().give_back_step(claim, self.clock().now()).await {
                     tracing::debug!(%error, "a step could not be given back");
                 }
-                return;
+                return None;
             }
         }
         crate::crash_point::reached("step.intended");
@@ -191,15 +197,29 @@ impl Engine {
         crate::crash_point::reached("step.performed");
         let word = if outcome.is_ok() { "succeeded" } else { "failed" };
         loop {
-            match self.settle(&claim, outcome.clone(), word).await {
+            let lease = goes_on.then(|| self.clock().now().saturating_add(self.flows.limits.lease));
+            match self.settle(&claim, outcome.clone(), word, known.take(), lease).await {
                 Err(error) if error.kind == Kind::Unavailable => tokio::time::sleep(AGAIN).await,
                 Err(error) => {
                     tracing::error!(%error, execution = claim.execution, step = claim.path, "a result could not be kept");
-                    return;
+                    return None;
                 }
-                Ok(_) => return,
+                Ok(Settled::Late) => return None,
+                Ok(Settled::Kept(brought)) => {
+                    let Brought { next, journal, .. } = *brought;
+                    let Next { step, run } = next?;
+                    self.flows.due.is_at_the_latest(self.over(&step, lease.unwrap_or_default()));
+                    crate::crash_point::reached("step.claimed");
+                    return Some((step, Known { run, journal }));
+                }
             }
         }
+    }
+
+    /// When somebody has to look after a step that is being done.
+    fn over(&self, step: &Claimed, lease_until: Millis) -> Millis {
+        let timeout = step.timeout.unwrap_or_default().saturating_add(GRACE);
+        self.clock().now().saturating_add(timeout).min(lease_until)
     }
 
     async fn perform(&self, step: &Claimed) -> Result<Value, Fault> {
@@ -235,11 +255,18 @@ impl Engine {
         }
     }
 
-    /// Brings a result into its run; `false` when somebody else has the step by now.
-    async fn settle(&self, claim: &Claim, outcome: Result<Value, Fault>, word: &'static str) -> Result<bool> {
+    /// Brings a result into its run. `goes_on`: until when a step that follows is the caller's.
+    async fn settle(
+        &self,
+        claim: &Claim,
+        outcome: Result<Value, Fault>,
+        word: &'static str,
+        known: Option<Known>,
+        goes_on: Option<Millis>,
+    ) -> Result<Settled> {
         let of = claim.clone();
         let settled = self
-            .bring(&claim.execution, move |_, _, journal| {
+            .bring_known(&claim.execution, known, move |_, _, journal| {
                 let is_held = journal
                     .rows
                     .get(&of.path)
@@ -248,15 +275,15 @@ impl Engine {
                 // Refused at the commit, too: this only spares the plan.
                 let outcomes =
                     if is_held { Outcomes::from([(of.path.clone(), outcome.clone())]) } else { Outcomes::new() };
-                Ok(Nudge { outcomes, attempts, ..Nudge::default() })
+                Ok(Nudge { outcomes, attempts, goes_on, ..Nudge::default() })
             })
             .await;
         match settled {
-            Ok(Some(_)) => Ok(true),
+            Ok(Some(brought)) => Ok(Settled::Kept(Box::new(brought))),
             Err(error) if error.code != LATE_RESULT => Err(error),
             Ok(None) | Err(_) => {
                 self.store().note_late_result(claim.clone(), self.clock().now()).await?;
-                Ok(false)
+                Ok(Settled::Late)
             }
         }
     }
@@ -293,6 +320,34 @@ impl Engine {
         match admitted {
             Err(error) if error.code == NO_ROOM => Ok(false),
             outcome => Ok(outcome?.is_some_and(|brought| brought.changed)),
+        }
+    }
+}
+
+/// What became of a result.
+enum Settled {
+    Kept(Box<Brought>),
+    /// Somebody else has the step by now.
+    Late,
+}
+
+impl Settled {
+    fn is_kept(&self) -> bool {
+        matches!(self, Self::Kept(_))
+    }
+}
+
+/// Does a step, and then those of its run that follow at once: each is claimed in the commit of the result before it, which
+/// saves the way through the queue.
+async fn work_on(engine: Arc<Engine>, tasks: Tasks, first: Claimed) {
+    let mut done = Done { engine: engine.clone(), claim: first.claim.clone() };
+    let mut next = Some((first, None));
+    for left in (0..IN_A_ROW).rev() {
+        let Some((step, known)) = next else { return };
+        let goes_on = left > 0 && !tasks.is_stopping();
+        next = engine.work(step, known, goes_on).await.map(|(step, known)| (step, Some(known)));
+        if let Some((step, _)) = &next {
+            done.claim = step.claim.clone();
         }
     }
 }
