@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::connector::{self, Connectors};
 use crate::engine::flow::{self, Flows};
 use crate::engine::registry::Registry;
-use crate::engine::{Engine, approval, remote};
+use crate::engine::{Engine, approval, remote, schedule};
 use crate::fetch::{Fetch, StandIn};
 use crate::files::Folder;
 use crate::identity::Identity;
@@ -104,6 +104,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     remote::keep_deadlines(&engine, &tasks);
     approval::watch(&engine, &tasks);
     flow::keep_flows(&engine, &tasks);
+    schedule::keep_schedules(&engine, &tasks);
     let files = open_files(config, store.epoch())?;
     let millis = |time: SignedDuration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2);
     let patience = Patience { expires: millis(config.dialogs.expires), reminder: millis(config.dialogs.reminder) };

@@ -28,6 +28,9 @@ pub const OUTSIDE: [&str; 5] =
 /// The places that a run with steps passes, in its order.
 pub const RUNS: [&str; 5] = ["step.claimed", "step.intended", "step.performed", "run.committing", "run.committed"];
 
+/// Between the run of a schedule's time and the schedule's moving on.
+pub const SCHEDULES: [&str; 1] = ["schedule.started"];
+
 /// Whether the server has said its address.
 static LISTENING: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 

@@ -69,6 +69,7 @@ mod peer;
 mod playbooks;
 mod preview;
 mod rates;
+mod schedules;
 mod scim;
 mod search;
 mod services;
@@ -275,6 +276,8 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(connectors::list, connectors::create))
         .routes(routes!(connectors::get, connectors::update, connectors::delete))
         .routes(routes!(connectors::schema))
+        .routes(routes!(schedules::list, schedules::create))
+        .routes(routes!(schedules::get, schedules::change, schedules::delete))
         .routes(routes!(webhooks::list, webhooks::create))
         .routes(routes!(webhooks::get, webhooks::update, webhooks::delete))
         .routes(routes!(webhooks::test))
@@ -293,6 +296,8 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(slack::commands))
         .routes(routes!(slack_install::install))
         .routes(routes!(slack_install::oauth))
+        .routes(routes!(slack_install::workspaces))
+        .routes(routes!(slack_install::take_out))
         .routes(routes!(discord::interactions))
         .routes(routes!(preview::try_out))
         .routes(routes!(preview::of_message))

@@ -1,12 +1,13 @@
-//! Taking the Slack app into a workspace: to Slack, and back with a code. Only who runs this server may.
+//! Taking the Slack app into workspaces, to Slack and back with a code, and out of them. Only who runs this server may.
 
-use axum::extract::{Query, State};
+use axum::Json as Answer;
+use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::auth::{see_other, set_cookie};
@@ -14,6 +15,7 @@ use super::by::By;
 use super::error::ApiResult;
 use super::links::{escaped, page};
 use crate::chat::slack::Slack;
+use crate::clock::rfc3339;
 use crate::identity::Caller;
 use crate::identity::permission::{Object, Verb, authorize};
 use crate::model::id::random_hex;
@@ -90,4 +92,55 @@ pub(super) async fn oauth(
     let mut response = page(axum::http::StatusCode::OK, "Installed in Slack", &below);
     set_cookie(&mut response, &tie(&api, String::new()), 0)?;
     Ok(response)
+}
+
+/// A workspace that the app is installed in.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Workspace {
+    /// Slack's id of it.
+    team: String,
+    name: String,
+    /// The bot's own user there.
+    bot_user: String,
+    /// What Slack granted.
+    scopes: Vec<String>,
+    installed_by: String,
+    installed_at: String,
+}
+
+/// The workspaces that the app was installed in at `/slack/install`.
+#[utoipa::path(get, path = "/api/slack/workspaces", tag = "chats",
+    responses((status = 200, body = Vec<Workspace>), (status = 401), (status = 403), (status = 404, description = "Slack is not set up here")))]
+pub(super) async fn workspaces(State(api): State<Api>, caller: Caller) -> ApiResult<Answer<Vec<Workspace>>> {
+    authorize(&caller.principal, Verb::Manage, Object::Installation)?;
+    let installs = slack(&api)?.workspaces().await?;
+    let workspaces = installs.into_iter().map(|install| Workspace {
+        scopes: install.scopes.split(',').filter(|scope| !scope.is_empty()).map(str::to_owned).collect(),
+        team: install.team,
+        name: install.name,
+        bot_user: install.bot_user,
+        installed_by: install.installed_by,
+        installed_at: rfc3339(install.installed_at),
+    });
+    Ok(Answer(workspaces.collect()))
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TakenOut {
+    success: bool,
+    team: String,
+}
+
+/// Takes the app out of a workspace: its token is revoked at Slack and forgotten here.
+#[utoipa::path(delete, path = "/api/slack/workspaces/{team}", tag = "chats", params(("team" = String, Path)),
+    responses((status = 200, body = TakenOut), (status = 401), (status = 403), (status = 404), (status = 503, description = "Slack could not be reached; nothing has changed")))]
+pub(super) async fn take_out(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(team): Path<String>,
+    By(doer): By,
+) -> ApiResult<Answer<TakenOut>> {
+    authorize(&caller.principal, Verb::Manage, Object::Installation)?;
+    slack(&api)?.take_out(&team, doer).await?;
+    Ok(Answer(TakenOut { success: true, team }))
 }

@@ -3,7 +3,8 @@
 //! [`Engine::invoke`] is the one way in, whichever door a request came through. `registry` holds what can be run as one
 //! consistent version, `arguments` checks its values, `runner` runs it, `record` is what is kept of it, `flow` works on what has steps as
 //! `plan` says, `answer` is what it says, `remote` leaves it to a process elsewhere, `approval` lets it wait for a word, `data` says what a
-//! template may see, `builtin` holds the commands that every installation has, `keys` those of them that are about API keys.
+//! template may see, `builtin` holds the commands that every installation has, `keys` those of them that are about API keys, `schedule` starts runs at
+//! their time.
 
 use std::sync::{Arc, OnceLock};
 
@@ -27,6 +28,7 @@ pub mod record;
 pub mod registry;
 pub mod remote;
 pub mod runner;
+pub mod schedule;
 
 use registry::Registry;
 
@@ -39,6 +41,8 @@ pub struct Engine {
     remote: remote::Remote,
     /// Wakes who looks after approvals.
     approvals: Notify,
+    /// Wakes who looks after schedules.
+    schedules: Notify,
     /// What links begin with, without a trailing slash; known once the server listens.
     public_url: OnceLock<String>,
     flows: flow::Flows,
@@ -47,8 +51,9 @@ pub struct Engine {
 impl Engine {
     pub fn new(registry: Arc<Registry>, store: Arc<Store>, clock: Clock, flows: flow::Flows) -> Arc<Self> {
         let started_at = clock.now();
-        let (remote, approvals, public_url) = (remote::Remote::default(), Notify::new(), OnceLock::new());
-        Arc::new(Self { registry, store, clock, started_at, remote, approvals, public_url, flows })
+        let (remote, public_url) = (remote::Remote::default(), OnceLock::new());
+        let (approvals, schedules) = (Notify::new(), Notify::new());
+        Arc::new(Self { registry, store, clock, started_at, remote, approvals, schedules, public_url, flows })
     }
 
     pub fn registry(&self) -> &Registry {

@@ -56,6 +56,7 @@ pub mod read_mark;
 pub mod replay;
 pub mod rewrite;
 pub mod run;
+pub mod schedule;
 pub mod scim;
 pub mod search;
 pub mod service;

@@ -41,6 +41,7 @@ mod presence;
 mod rates;
 mod remote;
 mod remote_messages;
+mod schedules;
 mod scim;
 mod scim_peer;
 mod scripts;

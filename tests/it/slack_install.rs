@@ -79,6 +79,28 @@ async fn it_is_installed_and_taken_out(kind: Kind) {
     }
     let log = browser.get("/api/admin/audit").await.expect(200).to_string();
     assert_eq!(log.matches("slack.uninstall").count(), 1, "{log}");
+    // Installed anew, listed, and taken out from here.
+    let again = browser.get("/slack/install").await;
+    let cookie = again.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let state = again.headers["location"].to_str().unwrap().split("state=").nth(1).unwrap().to_owned();
+    let back = browser.as_bearer().with("cookie", &cookie);
+    assert_eq!(back.get(&format!("/slack/oauth?code=c0de&state={state}")).await.status.as_u16(), 200);
+    let listed = browser.get("/api/slack/workspaces").await.expect(200);
+    assert_eq!(
+        (&listed[0]["team"], &listed[0]["name"], &listed[0]["scopes"]),
+        (&json!(TEAM), &json!("Test <&>"), &json!(["chat:write"]))
+    );
+    assert!(listed.as_array().unwrap().len() == 1 && !listed.to_string().contains("xoxb"), "{listed}");
+    let one = format!("/api/slack/workspaces/{TEAM}");
+    assert_eq!(server.program(Role::User).await.delete(&one).await.error(403), "FORBIDDEN");
+    assert_eq!(browser.delete("/api/slack/workspaces/T0NONE").await.error(404), "WORKSPACE_NOT_FOUND");
+    network.answer("auth.revoke", json!({ "ok": false, "error": "fatal_error" }));
+    assert_eq!(browser.delete(&one).await.error(503), "UNAVAILABLE");
+    assert_eq!(server.store().slack_installs().await.unwrap().len(), 1, "nothing has changed");
+    network.answer("auth.revoke", json!({ "ok": true, "revoked": true }));
+    browser.delete(&one).await.expect(200);
+    assert_eq!(browser.get("/api/slack/workspaces").await.expect(200), json!([]));
+    assert_eq!(browser.delete(&one).await.error(404), "WORKSPACE_NOT_FOUND");
     server.finish().await;
 }
 

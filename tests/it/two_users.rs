@@ -139,6 +139,9 @@ fn door(method: &str, path: &str) -> Option<Option<Vec<Probe>>> {
         ("POST", "/api/v1/workflows/{id}/execute") => with("/api/v1/workflows/{workflow}/execute", json!({})),
         ("GET", "/api/v1/executions/{id}") => one("/api/v1/executions/{poll}"),
         ("POST", "/api/v1/executions/{id}") => with("/api/v1/executions/{poll}", json!({ "action": "cancel" })),
+        ("GET" | "POST", "/api/schedules") => own,
+        ("GET" | "DELETE", "/api/schedules/{id}") => one("/api/schedules/{schedule}"),
+        ("PATCH", "/api/schedules/{id}") => with("/api/schedules/{schedule}", json!({ "name": "x" })),
         ("GET" | "POST", "/api/v1/webhooks") => own,
         ("GET" | "DELETE", "/api/v1/webhooks/{id}") => one("/api/v1/webhooks/{webhook}"),
         ("PUT", "/api/v1/webhooks/{id}") => with("/api/v1/webhooks/{webhook}", json!({ "name": "x" })),
@@ -169,6 +172,8 @@ fn door(method: &str, path: &str) -> Option<Option<Vec<Probe>>> {
         ("GET", "/api/admin/outbox/dead-letters" | "/api/links" | "/slack/install" | "/slack/oauth")
         | ("POST", "/api/preview") => own,
         ("POST", "/api/admin/outbox/dead-letters/{id}/retry") => one("/api/admin/outbox/dead-letters/{message}/retry"),
+        ("GET", "/api/slack/workspaces") => own,
+        ("DELETE", "/api/slack/workspaces/{team}") => one("/api/slack/workspaces/{person}"),
         ("DELETE", "/api/links/{platform}/{team}/{account}") => one("/api/links/slack/T1/{person}"),
         ("GET" | "POST", "/link/{token}") => one("/link/{offer}"),
         ("GET", "/api/session/{id}/messages/{message_id}/preview") => Some(Some(vec![
@@ -229,6 +234,8 @@ async fn world(server: &Server) -> (Client, Client, Ids, Ids) {
     let workflow = ann.post("/api/v1/workflows", &workflow).await.expect(201);
     let webhook = json!({ "name": "hers", "url": "https://hooks.invalid/x", "events": ["workflow.failed"] });
     let webhook = ann.post("/api/v1/webhooks", &webhook).await.expect(201);
+    let schedule = json!({ "workflow_id": text(&workflow["id"]), "every": "1h" });
+    let schedule = ann.post("/api/schedules", &schedule).await.expect(201);
     let group = admin.post("/api/groups/create", &json!({ "name": "secret" })).await.expect(201);
     let group = text(&group["id"]);
     let person = text(&admin.get("/api/session").await.expect(200)["user_id"]);
@@ -257,6 +264,7 @@ async fn world(server: &Server) -> (Client, Client, Ids, Ids) {
         ("connector", text(&connector["id"])),
         ("webhook", text(&webhook["id"])),
         ("workflow", text(&workflow["id"])),
+        ("schedule", text(&schedule["id"])),
         ("person", person),
         ("waits", text(&waits["invocation"]["id"])),
         ("waits_request", waits_request),

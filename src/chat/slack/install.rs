@@ -24,6 +24,9 @@ use crate::vault::Vault;
 const SCOPES: &str = "app_mentions:read,channels:history,channels:read,chat:write,commands,files:read,files:write,\
                           groups:history,groups:read,im:history,im:write,users:read";
 
+/// What Slack says of a token that counts no more.
+const NO_MORE: [&str; 4] = ["account_inactive", "invalid_auth", "not_authed", "token_revoked"];
+
 /// What is sealed of a workspace.
 const BOT_TOKEN: &str = "bot_token";
 /// A token is looked up again after that time: another server may have taken it away.
@@ -149,6 +152,37 @@ impl Slack {
             }
         }
         Err(Error::unavailable("the vault is being changed; try again"))
+    }
+
+    /// The workspaces that the app was installed in, by their ids.
+    pub async fn workspaces(&self) -> Result<Vec<SlackInstall>> {
+        self.installs.store.slack_installs().await
+    }
+
+    /// Takes the app out of a workspace: its token counts no more at Slack, and then it is forgotten here.
+    pub async fn take_out(&self, team: &str, doer: Doer) -> Result<()> {
+        let unknown = || {
+            let message = format!("the app is not installed in workspace '{team}'");
+            Error::new(Kind::NotFound, "WORKSPACE_NOT_FOUND", message).details(json!({ "team": team }))
+        };
+        let Installs { store, clock, .. } = &self.installs;
+        if !store.slack_installs().await?.iter().any(|install| install.team == team) {
+            return Err(unknown());
+        }
+        if let Some(token) = self.installs.token(team).await? {
+            match self.api.ask(&token, "auth.revoke", &[]).await {
+                Ok(_) => {}
+                // One that counts no more is what was wanted.
+                Err(CallError::Refused(code)) if NO_MORE.contains(&code.as_str()) => {}
+                Err(error) => return Err(Error::unavailable(format!("the app was not taken out: {error}"))),
+            }
+        }
+        let target = Some(format!("{PLATFORM}:{team}"));
+        let deed = Deed { at: clock.now(), action: Action::SlackUninstall, doer, target, details: json!({}) };
+        // Slack's own event may have been faster.
+        store.remove_slack_install(team, i64::MAX, deed).await?;
+        self.installs.tokens().remove(team);
+        Ok(())
     }
 
     /// Takes a workspace's token away when an event says that the app is not there any more; `false` when it is another

@@ -129,7 +129,7 @@ impl Engine {
     }
 
     /// Ends a run without asking who may.
-    pub(super) async fn cancel_run(&self, id: &str, why: &str) -> Result<()> {
+    pub(in crate::engine) async fn cancel_run(&self, id: &str, why: &str) -> Result<()> {
         self.cancel_with(id, why, None, false).await.map(|_| ())
     }
 

@@ -215,6 +215,18 @@ impl Engine {
         }
     }
 
+    /// Whether the caller may run that, and whether the inputs are right; answers its title.
+    pub(in crate::engine) async fn check_launch(
+        &self,
+        principal: &Principal,
+        source: &Source,
+        inputs: &Map<String, Value>,
+    ) -> Result<String> {
+        let found = self.find_document(principal, source).await?;
+        inputs::check(&found.flow, inputs)?;
+        Ok(found.flow.title.clone())
+    }
+
     /// A playbook as it stands in its file.
     pub async fn playbook(&self, path: &str) -> Result<Document> {
         // A file is read on a thread where that may take a while.

@@ -253,7 +253,9 @@ fn trigger(sheet: &mut Sheet, node: &Node, names: &mut Names) {
             names.template(sheet, node);
         }
     });
-    let message = "no trigger starts runs in this version: start it from a command or over the API".to_owned();
+    let message =
+        "no trigger of a document starts runs: start it from a command or over the API, or make a schedule of it"
+            .to_owned();
     sheet.report(node.at, Level::Warning, message, None);
 }
 
