@@ -28,6 +28,9 @@ pub const OUTSIDE: [&str; 5] =
 /// The places that a run with steps passes, in its order.
 pub const RUNS: [&str; 5] = ["step.claimed", "step.intended", "step.performed", "run.committing", "run.committed"];
 
+/// The places that a token passes which is got for a credential.
+pub const TOKENS: [&str; 3] = ["token.asking", "token.answered", "token.kept"];
+
 /// Whether the server has said its address.
 static LISTENING: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 
