@@ -65,6 +65,7 @@ mod metrics;
 mod oidc;
 mod openapi;
 mod outbox;
+mod page;
 mod peer;
 mod playbooks;
 mod preview;

@@ -11,7 +11,7 @@ use super::auth::see_other;
 use super::by::By;
 use super::error::{ApiError, ApiResult, status};
 use super::extract::{Known, Query};
-use super::links::{escaped, page};
+use super::page::{escaped, page};
 use super::{Api, site};
 use crate::connector::SignInReturned;
 use crate::identity::{Caller, CredentialKind};
