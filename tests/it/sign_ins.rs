@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::oidc::{self, Peer, SECRET};
 use crate::support::peer::{self, Peer as Service};
-use crate::support::server::{Client, Kind, Server};
+use crate::support::server::{Client, Kind, Server, with_both_databases};
 use crate::support::visitor::{Page, Visitor};
 
 /// A person at a server, in a browser, and the provider they have an account at.
@@ -138,23 +138,6 @@ async fn who(server: &Server, principal: &Principal, issuer: &str) -> Result<Val
         timeout: Duration::from_secs(20),
     };
     Ok(server.connectors().call(call).await?["body"]["sub"].clone())
-}
-
-macro_rules! with_both_databases {
-    ($($name:ident),* $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(super::Kind::Sqlite).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(super::Kind::Postgres).await;
-            })*
-        }
-    };
 }
 
 with_both_databases!(
