@@ -87,6 +87,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     if alone.is_some() {
         // Whoever worked here before is gone: nobody has to wait for their leases.
         store.lapse_steps(clock.now()).await?;
+        store.lapse_tokens(clock.now()).await?;
         let freed = store.free_leases(clock.now()).await?;
         if freed > 0 {
             tracing::info!(freed, "deliveries given back that processes had before the start");
@@ -98,7 +99,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     let registry = tokio::task::spawn_blocking(move || Registry::open(folders)).await?;
     let record = Recorder { store: store.clone(), clock: clock.clone() };
     reload_on_change(&registry, watcher, changes, record, &tasks);
-    let outbound = Outbound::open(config, &store, &clock).await?;
+    let outbound = Outbound::open(config, &store, &clock, &tasks).await?;
     let connectors = open_connectors(config, &outbound, &tasks).await?;
     let engine = Engine::new(registry, store.clone(), clock.clone(), flows(config, connectors.clone()));
     remote::keep_deadlines(&engine, &tasks);
@@ -114,6 +115,7 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     prune(&store, &clock, millis(config.retention.ended), &tasks);
     let reached = Address::new(&config.public_url, address);
     engine.reached_at(&reached.public_url);
+    connectors.reached_at(&reached.public_url);
     let people = People::new(&config.directory, store.clone(), identity.clone(), clock.clone())?;
     let provisioning = Provisioning::new(&config.scim, &config.oidc, store.clone(), identity.clone(), clock.clone());
     let oidc =
@@ -179,12 +181,19 @@ pub struct Outbound {
     vault: Arc<Vault>,
     store: Arc<Store>,
     clock: Clock,
+    tasks: Tasks,
 }
 
 impl Outbound {
-    pub async fn open(config: &Config, store: &Arc<Store>, clock: &Clock) -> anyhow::Result<Self> {
+    pub async fn open(config: &Config, store: &Arc<Store>, clock: &Clock, tasks: &Tasks) -> anyhow::Result<Self> {
         let vault = open_vault(config, store, clock).await?;
-        Ok(Self { fetch: Fetch::new(&config.fetch)?, vault, store: store.clone(), clock: clock.clone() })
+        Ok(Self {
+            fetch: Fetch::new(&config.fetch)?,
+            vault,
+            store: store.clone(),
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+        })
     }
 
     /// The same with something that answers instead of the world.
@@ -192,9 +201,13 @@ impl Outbound {
         config: &Config,
         store: &Arc<Store>,
         clock: &Clock,
+        tasks: &Tasks,
         stand_in: StandIn,
     ) -> anyhow::Result<Self> {
-        Ok(Self { fetch: Fetch::answered_by(&config.fetch, stand_in)?, ..Self::open(config, store, clock).await? })
+        Ok(Self {
+            fetch: Fetch::answered_by(&config.fetch, stand_in)?,
+            ..Self::open(config, store, clock, tasks).await?
+        })
     }
 
     /// The connectors, without a watch over their folders.
@@ -202,15 +215,16 @@ impl Outbound {
         let overrides = config.connectors.iter();
         let base_urls = overrides.map(|(kind, settings)| (kind.clone(), settings.base_url.clone())).collect();
         let settings = connector::Settings { folders: config.connector_dirs.clone(), base_urls };
-        let Self { fetch, vault, store, clock } = self;
-        let (fetch, vault, store, clock) = (fetch.clone(), vault.clone(), store.clone(), clock.clone());
-        Ok(tokio::task::spawn_blocking(move || Connectors::open(settings, fetch, store, vault, clock)).await?)
+        let Self { fetch, vault, store, clock, tasks } = self;
+        let (fetch, vault, store) = (fetch.clone(), vault.clone(), store.clone());
+        let around = (clock.clone(), tasks.clone());
+        Ok(tokio::task::spawn_blocking(move || Connectors::open(settings, fetch, store, vault, around)).await?)
     }
 }
 
 /// Webhooks, and the task that tells them.
 async fn open_hooks(config: &Config, outbound: &Outbound, tasks: &Tasks) -> anyhow::Result<Arc<Hooks>> {
-    let Outbound { fetch, vault, store, clock } = outbound;
+    let Outbound { fetch, vault, store, clock, .. } = outbound;
     store.look_for_webhooks().await?;
     let shared = || (store.clone(), vault.clone(), fetch.clone(), clock.clone());
     let (store, vault, fetch, clock) = shared();

@@ -28,6 +28,7 @@ mod bot;
 mod chat;
 mod check;
 mod connector;
+mod credential;
 mod user;
 mod vault;
 
@@ -53,6 +54,9 @@ enum Command {
     /// Services outside, as their manifests describe them.
     #[command(subcommand)]
     Connector(connector::ConnectorCommand),
+    /// Credentials for services outside.
+    #[command(subcommand)]
+    Credential(credential::CredentialCommand),
     /// What seals credentials.
     #[command(subcommand)]
     Vault(vault::VaultCommand),
@@ -286,6 +290,7 @@ async fn run_async(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Grant(command) => grant(command).await?,
         Command::Connector(command) => return Box::pin(connector::run(command)).await,
+        Command::Credential(command) => Box::pin(credential::run(command)).await?,
         Command::Vault(command) => Box::pin(vault::run(command)).await?,
         Command::User(command) => Box::pin(user::run(command)).await?,
         Command::Service(command) => service(command).await?,
@@ -389,12 +394,16 @@ impl StopSignals {
     }
 }
 
+/// Where a server with these settings is reached.
+fn reached_at(config: &Config) -> String {
+    if config.public_url.is_empty() { format!("http://{}", config.listen) } else { config.public_url.clone() }
+}
+
 async fn link(config: &Config) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     let (store, identity) = app::open_store(config, Clock::system(), &tasks).await?;
     let token = identity.make_sign_in_link().await?;
-    let url =
-        if config.public_url.is_empty() { format!("http://{}", config.listen) } else { config.public_url.clone() };
+    let url = reached_at(config);
     print(&format!("{url}/auth/local?token={token}\n"))?;
     store.close();
     tasks.stop(Duration::from_secs(10)).await;

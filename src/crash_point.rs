@@ -31,6 +31,9 @@ pub const RUNS: [&str; 5] = ["step.claimed", "step.intended", "step.performed", 
 /// Between the run of a schedule's time and the schedule's moving on.
 pub const SCHEDULES: [&str; 1] = ["schedule.started"];
 
+/// The places that a token passes which is got for a credential.
+pub const TOKENS: [&str; 3] = ["token.asking", "token.answered", "token.kept"];
+
 /// Whether the server has said its address.
 static LISTENING: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 

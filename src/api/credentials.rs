@@ -17,6 +17,7 @@ use crate::connector::CredentialWish;
 use crate::identity::Caller;
 use crate::model::{Error, Kind, Result};
 use crate::store::credential::Credential;
+use crate::store::credential_token::TokenState;
 
 /// A credential without what is secret in it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -43,9 +44,46 @@ pub(super) struct CredentialView {
     last_used_at: Option<String>,
     /// It is not used from then on.
     expires_at: Option<String>,
+    /// Of a credential that somebody signs in for; null for all others.
+    sign_in: Option<SignInView>,
+}
+
+/// How a credential stands that somebody signs in for.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SignInView {
+    /// `valid` or `needs_sign_in`
+    status: &'static str,
+    /// Why somebody has to sign in.
+    reason: Option<String>,
+    /// Where a person does that, in a browser.
+    url: String,
+    signed_in_by: Option<String>,
+    signed_in_at: Option<String>,
+    /// The end of the token that is used now, if it is not renewed before; null: until the service says otherwise.
+    token_expires_at: Option<String>,
+}
+
+impl SignInView {
+    fn of(api: &Api, state: TokenState) -> Self {
+        Self {
+            status: if state.reason.is_none() { "valid" } else { "needs_sign_in" },
+            reason: state.reason,
+            url: api.connectors.sign_in_page(&state.credential),
+            signed_in_by: state.signed_in_by,
+            signed_in_at: state.signed_in_at.map(rfc3339),
+            token_expires_at: state.expires_at.map(rfc3339),
+        }
+    }
 }
 
 impl CredentialView {
+    /// The view of one, with how its sign-in stands.
+    async fn with_sign_in(api: &Api, credential: Credential) -> Result<Self> {
+        let state = api.connectors.token_state(&credential).await?;
+        Ok(Self { sign_in: state.map(|state| SignInView::of(api, state)), ..Self::of(credential) })
+    }
+
     fn of(credential: Credential) -> Self {
         let json = |text: &str| serde_json::from_str(text).unwrap_or_default();
         Self {
@@ -62,6 +100,7 @@ impl CredentialView {
             updated_at: rfc3339(credential.updated_at),
             last_used_at: credential.last_used_at.map(rfc3339),
             expires_at: credential.expires_at.map(rfc3339),
+            sign_in: None,
         }
     }
 }
@@ -125,7 +164,12 @@ impl CredentialBody {
 #[utoipa::path(get, path = "/api/v1/credentials", tag = "connectors", responses((status = 200, body = Vec<CredentialView>), (status = 401)))]
 pub(super) async fn list(State(api): State<Api>, caller: Caller) -> ApiResult<Answer<Vec<CredentialView>>> {
     let credentials = api.connectors.credentials(&caller.principal).await?;
-    Ok(Answer(credentials.into_iter().map(CredentialView::of).collect()))
+    let mut states = api.connectors.token_states().await?;
+    let view = |credential: Credential| {
+        let sign_in = states.remove(&credential.id).map(|state| SignInView::of(&api, state));
+        CredentialView { sign_in, ..CredentialView::of(credential) }
+    };
+    Ok(Answer(credentials.into_iter().map(view).collect()))
 }
 
 /// Keeps a credential; its data is sealed with AES-256-GCM and not shown again.
@@ -139,7 +183,8 @@ pub(super) async fn create(
 ) -> ApiResult<Response> {
     let made = api.connectors.create_credential(&caller.principal, body.value.wish()?, doer).await?;
     let place = format!("/api/v1/credentials/{}", made.id);
-    Ok((StatusCode::CREATED, [(header::LOCATION, place)], Answer(CredentialView::of(made))).into_response())
+    Ok((StatusCode::CREATED, [(header::LOCATION, place)], Answer(CredentialView::with_sign_in(&api, made).await?))
+        .into_response())
 }
 
 /// One credential, by its id or name.
@@ -150,7 +195,8 @@ pub(super) async fn get(
     caller: Caller,
     Path(id): Path<String>,
 ) -> ApiResult<Answer<CredentialView>> {
-    Ok(Answer(CredentialView::of(api.connectors.credential(&caller.principal, &id).await?)))
+    let credential = api.connectors.credential(&caller.principal, &id).await?;
+    Ok(Answer(CredentialView::with_sign_in(&api, credential).await?))
 }
 
 /// Changes a credential; what is left out stays.
@@ -164,7 +210,7 @@ pub(super) async fn update(
     body: Json<CredentialBody>,
 ) -> ApiResult<Answer<CredentialView>> {
     let changed = api.connectors.update_credential(&caller.principal, &id, body.value.wish()?, doer).await?;
-    Ok(Answer(CredentialView::of(changed)))
+    Ok(Answer(CredentialView::with_sign_in(&api, changed).await?))
 }
 
 #[derive(Debug, Serialize, ToSchema)]

@@ -2,8 +2,8 @@
 
 use axum::Form;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse as _, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -11,6 +11,7 @@ use super::Api;
 use super::by::By;
 use super::error::ApiResult;
 use super::extract::Query;
+use super::page::{escaped, page};
 use crate::identity::Caller;
 
 /// Which key.
@@ -19,20 +20,6 @@ pub(super) struct Taking {
     /// The token of the link.
     #[serde(default)]
     offer: String,
-}
-
-/// A page with a heading and what follows it as HTML.
-fn page(title: &str, body: &str) -> Response {
-    let page = format!(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
-         content=\"width=device-width\"><title>{title}</title><main><h1>{title}</h1>{body}</main></html>\n"
-    );
-    let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
-    (headers, page).into_response()
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// Asks whether the key is to be made. Looking at the page uses nothing up, so that whoever looks ahead does no harm.
@@ -46,6 +33,7 @@ pub(super) async fn ask(
     let name = api.identity.offered_name(&caller, &offer).await?;
     let (name, offer) = (escaped(&name), escaped(&offer));
     Ok(page(
+        StatusCode::OK,
         "An API key",
         &format!(
             "<p>Make the key <b>{name}</b>? It is shown once.</p><form method=\"post\" action=\"/keys/take\">\
@@ -66,6 +54,7 @@ pub(super) async fn take(
     let (token, key) = api.identity.take_offer(&caller, &offer, doer).await?;
     let (name, token) = (escaped(&key.name), escaped(&token));
     Ok(page(
+        StatusCode::OK,
         "An API key",
         &format!(
             "<p>The key <b>{name}</b>. Keep it now: it is not shown again. Send it as <code>Authorization: Bearer</code> \

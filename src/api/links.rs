@@ -4,8 +4,8 @@
 use axum::Extension;
 use axum::Json as Answer;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{Html, IntoResponse as _, Response};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -14,6 +14,7 @@ use super::auth::see_other;
 use super::by::By;
 use super::error::ApiResult;
 use super::extract::Known;
+use super::page::{escaped, page};
 use crate::clock::rfc3339;
 use crate::identity::{Caller, CredentialKind};
 use crate::model::id::new_id;
@@ -76,21 +77,6 @@ fn spelled_out(platform: &str) -> &str {
         "discord" => "Discord",
         other => other,
     }
-}
-
-/// A page of one heading and what is below it, already HTML.
-pub(super) fn page(status: StatusCode, heading: &str, below: &str) -> Response {
-    let heading = escaped(heading);
-    let page = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>{heading} · Parlour</title></head><body><main><h1>{heading}</h1>{below}</main></body></html>"
-    );
-    let keep = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    (status, [keep], Html(page)).into_response()
-}
-
-pub(super) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 fn over(error: &Error) -> Response {

@@ -65,6 +65,7 @@ mod metrics;
 mod oidc;
 mod openapi;
 mod outbox;
+mod page;
 mod peer;
 mod playbooks;
 mod preview;
@@ -74,6 +75,7 @@ mod scim;
 mod search;
 mod services;
 mod session;
+mod sign_ins;
 mod site;
 mod slack;
 mod slack_install;
@@ -271,6 +273,8 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(credentials::list, credentials::create))
         .routes(routes!(credentials::get, credentials::update, credentials::delete))
         .routes(routes!(credentials::test))
+        .routes(routes!(sign_ins::show))
+        .routes(routes!(sign_ins::callback))
         .routes(routes!(credentials::list_named, credentials::create_named))
         .routes(routes!(credentials::update_named, credentials::delete_named))
         .routes(routes!(connectors::list, connectors::create))

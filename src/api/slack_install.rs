@@ -13,7 +13,7 @@ use super::Api;
 use super::auth::{see_other, set_cookie};
 use super::by::By;
 use super::error::ApiResult;
-use super::links::{escaped, page};
+use super::page::{escaped, page};
 use crate::chat::slack::Slack;
 use crate::clock::rfc3339;
 use crate::identity::Caller;

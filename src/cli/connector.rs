@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::{Settings, say};
+use super::{Settings, reached_at, say};
 use crate::app;
 use crate::clock::Clock;
 use crate::connector::Call;
@@ -66,7 +66,9 @@ pub(super) async fn run(command: ConnectorCommand) -> anyhow::Result<ExitCode> {
             let (tasks, clock) = (Tasks::new(), Clock::system());
             let (store, identity) = app::open_store(&config, clock.clone(), &tasks).await?;
             let outcome = async {
-                let connectors = app::Outbound::open(&config, &store, &clock).await?.connectors(&config).await?;
+                let connectors =
+                    app::Outbound::open(&config, &store, &clock, &tasks).await?.connectors(&config).await?;
+                connectors.reached_at(&reached_at(&config));
                 let call = Call {
                     connector: &kind,
                     action: &action,

@@ -75,7 +75,8 @@ pub(super) async fn run(command: VaultCommand) -> anyhow::Result<()> {
                 Ok(format!("{} keys and {} values are sealed under master key {}", done.keys, done.values, done.master))
             }
             Work::Export(file, passphrase) => {
-                let connectors = app::Outbound::open(&config, &store, &clock).await?.connectors(&config).await?;
+                let connectors =
+                    app::Outbound::open(&config, &store, &clock, &tasks).await?.connectors(&config).await?;
                 let all = connectors.export().await?;
                 let plain = Zeroizing::new(serde_json::to_vec(&all)?);
                 write_new(&file, &seal_export(passphrase.expose(), &plain)?)?;
@@ -87,7 +88,8 @@ pub(super) async fn run(command: VaultCommand) -> anyhow::Result<()> {
                     std::fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
                 let plain = open_export(passphrase.expose(), &text)?;
                 let all: Vec<Value> = serde_json::from_slice(&plain).context("the export cannot be used")?;
-                let connectors = app::Outbound::open(&config, &store, &clock).await?.connectors(&config).await?;
+                let connectors =
+                    app::Outbound::open(&config, &store, &clock, &tasks).await?.connectors(&config).await?;
                 let (mut made, mut kept) = (0, 0);
                 for one in all {
                     let wish = wish(&one)?;

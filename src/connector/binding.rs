@@ -17,6 +17,7 @@ pub(super) struct Binding {
 /// A credential with its secrets in the open.
 pub(super) struct Opened {
     pub(super) id: String,
+    pub(super) name: String,
     /// Rises with each change, so that what was got with an older one is not used.
     pub(super) version: i64,
     /// Which way to sign in it is.

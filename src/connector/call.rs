@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::binding::Binding;
 use super::request::{self, Making, unusable};
@@ -85,7 +86,7 @@ impl Connectors {
     }
 }
 
-/// The longest a mail server, or whoever gives tokens, may take.
+/// The longest a mail server may take.
 const MAIL: Duration = Duration::from_secs(60);
 
 /// The longest a call may take, whatever it was given.
@@ -176,9 +177,10 @@ impl Running<'_> {
         mail.send(self.connectors.fetch.guard()).await
     }
 
-    async fn token(&self) -> Result<Option<String>, Failure> {
+    /// The token to sign with; another one than `refused`, if there is.
+    async fn token(&self, refused: Option<&str>) -> Result<Option<Zeroizing<String>>, Failure> {
         let Some(credential) = &self.binding.credential else { return Ok(None) };
-        self.connectors.access_token(self.connector, credential, self.left().min(MAIL)).await
+        self.connectors.access_token(self.connector, credential, refused, self.left()).await
     }
 
     fn making<'m>(&'m self, place: &'m Place) -> Making<'m> {
@@ -243,19 +245,28 @@ impl Running<'_> {
         }
     }
 
-    async fn exchange(&mut self, place: &Place, mut request: Request) -> Result<Response, Failure> {
-        let token = self.token().await?;
+    fn sign(&mut self, place: &Place, request: &mut Request, token: Option<&str>) -> Result<(), Failure> {
         let mut secrets = std::mem::take(&mut self.secrets);
-        let signed = self.making(place).sign(&mut request, token.as_deref(), &mut secrets);
+        let signed = self.making(place).sign(request, token, &mut secrets);
         self.secrets = secrets;
-        signed?;
+        signed
+    }
+
+    async fn exchange(&mut self, place: &Place, unsigned: Request) -> Result<Response, Failure> {
+        let token = self.token(None).await?;
+        let token = token.as_ref().map(|token| token.as_str());
+        let mut request = unsigned.clone();
+        self.sign(place, &mut request, token)?;
         let Some(whose) = self.session(place) else {
             let response = self.deliver(request).await?;
-            // A token that was taken back before its end: the next attempt asks for another one.
-            if let (401, Some(credential)) = (response.status, &self.binding.credential) {
-                self.connectors.tokens.forget(credential);
+            if token.is_none() || response.status != 401 {
+                return Ok(response);
             }
-            return Ok(response);
+            // A token that was taken back before its end: nothing was done, so once more with another one.
+            let Some(other) = self.token(token).await? else { return Ok(response) };
+            let mut request = unsigned;
+            self.sign(place, &mut request, Some(&other))?;
+            return self.deliver(request).await;
         };
         let fresh = self.action.session == Some(Session::Begin);
         for is_second in [false, true] {

@@ -33,11 +33,13 @@ use crate::model::effect::Effect;
 use crate::model::principal::Principal;
 use crate::store::Store;
 use crate::store::credential::Credential;
+use crate::tasks::Tasks;
 use crate::vault::Vault;
 
 pub use catalogue::Catalogue;
 pub use credential::CredentialWish;
 pub use instance::InstanceWish;
+pub use token::{SignInBegun, SignInReturned};
 
 /// One call of an action.
 #[derive(Clone, Debug)]
@@ -95,7 +97,8 @@ pub struct Connectors {
     base_urls: BTreeMap<String, String>,
     limits: rate::Limits,
     sessions: session::Sessions,
-    tokens: token::Tokens,
+    clients: token::Clients,
+    tokens: Arc<token::Tokens>,
     store: Arc<Store>,
     vault: Arc<Vault>,
     clock: Clock,
@@ -111,11 +114,25 @@ pub struct Settings {
 
 impl Connectors {
     /// Reads the folders; what is wrong in them is logged, and the rest serves.
-    pub fn open(settings: Settings, fetch: Fetch, store: Arc<Store>, vault: Arc<Vault>, clock: Clock) -> Arc<Self> {
-        let (limits, sessions, tokens) = <(rate::Limits, session::Sessions, token::Tokens)>::default();
+    pub fn open(
+        settings: Settings,
+        fetch: Fetch,
+        store: Arc<Store>,
+        vault: Arc<Vault>,
+        (clock, tasks): (Clock, Tasks),
+    ) -> Arc<Self> {
+        let (limits, sessions, clients) = <(rate::Limits, session::Sessions, token::Clients)>::default();
+        let tokens = Arc::new(token::Tokens {
+            store: store.clone(),
+            vault: vault.clone(),
+            fetch: fetch.clone(),
+            clock: clock.clone(),
+            tasks,
+            public_url: std::sync::OnceLock::new(),
+        });
         let catalogue = Catalogue::open(settings.folders);
         let base_urls = settings.base_urls;
-        Arc::new(Self { catalogue, fetch, base_urls, limits, sessions, tokens, store, vault, clock })
+        Arc::new(Self { catalogue, fetch, base_urls, limits, sessions, clients, tokens, store, vault, clock })
     }
 
     pub fn catalogue(&self) -> &Catalogue {

@@ -172,6 +172,11 @@ impl Making<'_> {
         if let Some(token) = token {
             secrets.add(token);
             context.set("token", &json!({ "access_token": token }));
+            if let Some(field) = auth.oauth2.as_ref().and_then(|oauth2| oauth2.token_field.as_ref()) {
+                let mut fields = credential.fields.clone();
+                fields[field] = Value::String(token.to_owned());
+                context.set("secret", &fields);
+            }
         }
         apply(&auth.apply, &context, request)
     }

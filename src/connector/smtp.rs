@@ -215,6 +215,7 @@ mod tests {
 
     fn opened() -> Opened {
         Opened {
+            name: String::new(),
             id: "c".to_owned(),
             version: 1,
             auth: "custom".to_owned(),

@@ -63,8 +63,8 @@ impl House {
         let folders = config.bots.clone();
         let registry = tokio::task::spawn_blocking(move || Registry::open(folders)).await?;
         let outbound = match stand_ins {
-            Some(stand_ins) => Outbound::answered_by(config, &store, &clock, stand_ins.fetched()).await?,
-            None => Outbound::open(config, &store, &clock).await?,
+            Some(stand_ins) => Outbound::answered_by(config, &store, &clock, &tasks, stand_ins.fetched()).await?,
+            None => Outbound::open(config, &store, &clock, &tasks).await?,
         };
         let connectors = outbound.connectors(config).await?;
         let engine = Engine::new(registry, store.clone(), clock.clone(), app::flows(config, connectors));

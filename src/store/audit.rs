@@ -66,6 +66,8 @@ actions! {
     CredentialChange = "credential.change",
     CredentialDelete = "credential.delete",
     CredentialOpen = "credential.open",
+    CredentialSignIn = "credential.sign_in",
+    CredentialSignInLost = "credential.sign_in_lost",
     ConnectorCreate = "connector.create",
     ConnectorChange = "connector.change",
     ConnectorDelete = "connector.delete",

@@ -2,6 +2,7 @@
 
 use super::Store;
 use super::audit::Deed;
+use super::credential_token::TokenChange;
 use super::query::{Failure, Query, Row, composed, query};
 use super::transaction::{Transaction, Work, failed};
 use super::vault::Sealed;
@@ -129,6 +130,7 @@ struct PutCredential {
     /// `None` for a new one.
     before: Option<i64>,
     sealed: Option<Sealed>,
+    token: TokenChange,
     deed: Deed,
 }
 
@@ -171,6 +173,7 @@ impl Work for PutCredential {
         if transaction.write(put).await? == 0 {
             return Err(overtaken());
         }
+        transaction.change_token(&it.id, self.token).await?;
         if let Some(sealed) = &self.sealed {
             transaction.put_sealed(sealed).await?;
         }
@@ -195,6 +198,7 @@ impl Work for DeleteCredential {
         }
         let is_there = transaction.write(query("DELETE FROM credentials WHERE id = $1").bind(&self.id)).await? == 1;
         if is_there {
+            transaction.remove_token(&self.id).await?;
             transaction.remove_sealed(&sealed_owner(&self.id)).await?;
             transaction.record(&self.deed).await?;
         }
@@ -280,19 +284,27 @@ impl Work for DeleteInstance {
 
 impl Store {
     /// Keeps a new credential with its sealed secrets.
-    pub async fn insert_credential(&self, credential: Credential, sealed: Sealed, deed: Deed) -> Result<()> {
-        Box::pin(self.write(PutCredential { credential, before: None, sealed: Some(sealed), deed })).await
+    pub async fn insert_credential(
+        &self,
+        credential: Credential,
+        sealed: Sealed,
+        token: TokenChange,
+        deed: Deed,
+    ) -> Result<()> {
+        Box::pin(self.write(PutCredential { credential, before: None, sealed: Some(sealed), token, deed })).await
     }
 
-    /// Changes a credential that still has version `before`, and its secrets when there are new ones.
+    /// Changes a credential that still has version `before`, and its secrets when there are new ones; `token` says what that
+    /// means for what was got with the old.
     pub async fn update_credential(
         &self,
         credential: Credential,
         before: i64,
         sealed: Option<Sealed>,
+        token: TokenChange,
         deed: Deed,
     ) -> Result<()> {
-        Box::pin(self.write(PutCredential { credential, before: Some(before), sealed, deed })).await
+        Box::pin(self.write(PutCredential { credential, before: Some(before), sealed, token, deed })).await
     }
 
     /// Removes a credential that no connector uses; `false` when it is not there.

@@ -138,18 +138,21 @@ impl Work for Settle {
     }
 }
 
-struct Hold {
-    id: String,
-    attempt: i64,
-    until: Millis,
+/// Keeps something for whoever has it until then.
+pub(super) struct Hold {
+    /// Of an inbox or an outbox: `$1` its id, `$2` the attempt, `$3` until when.
+    pub(super) statement: &'static str,
+    pub(super) id: String,
+    pub(super) attempt: i64,
+    pub(super) until: Millis,
 }
 
 impl Work for Hold {
     type Output = bool;
 
     async fn run(&self, transaction: &mut Transaction<'_>) -> Result<bool> {
-        let hold = query("UPDATE inbox SET ready_at = $3 WHERE id = $1 AND attempt = $2 AND state = 'waiting'");
-        Ok(transaction.write(hold.bind(&self.id).bind(self.attempt).bind(self.until)).await? == 1)
+        let hold = query(self.statement).bind(&self.id).bind(self.attempt).bind(self.until);
+        Ok(transaction.write(hold).await? == 1)
     }
 }
 
@@ -205,7 +208,8 @@ impl Store {
 
     /// Keeps a try until that time, for what takes longer than others; `false` when another try has begun meanwhile.
     pub async fn hold_arrival(&self, arrival: &Arrival, until: Millis) -> Result<bool> {
-        self.write(Hold { id: arrival.id.clone(), attempt: arrival.attempt, until }).await
+        let statement = "UPDATE inbox SET ready_at = $3 WHERE id = $1 AND attempt = $2 AND state = 'waiting'";
+        self.write(Hold { statement, id: arrival.id.clone(), attempt: arrival.attempt, until }).await
     }
 
     /// When the next one may be taken; none when nothing waits.

@@ -32,6 +32,7 @@ pub mod audit;
 pub mod change;
 pub mod conversation;
 pub mod credential;
+pub mod credential_token;
 pub mod delivery;
 pub mod dialog;
 pub mod directory;
@@ -249,6 +250,7 @@ fn migrator() -> Migrator {
         (24, "reminders", include_str!("../../migrations/0024_reminders.sql")),
         (25, "slack installs", include_str!("../../migrations/0025_slack_installs.sql")),
         (28, "run indexes", include_str!("../../migrations/0028_run_indexes.sql")),
+        (29, "credential tokens", include_str!("../../migrations/0029_credential_tokens.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Store;
+use super::inbox::Hold;
 use super::log::Place as Seat;
 use super::query::{Query, Row, composed, query};
 use super::transaction::{Transaction, Work, failed};
@@ -352,21 +353,6 @@ impl Work for Claim {
     }
 }
 
-struct Hold {
-    id: String,
-    attempt: i64,
-    until: Millis,
-}
-
-impl Work for Hold {
-    type Output = bool;
-
-    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<bool> {
-        let hold = query("UPDATE outbox SET ready_at = $3 WHERE id = $1 AND attempt = $2 AND state = 'waiting'");
-        Ok(transaction.write(hold.bind(&self.id).bind(self.attempt).bind(self.until)).await? == 1)
-    }
-}
-
 struct Settle {
     leaving: Leaving,
     outcome: Outcome,
@@ -497,7 +483,8 @@ impl Store {
 
     /// Keeps an attempt until that time, for what takes longer than others; `false` when another has begun meanwhile.
     pub async fn hold_leaving(&self, leaving: &Leaving, until: Millis) -> Result<bool> {
-        self.write(Hold { id: leaving.id.clone(), attempt: leaving.attempt, until }).await
+        let statement = "UPDATE outbox SET ready_at = $3 WHERE id = $1 AND attempt = $2 AND state = 'waiting'";
+        self.write(Hold { statement, id: leaving.id.clone(), attempt: leaving.attempt, until }).await
     }
 
     /// Notes what became of an attempt; `false` when another has begun meanwhile.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::discord::{ANN, APPLICATION, BEA, BOT, Discord, GENERAL, THREAD, TOKEN, Trouble};
 use crate::support::process::Process;
-use crate::support::server::{Client, Kind, Server};
+use crate::support::server::{Client, Kind, Server, with_both_databases};
 
 /// Where Ann's direct messages are.
 pub(crate) const DIRECT: &str = "81001";
@@ -334,20 +334,7 @@ async fn postgres_survives_crash_points() {
     dies_at(&["inbox.acted", "outbox.delivered"], folder.path(), Some(&database.url)).await;
 }
 
-/// Runs each on SQLite and on PostgreSQL.
-macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test]
-            async fn $name() { super::$name(super::Kind::Sqlite).await; })*
-        }
-        mod postgres {
-            $(#[tokio::test]
-            async fn $name() { super::$name(super::Kind::Postgres).await; })*
-        }
-    };
-}
-on_both!(
+with_both_databases!(
     people_talk_with_bots,
     buttons_forms_and_changes,
     slash_commands_come_from_the_bots,

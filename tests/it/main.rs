@@ -48,6 +48,7 @@ mod scripts;
 mod search;
 mod services;
 mod sessions;
+mod sign_ins;
 mod simulator;
 mod slack;
 mod slack_crashes;

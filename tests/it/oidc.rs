@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::support::server::{Client, Kind, Server};
 use crate::support::visitor::{Page, Visitor};
 
-const SECRET: &str = "a secret of both, for tests only";
+pub(crate) const SECRET: &str = "a secret of both, for tests only";
 
 /// The provider as a process of its own; it ends when its input does.
 pub(crate) struct Peer {
@@ -49,6 +49,16 @@ impl Peer {
         let told = json!({
             "public_url": public_url, "client_id": "parlour", "client_secret": SECRET, "people": {},
             "programs": { "ids": ["billing"], "secret": SECRET, "audiences": [audience, "https://other.example/api"] },
+        });
+        writeln!(self.child.stdin.as_mut().expect("its input"), "{told}").expect("it reads");
+        assert_eq!(self.lines.next().expect("a line").expect("text"), "ready");
+    }
+
+    /// Tells it that it serves a client that people sign in for.
+    pub(crate) fn serve_credentials(&mut self, public_url: &str) {
+        let told = json!({
+            "public_url": public_url, "client_id": "parlour", "client_secret": SECRET, "people": people(),
+            "credentials": { "id": "reports", "secret": SECRET },
         });
         writeln!(self.child.stdin.as_mut().expect("its input"), "{told}").expect("it reads");
         assert_eq!(self.lines.next().expect("a line").expect("text"), "ready");
@@ -111,7 +121,7 @@ async fn sign_in(visitor: &mut Visitor, server: &Server, redirect: &str, login: 
 }
 
 /// The visitor as a client of the server's.
-fn client(visitor: &Visitor, server: &Server) -> Client {
+pub(crate) fn client(visitor: &Visitor, server: &Server) -> Client {
     let cookies = visitor.cookies(&server.url.parse().expect("an address"));
     server.anybody().with("cookie", &cookies).with("origin", &server.url)
 }

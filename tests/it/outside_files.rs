@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::discord::{self, DIRECT};
 use crate::slack::{self, is_connected, linked};
 use crate::support::discord::{ANN as ANNA, BEA as BEATE, Discord, GENERAL as GENERAL_THERE, Trouble};
-use crate::support::server::{Client, Kind, Server};
+use crate::support::server::{Client, Kind, Server, with_both_databases};
 use crate::support::slack::{ANN, GENERAL, Mode, Network, Workspace, free_port};
 
 /// Says what only who asked may read, and what goes to a channel.
@@ -305,25 +305,7 @@ async fn a_long_form_is_asked_in_words(kind: Kind) {
     server.finish().await;
 }
 
-/// Runs each on SQLite and on PostgreSQL.
-macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test]
-            async fn $name() {
-                Box::pin(super::$name(super::Kind::Sqlite)).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test]
-            async fn $name() {
-                Box::pin(super::$name(super::Kind::Postgres)).await;
-            })*
-        }
-    };
-}
-
-on_both!(
+with_both_databases!(
     slack_files_come_in,
     slack_files_go_out_once,
     discord_files_come_in_and_go_out,

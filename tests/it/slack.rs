@@ -8,7 +8,7 @@ use parlour::model::principal::Role;
 use parlour::model::secret::Secret;
 use serde_json::{Value, json};
 
-use crate::support::server::{Client, Kind, Server};
+use crate::support::server::{Client, Kind, Server, with_both_databases};
 use crate::support::slack::{
     ANN, BEA, BOT, GENERAL, Mode, Network, SIGNING_SECRET, Screen, TEAM, Workspace, control, free_port,
 };
@@ -504,23 +504,6 @@ async fn a_workspace_may_send_requests_instead() {
     workspace.slash(BEA, GENERAL, "greet Ann").await;
     screen.told("Hello Ann").await;
     server.finish().await;
-}
-
-macro_rules! with_both_databases {
-    ($($name:ident),* $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test]
-            async fn $name() {
-                Box::pin(super::$name(super::Kind::Sqlite)).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test]
-            async fn $name() {
-                Box::pin(super::$name(super::Kind::Postgres)).await;
-            })*
-        }
-    };
 }
 
 with_both_databases!(

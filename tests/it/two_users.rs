@@ -106,6 +106,9 @@ fn door(method: &str, path: &str) -> Option<Option<Vec<Probe>>> {
         ("GET" | "DELETE", "/api/v1/credentials/{id}") => one("/api/v1/credentials/{credential}"),
         ("PUT", "/api/v1/credentials/{id}") => with("/api/v1/credentials/{credential}", json!({ "description": "x" })),
         ("POST", "/api/v1/credentials/{id}/test") => with("/api/v1/credentials/{credential}/test", json!({})),
+        ("GET", "/credentials/{id}/sign-in") => one("/credentials/{credential}/sign-in"),
+        // A state counts in the browser that it was made for.
+        ("GET", "/oauth2/callback") => own,
         ("GET" | "DELETE", "/api/v1/connectors/{id}") => one("/api/v1/connectors/{connector}"),
         ("PUT", "/api/v1/connectors/{id}") => with("/api/v1/connectors/{connector}", json!({ "name": "x" })),
         (

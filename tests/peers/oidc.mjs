@@ -13,7 +13,7 @@ const lines = createInterface({ input: process.stdin });
 // The test that started it has ended.
 lines.on("close", () => process.exit());
 lines.once("line", (line) => {
-  const { public_url, client_id, client_secret, people, claims_in_token, programs } = JSON.parse(line);
+  const { public_url, client_id, client_secret, people, claims_in_token, programs, credentials } = JSON.parse(line);
   const provider = new Provider(issuer, {
     clients: [
       {
@@ -32,7 +32,21 @@ lines.once("line", (line) => {
         redirect_uris: [],
         response_types: [],
       })),
+      // One that people sign in for, to be acted for later.
+      ...(credentials === undefined
+        ? []
+        : [
+            {
+              client_id: credentials.id,
+              client_secret: credentials.secret,
+              token_endpoint_auth_method: "client_secret_post",
+              grant_types: ["authorization_code", "refresh_token"],
+              redirect_uris: [`${public_url}/oauth2/callback`],
+            },
+          ]),
     ],
+    // Each refresh token is good once, and the whole grant is over when one comes twice.
+    rotateRefreshToken: true,
     claims: { openid: ["sub", "roles", "realm", "urn:example:roles", "groups"], profile: ["name"], email: ["email"] },
     // Otherwise the claims are in the answer of the userinfo endpoint only.
     conformIdTokenClaims: !claims_in_token,
@@ -56,6 +70,23 @@ lines.once("line", (line) => {
   });
   provider.on("server_error", (_, error) => console.error(error));
   provider.on("backchannel.error", (_, error) => console.error(error));
-  server.on("request", provider.callback());
+  // What the test asks about, and does to, the tokens of that client.
+  const counts = {};
+  const last = {};
+  const count = (ctx, what) => {
+    const name = `${ctx.oidc.params.grant_type} ${what}`;
+    counts[name] = (counts[name] ?? 0) + 1;
+  };
+  provider.on("grant.success", (ctx) => count(ctx, "granted"));
+  provider.on("grant.error", (ctx) => count(ctx, "refused"));
+  provider.on("access_token.saved", (token) => (last.access = token));
+  provider.on("refresh_token.saved", (token) => (last.refresh = token));
+  const answer = provider.callback();
+  server.on("request", async (request, response) => {
+    if (request.url === "/test/counts") return response.end(JSON.stringify(counts));
+    if (request.url === "/test/forget-access") return response.end(String(await last.access.destroy()));
+    if (request.url === "/test/forget-refresh") return response.end(String(await last.refresh.destroy()));
+    answer(request, response);
+  });
   console.log("ready");
 });

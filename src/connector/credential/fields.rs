@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::wrong;
 use crate::connector::Connectors;
-use crate::manifest::connector::{Auth, Connector, FieldKind};
+use crate::manifest::connector::{Auth, Connector, FieldKind, Grant};
 use crate::model::{Error, Result};
 use crate::store::credential::Credential;
 use crate::template::nearest;
@@ -21,6 +21,8 @@ pub(in crate::connector) struct Parts {
     /// What may be shown.
     pub(super) public: Map<String, Value>,
     pub(super) hosts: Vec<String>,
+    /// Whether somebody signs in for it.
+    pub(super) needs_sign_in: bool,
 }
 
 impl Parts {
@@ -45,14 +47,16 @@ impl Connectors {
             return Err(wrong("data", "\"data\" is a map of the connector's fields"));
         };
         let auth = auth_of(connector, &credential.kind, &mut data)?;
-        let mut parts = Parts { all: Map::new(), public: Map::new(), hosts: hosts(credential)? };
+        let mut parts = Parts { all: Map::new(), public: Map::new(), hosts: hosts(credential)?, needs_sign_in: false };
         // `custom` stands for one of several: which one is kept with the rest.
         if connector.auth(&credential.kind).is_none() {
             parts.all.insert("type".to_owned(), Value::String(auth.id.clone()));
         }
+        let data_names_client = data.contains_key("client_id");
         for field in &auth.fields {
             let place = format!("data.{}", field.name);
             let value = match data.remove(&field.name) {
+                None | Some(Value::Null) if is_signed_in_for(auth, &field.name) && data_names_client => continue,
                 None | Some(Value::Null) if field.is_required => {
                     return Err(wrong(&place, format!("{} needs \"{}\"", connector.name, field.name)));
                 }
@@ -90,8 +94,17 @@ impl Connectors {
             ));
         }
         parts.hosts.dedup();
+        parts.needs_sign_in = auth.oauth2.as_ref().is_some_and(|oauth2| {
+            let holds = |field: &String| parts.all.contains_key(field);
+            oauth2.grant == Grant::AuthorizationCode && !oauth2.token_field.as_ref().is_some_and(holds)
+        });
         Ok(parts)
     }
+}
+
+/// Whether signing in gives a field, so that it may be left out.
+fn is_signed_in_for(auth: &Auth, field: &str) -> bool {
+    auth.oauth2.as_ref().and_then(|oauth2| oauth2.token_field.as_deref()) == Some(field)
 }
 
 fn looks(field: &crate::manifest::connector::Field) -> String {

@@ -3,6 +3,8 @@
 mod fields;
 mod open;
 
+pub(super) use open::unsent;
+
 use serde_json::{Value, json};
 
 use super::Connectors;
@@ -14,6 +16,7 @@ use crate::model::principal::{Principal, Role};
 use crate::model::{Error, Result};
 use crate::store::audit::{Action, Deed, Doer};
 use crate::store::credential::{Credential, sealed_owner};
+use crate::store::credential_token::TokenChange;
 use crate::store::vault::KEY_RETIRED;
 
 /// The field that a credential's secrets are sealed in.
@@ -46,7 +49,7 @@ fn wrong(field: &str, message: impl Into<String>) -> Error {
     Error::new(crate::model::Kind::Invalid, "VALIDATION_ERROR", message).details(json!({ "field": field }))
 }
 
-pub(super) fn object(credential: &Credential) -> Object<'_> {
+pub(in crate::connector) fn object(credential: &Credential) -> Object<'_> {
     Object::Resource { kind: ResourceKind::Credential, name: &credential.name, owner: Some(&credential.owner) }
 }
 
@@ -151,6 +154,7 @@ impl Connectors {
         credential.kind = wish.kind.unwrap_or(credential.kind);
         credential.provider = wish.provider.unwrap_or(credential.provider);
         // The hosts follow from metadata and data together, so both are looked at when either changes.
+        let has_new_data = wish.data.is_some();
         let data = match wish.data {
             Some(data) => Some(data),
             None if wish.metadata.is_some() => self.opened(&credential.id).await?,
@@ -161,6 +165,12 @@ impl Connectors {
             credential.fields = Value::Object(parts.public.clone()).to_string();
             credential.hosts.clone_from(&parts.hosts);
         }
+        // A token that was got with other data is void.
+        let token = match &parts {
+            Some(parts) if has_new_data && parts.needs_sign_in => TokenChange::Need,
+            Some(_) if has_new_data => TokenChange::Drop,
+            _ => TokenChange::Keep,
+        };
         credential.version += 1;
         credential.updated_at = now;
         let deed = Deed {
@@ -177,8 +187,8 @@ impl Connectors {
             };
             let (row, deed) = (credential.clone(), deed.clone());
             let kept = match (before, sealed) {
-                (None, Some(sealed)) => self.store.insert_credential(row, sealed, deed).await,
-                (Some(version), sealed) => self.store.update_credential(row, version, sealed, deed).await,
+                (None, Some(sealed)) => self.store.insert_credential(row, sealed, token, deed).await,
+                (Some(version), sealed) => self.store.update_credential(row, version, sealed, token, deed).await,
                 (None, None) => return Err(wrong("data", "\"data\" is missing")),
             };
             match kept {

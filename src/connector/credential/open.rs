@@ -8,6 +8,7 @@ use crate::connector::instance::object as instance_object;
 use crate::connector::{Call, Connectors, Failure};
 use crate::identity::permission::{Verb, authorize};
 use crate::manifest::connector::Connector;
+use crate::model::principal::Principal;
 use crate::model::{Error, Kind};
 use crate::store::audit::{Action, Deed, Doer};
 use crate::store::credential::Credential;
@@ -16,6 +17,13 @@ use crate::store::credential::Credential;
 pub(in crate::connector) fn unsent(error: &Error) -> Failure {
     let retryable = matches!(error.kind, Kind::Unavailable | Kind::Internal);
     Failure { retryable, ..Failure::refused(&error.code.to_ascii_lowercase(), error.message.clone()) }
+}
+
+/// What a credential is opened for, as it is written down.
+struct Use<'a> {
+    principal: &'a Principal,
+    action: &'a str,
+    key: &'a str,
 }
 
 impl Connectors {
@@ -47,15 +55,28 @@ impl Connectors {
         };
         let Some(credential) = credential else { return Ok(Binding { config, credential: None }) };
         authorize(call.principal, Verb::Invoke, super::object(&credential)).map_err(fault)?;
-        let opened = self.open_for(connector, &credential, call).await?;
+        let use_of = Use { principal: call.principal, action: call.action, key: call.idempotency_key };
+        let opened = self.open_for(connector, &credential, &use_of).await?;
         Ok(Binding { config, credential: Some(opened) })
+    }
+
+    /// Opens a credential for whoever signs in for it.
+    pub(in crate::connector) async fn open_to_sign_in(
+        &self,
+        connector: &Connector,
+        credential: &Credential,
+        principal: &Principal,
+    ) -> crate::model::Result<Opened> {
+        let use_of = Use { principal, action: "sign_in", key: "" };
+        let opened = self.open_for(connector, credential, &use_of).await;
+        opened.map_err(|failure| Error::new(Kind::Invalid, "SIGN_IN_REFUSED", failure.message))
     }
 
     async fn open_for(
         &self,
         connector: &Connector,
         credential: &Credential,
-        call: &Call<'_>,
+        use_of: &Use<'_>,
     ) -> Result<Opened, Failure> {
         if credential.provider != connector.kind {
             let message =
@@ -67,14 +88,14 @@ impl Connectors {
             let message = format!("credential '{}' has expired", credential.name);
             return Err(Failure::refused("credential_expired", message));
         }
-        let principal = call.principal;
+        let principal = use_of.principal;
         let deed = Deed {
             at: now,
             action: Action::CredentialOpen,
             doer: Doer { principal: Some(principal.id.clone()), name: Some(principal.name.clone()), ..Doer::default() },
             target: Some(credential.id.clone()),
             details: json!({
-                "name": credential.name, "connector": connector.kind, "action": call.action, "key": call.idempotency_key
+                "name": credential.name, "connector": connector.kind, "action": use_of.action, "key": use_of.key
             }),
         };
         // Written down before it is opened, so that no opening is missing.
@@ -97,6 +118,7 @@ impl Connectors {
         }
         Ok(Opened {
             id: credential.id.clone(),
+            name: credential.name.clone(),
             version: credential.version,
             auth: auth.id.clone(),
             fields,

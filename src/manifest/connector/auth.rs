@@ -10,6 +10,15 @@ pub(super) fn read(sheet: &mut Sheet<'_>, at: &str) -> Auth {
     let oauth2 = sheet.get(&format!("{at}/oauth2")).is_some().then(|| oauth2(sheet, &format!("{at}/oauth2"))).flatten();
     let apply = apply(sheet, &format!("{at}/apply"));
     let kind = sheet.owned(&format!("{at}/kind"));
+    if let Some(OAuth2 { grant: Grant::AuthorizationCode, token_field, .. }) = &oauth2 {
+        let is_known = |name: &str| fields.iter().any(|field| field.name == name);
+        if !is_known("client_id") {
+            sheet.error(at, "\"client_id\" is missing in fields: people sign in for a client");
+        }
+        if let Some(field) = token_field.as_deref().filter(|field| !is_known(field)) {
+            sheet.error(&format!("{at}/oauth2/token_field"), format!("\"{field}\" is no field of this credential"));
+        }
+    }
     for text in apply.texts().chain(oauth2.iter().flat_map(OAuth2::texts)) {
         for name in text.expressions().flat_map(|expression| expression.names()) {
             let known = match name.split_once('.') {
@@ -103,6 +112,8 @@ fn oauth2(sheet: &mut Sheet<'_>, at: &str) -> Option<OAuth2> {
         token_url,
         scopes,
         secret_in_body: sheet.text(&format!("{at}/client_auth")) != Some("basic"),
+        pkce: sheet.flag(&format!("{at}/pkce")).unwrap_or(true),
+        token_field: sheet.text(&format!("{at}/token_field")).map(str::to_owned),
         parameters: sheet.templates(&format!("{at}/parameters")),
     })
 }

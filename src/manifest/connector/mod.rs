@@ -106,6 +106,11 @@ pub struct OAuth2 {
     pub token_url: Text,
     pub scopes: Vec<Text>,
     pub secret_in_body: bool,
+    /// Whether a code is tied to who asked for it (PKCE).
+    pub pkce: bool,
+    /// The field that the access token stands in for; a credential that holds the field needs no token.
+    pub token_field: Option<String>,
+    /// Sent with every request for a token.
     pub parameters: Vec<(String, Text)>,
 }
 

@@ -44,6 +44,25 @@ macro_rules! on_both_databases {
 }
 pub(crate) use on_both_databases;
 
+/// Runs each of these `async fn(Kind)`, which start servers of their own, on SQLite and on PostgreSQL.
+macro_rules! with_both_databases {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                Box::pin(super::$name($crate::support::server::Kind::Sqlite)).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                Box::pin(super::$name($crate::support::server::Kind::Postgres)).await;
+            })*
+        }
+    };
+}
+pub(crate) use with_both_databases;
+
 /// Starts a server, runs the test with it, and checks that nothing was left behind.
 pub(crate) async fn run<F, R>(kind: Kind, test: F)
 where

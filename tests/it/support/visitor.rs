@@ -49,6 +49,12 @@ impl Visitor {
         own.map(|((_, name), value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }
 
+    /// Forgets the cookies of a site.
+    pub(crate) fn forget(&mut self, url: &str) {
+        let origin = url.parse::<Url>().expect("an address").origin().ascii_serialization();
+        self.cookies.retain(|(site, _), _| *site != origin);
+    }
+
     pub(crate) async fn open(&mut self, url: &str) -> Page {
         self.go(Method::GET, url.parse().expect("an address"), &[]).await
     }
