@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::Receiver;
 
 use crate::api::{self, Address, Api, Chats, Rooms};
+use crate::browser::Browsers;
 use crate::bus::Bus;
 use crate::chat::discord::Discord;
 use crate::chat::outside::{Carrier, ChatAdapter, Outside};
@@ -100,7 +101,8 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     reload_on_change(&registry, watcher, changes, record, &tasks);
     let outbound = Outbound::open(config, &store, &clock).await?;
     let connectors = open_connectors(config, &outbound, &tasks).await?;
-    let engine = Engine::new(registry, store.clone(), clock.clone(), flows(config, connectors.clone()));
+    let engine =
+        Engine::new(registry, store.clone(), clock.clone(), flows(config, connectors.clone(), &outbound, &tasks));
     remote::keep_deadlines(&engine, &tasks);
     approval::watch(&engine, &tasks);
     flow::keep_flows(&engine, &tasks);
@@ -289,7 +291,7 @@ async fn open_chats(
 }
 
 /// What works on runs.
-pub(crate) fn flows(config: &Config, connectors: Arc<Connectors>) -> Flows {
+pub(crate) fn flows(config: &Config, connectors: Arc<Connectors>, outbound: &Outbound, tasks: &Tasks) -> Flows {
     let millis = |duration: jiff::SignedDuration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4);
     let limits = flow::Limits {
         workers: config.flows.workers.max(1),
@@ -298,7 +300,10 @@ pub(crate) fn flows(config: &Config, connectors: Arc<Connectors>) -> Flows {
         script_program: (!config.flows.script_program.as_os_str().is_empty())
             .then(|| config.flows.script_program.clone()),
     };
-    Flows::new(config.playbooks.clone(), limits, flow::actions::Actions::new(connectors))
+    let guard = outbound.fetch.guard().clone();
+    let browsers = Arc::new(Browsers::new(config.browser.clone(), guard, config.data.join("browsers")));
+    browsers.watch(tasks);
+    Flows::new(config.playbooks.clone(), limits, flow::actions::Actions::new(connectors, browsers))
 }
 
 /// The folder of the files that are sent along.

@@ -67,7 +67,7 @@ impl House {
             None => Outbound::open(config, &store, &clock).await?,
         };
         let connectors = outbound.connectors(config).await?;
-        let engine = Engine::new(registry, store.clone(), clock.clone(), app::flows(config, connectors));
+        let engine = Engine::new(registry, store.clone(), clock.clone(), app::flows(config, connectors, &outbound, &tasks));
         remote::keep_deadlines(&engine, &tasks);
         approval::watch(&engine, &tasks);
         flow::keep_flows(&engine, &tasks);

@@ -208,6 +208,9 @@ impl Engine {
         if !fenced.is_empty() {
             self.flows.abort(&run.execution, |path| fenced.contains(path));
         }
+        if ended {
+            self.flows.actions.end(&run.execution);
+        }
         self.flows.stir(is_plain);
         Ok(Some(Brought { journal, receipt, changed: true }))
     }

@@ -226,7 +226,7 @@ impl Engine {
             idempotency_key: &key,
             timeout,
         };
-        match tokio::time::timeout(timeout, self.flows.actions.call(call)).await {
+        match tokio::time::timeout(timeout, self.flows.actions.call(&step.claim.execution, call)).await {
             Ok(outcome) => outcome,
             Err(_) => {
                 let message = format!("it took longer than {}", crate::flow::write_duration(millis));
