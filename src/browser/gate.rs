@@ -17,13 +17,25 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// Connections of one browser at a time.
 const MOST: usize = 256;
 
-/// What a gate refused last, as a sentence.
-pub(super) type LastRefusal = Arc<Mutex<Option<String>>>;
+/// What a gate refused.
+#[derive(Clone, Default)]
+pub(super) struct Refusals(Arc<Mutex<Option<String>>>);
+
+impl Refusals {
+    /// The latest since it was asked the last time.
+    pub(super) fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put(&self, sentence: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sentence);
+    }
+}
 
 /// Opens a gate for one browser; the future serves it until it is dropped.
 pub(super) async fn open(
     guard: Guard,
-    refusal: LastRefusal,
+    refusals: Refusals,
 ) -> std::io::Result<(SocketAddr, impl Future<Output = ()> + Send)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
@@ -34,11 +46,11 @@ pub(super) async fn open(
             if connections.len() >= MOST {
                 connections.join_next().await;
             }
-            let (guard, refusal) = (guard.clone(), refusal.clone());
+            let (guard, refusals) = (guard.clone(), refusals.clone());
             #[expect(clippy::disallowed_methods, reason = "ends with the set, which ends with the browser")]
             connections.spawn(async move {
                 // What breaks off breaks off in the browser, too.
-                let _ = pass(stream, &guard, &refusal).await;
+                let _ = pass(stream, &guard, &refusals).await;
             });
         }
     };
@@ -46,7 +58,7 @@ pub(super) async fn open(
 }
 
 /// One connection: greeting, request, then bytes in both directions (RFC 1928).
-async fn pass(mut inner: TcpStream, guard: &Guard, refusal: &LastRefusal) -> std::io::Result<()> {
+async fn pass(mut inner: TcpStream, guard: &Guard, refusals: &Refusals) -> std::io::Result<()> {
     let mut head = [0; 2];
     inner.read_exact(&mut head).await?;
     let mut methods = vec![0; usize::from(head[1])];
@@ -74,7 +86,7 @@ async fn pass(mut inner: TcpStream, guard: &Guard, refusal: &LastRefusal) -> std
     let addresses = match tokio::time::timeout(CONNECT, guard.resolve(&host, port)).await {
         Ok(Ok(Ok(addresses))) => addresses,
         Ok(Ok(Err(refused))) => {
-            *refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused.0);
+            refusals.put(refused.0);
             return answer(&mut inner, 2).await;
         }
         Ok(Err(_)) | Err(_) => return answer(&mut inner, 4).await,

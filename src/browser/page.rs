@@ -1,6 +1,6 @@
 //! What steps do on a page.
 
-use std::sync::PoisonError;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,17 +8,23 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use super::Failure;
+use super::picture::{self, Picture};
 use super::process::Browser;
+use super::{Done, Failure, Order, input};
+use crate::config;
 use crate::fetch::Guard;
+use crate::files::clean_name;
 use crate::model::effect::Effect;
+use crate::model::id::new_id;
 
 /// The actions, and what doing each again would do.
-pub(super) const ACTIONS: [(&str, Effect); 10] = [
+pub(super) const ACTIONS: [(&str, Effect); 12] = [
     ("navigate", Effect::Idempotent),
     ("click", Effect::Once),
     ("fill", Effect::Idempotent),
     ("keyboard", Effect::Once),
+    ("file_upload", Effect::Idempotent),
+    ("screenshot", Effect::Pure),
     ("wait", Effect::Pure),
     ("verify", Effect::Pure),
     ("verify_text", Effect::Pure),
@@ -43,7 +49,7 @@ const find = selector => {
     return document.evaluate(selector.slice(6), document, null, XPathResult.FIRST_ORDERED_NODE_TYPE, null).singleNodeValue;
   if (selector.startsWith("text=")) {
     const wanted = selector.slice(5).trim();
-    const all = [...document.body.querySelectorAll("*")].filter(e => (e.innerText ?? "").includes(wanted));
+    const all = [...document.querySelectorAll("body *")].filter(e => (e.innerText ?? "").includes(wanted));
     return all.find(e => !all.some(other => other !== e && e.contains(other))) ?? null;
   }
   return document.querySelector(selector);
@@ -54,36 +60,18 @@ const text = e => (e instanceof HTMLInputElement || e instanceof HTMLTextAreaEle
   ? e.value : (e.innerText ?? e.textContent ?? "");
 "#;
 
-/// Named keys: `key`, `code`, the code of Windows, and what is typed.
-const KEYS: [(&str, &str, u32, &str); 14] = [
-    ("Enter", "Enter", 13, "\r"),
-    ("Tab", "Tab", 9, ""),
-    ("Escape", "Escape", 27, ""),
-    ("Backspace", "Backspace", 8, ""),
-    ("Delete", "Delete", 46, ""),
-    ("Home", "Home", 36, ""),
-    ("End", "End", 35, ""),
-    ("PageUp", "PageUp", 33, ""),
-    ("PageDown", "PageDown", 34, ""),
-    ("ArrowLeft", "ArrowLeft", 37, ""),
-    ("ArrowUp", "ArrowUp", 38, ""),
-    ("ArrowRight", "ArrowRight", 39, ""),
-    ("ArrowDown", "ArrowDown", 40, ""),
-    ("Space", "Space", 32, " "),
-];
-
 /// The parameters of one step.
-struct Input<'a> {
+pub(super) struct Input<'a> {
     action: &'a str,
     values: &'a Value,
 }
 
 impl Input<'_> {
-    fn wrong(&self, why: impl std::fmt::Display) -> Failure {
+    pub(super) fn wrong(&self, why: impl std::fmt::Display) -> Failure {
         Failure::new("invalid_parameters", format!("browser.{}: {why}", self.action))
     }
 
-    fn optional(&self, name: &str) -> Result<Option<&str>, Failure> {
+    pub(super) fn optional(&self, name: &str) -> Result<Option<&str>, Failure> {
         match &self.values[name] {
             Value::Null => Ok(None),
             Value::String(text) => Ok(Some(text)),
@@ -91,12 +79,12 @@ impl Input<'_> {
         }
     }
 
-    fn text(&self, name: &str) -> Result<&str, Failure> {
+    pub(super) fn text(&self, name: &str) -> Result<&str, Failure> {
         self.optional(name)?.ok_or_else(|| self.wrong(format_args!("{name} is missing")))
     }
 
     /// As JSON, in which every text is also one of JavaScript.
-    fn literal(&self, name: &str) -> Result<Value, Failure> {
+    pub(super) fn literal(&self, name: &str) -> Result<Value, Failure> {
         self.text(name).map(|text| json!(text))
     }
 
@@ -132,17 +120,29 @@ impl Input<'_> {
     }
 }
 
-pub(super) async fn perform(browser: &Browser, guard: &Guard, action: &str, values: &Value) -> Result<Value, Failure> {
-    let input = Input { action, values };
-    match action {
+/// Does an action, and says what is to be kept of the page.
+pub(super) async fn perform(browser: &Browser, guard: &Guard, order: &Order<'_>, settings: &config::Browser) -> Done {
+    let input = Input { action: order.action, values: order.input };
+    let mut pictures = Vec::new();
+    let result = match order.action {
         "navigate" => navigate(browser, guard, &input).await,
         "click" => click(browser, &input).await,
         "fill" => fill(browser, &input).await,
-        "keyboard" => keyboard(browser, &input).await,
+        "keyboard" => match browser.tab() {
+            Ok(tab) => input::keyboard(tab, &input).await,
+            Err(failure) => Err(failure),
+        },
+        "file_upload" => upload(browser, &input, &order.files).await,
+        "screenshot" => screenshot(browser, &input, settings).await.map(|picture| {
+            let told = json!({ "name": picture.name });
+            pictures.push(picture);
+            told
+        }),
         "wait" => wait(browser, &input).await,
         "get_text" => get_text(browser, &input).await,
         _ => verify(browser, &input).await,
-    }
+    };
+    Done { result, pictures }
 }
 
 async fn navigate(browser: &Browser, guard: &Guard, input: &Input<'_>) -> Result<Value, Failure> {
@@ -156,14 +156,14 @@ async fn navigate(browser: &Browser, guard: &Guard, input: &Input<'_>) -> Result
         _ => None,
     };
     let until = input.until()?;
-    browser.refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let mut events = browser.pipe.events();
+    browser.refusals().take();
+    let tab = browser.tab()?;
+    let mut events = tab.events();
     let late = || Failure { retryable: true, ..Failure::new("timeout", format!("{url} was not loaded in time")) };
-    let went = browser.pipe.call(Some(&browser.page), "Page.navigate", json!({ "url": url.as_str() }));
+    let went = tab.call("Page.navigate", json!({ "url": url.as_str() }));
     let went = timeout_at(until, went).await.map_err(|_| late())??;
     if let Some(error) = went["errorText"].as_str().filter(|error| !error.is_empty()) {
-        let refused = browser.refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
-        return Err(match refused {
+        return Err(match browser.refusals().take() {
             Some(refused) => Failure::new("address_refused", refused),
             None => Failure { retryable: true, ..Failure::new("page_unreachable", format!("{url}: {error}")) },
         });
@@ -188,15 +188,8 @@ async fn navigate(browser: &Browser, guard: &Guard, input: &Input<'_>) -> Result
 
 async fn click(browser: &Browser, input: &Input<'_>) -> Result<Value, Failure> {
     let place = reach(browser, input).await?;
-    for (kind, buttons) in [("mouseMoved", 0), ("mousePressed", 1), ("mouseReleased", 0)] {
-        let params = json!({
-            "type": kind, "x": place["x"], "y": place["y"], "buttons": buttons,
-            "button": if kind == "mouseMoved" { "none" } else { "left" }, "clickCount": 1,
-        });
-        // From here on it may have been done.
-        let sent = browser.pipe.call(Some(&browser.page), "Input.dispatchMouseEvent", params).await;
-        sent.map_err(|failure| Failure { uncertain: true, ..failure })?;
-    }
+    let at = |axis: &str| place[axis].as_f64().unwrap_or_default();
+    input::click(browser.tab()?, at("x"), at("y")).await?;
     Ok(json!({ "clicked": input.text("selector")? }))
 }
 
@@ -245,50 +238,44 @@ async fn fill(browser: &Browser, input: &Input<'_>) -> Result<Value, Failure> {
     Ok(json!({ "filled": input.text("selector")? }))
 }
 
-async fn keyboard(browser: &Browser, input: &Input<'_>) -> Result<Value, Failure> {
-    let written = input.text("key")?;
-    let mut parts: Vec<&str> = written.split('+').collect();
-    let name = parts.pop().filter(|name| !name.is_empty());
-    // `+` itself, alone or after others.
-    let name = name.unwrap_or("+");
-    let mut modifiers = 0;
-    for part in parts.into_iter().filter(|part| !part.is_empty()) {
-        modifiers |= match part.to_ascii_lowercase().as_str() {
-            "alt" => 1,
-            "control" | "ctrl" => 2,
-            "meta" => 4,
-            "shift" => 8,
-            _ => return Err(input.wrong(format_args!("{part} is no modifier; there are Alt, Control, Meta and Shift"))),
-        };
+async fn screenshot(browser: &Browser, input: &Input<'_>, settings: &config::Browser) -> Result<Picture, Failure> {
+    let name = input.optional("name")?.unwrap_or("page");
+    let whole = input.flag("full_page", false)?;
+    let bytes = picture::take(browser.tab()?, settings, whole).await?;
+    let name = clean_name(&name.replace(['/', '\\'], "-"));
+    let has_ending = name.to_ascii_lowercase().ends_with(".png");
+    Ok(Picture { name: if has_ending { name } else { format!("{name}.png") }, bytes })
+}
+
+/// Hands files to a field of the page, under their own names.
+async fn upload(browser: &Browser, input: &Input<'_>, files: &[(String, PathBuf)]) -> Result<Value, Failure> {
+    let selector = input.literal("selector")?;
+    let look = format!(
+        r#"const e = find({selector});
+        if (!e) return {{ why: "is not there" }};
+        if (!(e instanceof HTMLInputElement) || e.type !== "file") return {{ why: "is no field for files" }};
+        if (e.disabled) return {{ why: "is disabled" }};
+        if (!e.multiple && {} > 1) return {{ why: "takes one file only" }};
+        return {{ done: true }};"#,
+        files.len()
+    );
+    poll(browser, input, &look).await?;
+    let failed = |error: std::io::Error| Failure::new("file_not_readable", format!("a file cannot be read: {error}"));
+    let mut paths = Vec::with_capacity(files.len());
+    for (name, bytes) in files {
+        // The page sees the last part of the path.
+        let folder = browser.folder().join("files").join(new_id());
+        tokio::fs::create_dir_all(&folder).await.map_err(failed)?;
+        let path = folder.join(clean_name(name));
+        tokio::fs::copy(bytes, &path).await.map_err(failed)?;
+        paths.push(path.display().to_string());
     }
-    let (key, code, number, typed) = match KEYS.iter().find(|(key, ..)| key.eq_ignore_ascii_case(name)) {
-        Some((key, code, number, typed)) => {
-            (if *key == "Space" { " " } else { key }, (*code).to_owned(), *number, *typed)
-        }
-        None if name.chars().count() == 1 => {
-            let upper = name.to_uppercase();
-            let number = upper.chars().next().filter(char::is_ascii_alphanumeric).map_or(0, u32::from);
-            let code = if number >= 65 { format!("Key{upper}") } else { format!("Digit{upper}") };
-            (name, if number > 0 { code } else { String::new() }, number, name)
-        }
-        None => {
-            let known: Vec<&str> = KEYS.iter().map(|(key, ..)| *key).collect();
-            return Err(input.wrong(format_args!("{name} is no key; there are characters and {}", known.join(", "))));
-        }
-    };
-    // With Control and the like nothing is typed.
-    let typed = if modifiers & !8 == 0 { typed } else { "" };
-    for kind in [if typed.is_empty() { "rawKeyDown" } else { "keyDown" }, "keyUp"] {
-        let mut params = json!({
-            "type": kind, "key": key, "code": code, "modifiers": modifiers, "windowsVirtualKeyCode": number,
-        });
-        if kind == "keyDown" {
-            params["text"] = json!(typed);
-        }
-        let sent = browser.pipe.call(Some(&browser.page), "Input.dispatchKeyEvent", params).await;
-        sent.map_err(|failure| Failure { uncertain: true, ..failure })?;
-    }
-    Ok(json!({ "key": written }))
+    let tab = browser.tab()?;
+    let params = json!({ "expression": format!("(() => {{ {FIND} return find({selector}); }})()") });
+    let found = tab.call("Runtime.evaluate", params).await?;
+    let params = json!({ "files": paths, "objectId": found["result"]["objectId"] });
+    tab.call("DOM.setFileInputFiles", params).await?;
+    Ok(json!({ "files": files.iter().map(|(name, _)| name).collect::<Vec<_>>() }))
 }
 
 async fn wait(browser: &Browser, input: &Input<'_>) -> Result<Value, Failure> {
@@ -388,7 +375,9 @@ async fn poll(browser: &Browser, input: &Input<'_>, function: &str) -> Result<Va
             Err(_) => {}
         }
         if Instant::now() + LOOK >= until {
-            return Err(Failure::new("element_not_ready", format!("{selector} {why}")));
+            // What the page could not load may be why.
+            let refused = browser.refusals().take().map(|refused| format!("; {refused}")).unwrap_or_default();
+            return Err(Failure::new("element_not_ready", format!("{selector} {why}{refused}")));
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -396,7 +385,7 @@ async fn poll(browser: &Browser, input: &Input<'_>, function: &str) -> Result<Va
 
 async fn evaluate(browser: &Browser, source: &str) -> Result<Value, Failure> {
     let params = json!({ "expression": source, "returnByValue": true });
-    let mut answer = browser.pipe.call(Some(&browser.page), "Runtime.evaluate", params).await?;
+    let mut answer = browser.tab()?.call("Runtime.evaluate", params).await?;
     if let Some(exception) = answer.get("exceptionDetails") {
         let told = exception["exception"]["description"].as_str().or(exception["text"].as_str()).unwrap_or_default();
         let first = told.lines().next().unwrap_or_default();

@@ -22,7 +22,7 @@ pub(super) struct Pipe {
     requests: mpsc::UnboundedSender<String>,
     next: Arc<AtomicU64>,
     answers: Answers,
-    events: broadcast::Sender<Value>,
+    events: broadcast::Sender<Arc<Value>>,
 }
 
 impl Pipe {
@@ -48,7 +48,7 @@ impl Pipe {
     }
 
     /// Events from now on.
-    pub(super) fn events(&self) -> broadcast::Receiver<Value> {
+    pub(super) fn events(&self) -> broadcast::Receiver<Arc<Value>> {
         self.events.subscribe()
     }
 
@@ -75,6 +75,24 @@ impl Pipe {
     }
 }
 
+/// One page, reached over the pipe of its browser.
+#[derive(Clone)]
+pub(super) struct Tab {
+    pub(super) pipe: Pipe,
+    /// The session that the browser knows it by.
+    pub(super) session: String,
+}
+
+impl Tab {
+    pub(super) fn events(&self) -> broadcast::Receiver<Arc<Value>> {
+        self.pipe.events()
+    }
+
+    pub(super) async fn call(&self, method: &str, params: Value) -> Result<Value, Failure> {
+        self.pipe.call(Some(&self.session), method, params).await
+    }
+}
+
 async fn write(mut writer: impl AsyncWrite + Unpin, mut queue: mpsc::UnboundedReceiver<String>) {
     while let Some(request) = queue.recv().await {
         let mut bytes = request.into_bytes();
@@ -85,7 +103,7 @@ async fn write(mut writer: impl AsyncWrite + Unpin, mut queue: mpsc::UnboundedRe
     }
 }
 
-async fn read(reader: impl AsyncRead + Unpin, answers: &Answers, events: &broadcast::Sender<Value>) {
+async fn read(reader: impl AsyncRead + Unpin, answers: &Answers, events: &broadcast::Sender<Arc<Value>>) {
     let mut reader = BufReader::with_capacity(64 * 1024, reader);
     let mut bytes = Vec::new();
     loop {
@@ -103,7 +121,7 @@ async fn read(reader: impl AsyncRead + Unpin, answers: &Answers, events: &broadc
                 }
             }
             // Nobody has to listen.
-            None => drop(events.send(frame)),
+            None => drop(events.send(Arc::new(frame))),
         }
     }
 }

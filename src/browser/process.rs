@@ -2,13 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 
 use serde_json::json;
 use tokio::process::{Child, Command};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
-use super::gate::{self, LastRefusal};
-use super::pipe::Pipe;
+use super::gate::{self, Refusals};
+use super::pipe::{Pipe, Tab};
+use super::profiles::forget;
+use super::screen::Screen;
 use super::{Failure, unavailable};
 use crate::config;
 use crate::fetch::Guard;
@@ -25,28 +29,32 @@ pub fn program(settings: &config::Browser) -> Option<PathBuf> {
     NAMES.iter().find_map(|name| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|at| at.is_file()))
 }
 
+/// What is said where there is no Chromium.
+pub(super) fn missing() -> Failure {
+    unavailable("there is no Chromium here: install it (on Debian, the package chromium), or name it in browser.program")
+}
+
 /// A browser with one page. Dropped, it is gone with its profile.
 pub(super) struct Browser {
-    pub(super) pipe: Pipe,
-    /// The session of its page.
-    pub(super) page: String,
-    pub(super) refusal: LastRefusal,
+    tab: Option<Tab>,
+    pipe: Pipe,
+    refusals: Refusals,
     child: Child,
     profile: PathBuf,
-    _work: JoinSet<()>,
+    work: JoinSet<()>,
 }
 
 impl Browser {
-    pub(super) async fn start(settings: &config::Browser, guard: Guard, profile: PathBuf) -> Result<Self, Failure> {
-        let Some(program) = program(settings) else {
-            return Err(unavailable(
-                "there is no Chromium here: install it (on Debian, the package chromium), or name it in browser.program",
-            ));
-        };
+    pub(super) async fn start(
+        settings: &config::Browser,
+        guard: Guard,
+        profile: PathBuf,
+        screen: Arc<Screen>,
+    ) -> Result<Self, Failure> {
+        let program = program(settings).ok_or_else(missing)?;
         let broken = |error: std::io::Error| unavailable(format!("Chromium cannot be started: {error}"));
-        let refusal = LastRefusal::default();
-        let (proxy, serve) = gate::open(guard, refusal.clone()).await.map_err(broken)?;
-        std::fs::create_dir_all(&profile).map_err(broken)?;
+        let refusals = Refusals::default();
+        let (proxy, serve) = gate::open(guard, refusals.clone()).await.map_err(broken)?;
         let child = command(settings, &program, &profile, proxy).spawn();
         let mut child = child.inspect_err(|_| forget(&profile)).map_err(broken)?;
         let (Some(writer), Some(reader)) = (child.stdin.take(), child.stdout.take()) else {
@@ -54,17 +62,17 @@ impl Browser {
         };
         let (pipe, talk) = Pipe::open(writer, reader);
         let mut work = JoinSet::new();
-        #[expect(clippy::disallowed_methods, reason = "they end with the set, which ends with the browser")]
-        {
-            work.spawn(serve);
-            work.spawn(talk);
-        }
-        let mut browser = Self { pipe, page: String::new(), refusal, child, profile, _work: work };
-        browser.page = browser.attach().await?;
+        spawn(&mut work, serve);
+        spawn(&mut work, talk);
+        let mut browser = Self { tab: None, pipe, refusals, child, profile, work };
+        let tab = browser.attach(settings).await?;
+        spawn(&mut browser.work, dismiss(tab.clone()));
+        spawn(&mut browser.work, screen.cast(tab.clone()));
+        browser.tab = Some(tab);
         Ok(browser)
     }
 
-    async fn attach(&self) -> Result<String, Failure> {
+    async fn attach(&self, settings: &config::Browser) -> Result<Tab, Failure> {
         let target = self.pipe.call(None, "Target.createTarget", json!({ "url": "about:blank" })).await;
         let target = target.map_err(|_| {
             unavailable(
@@ -73,39 +81,80 @@ impl Browser {
         })?;
         let params = json!({ "targetId": target["targetId"], "flatten": true });
         let attached = self.pipe.call(None, "Target.attachToTarget", params).await?;
-        let page = attached["sessionId"].as_str().unwrap_or_default().to_owned();
-        for domain in ["Page.enable", "Runtime.enable"] {
-            self.pipe.call(Some(&page), domain, json!({})).await?;
-        }
-        self.pipe.call(Some(&page), "Page.setLifecycleEventsEnabled", json!({ "enabled": true })).await?;
+        let session = attached["sessionId"].as_str().unwrap_or_default().to_owned();
+        let tab = Tab { pipe: self.pipe.clone(), session };
+        tab.call("Page.enable", json!({})).await?;
+        tab.call("Page.setLifecycleEventsEnabled", json!({ "enabled": true })).await?;
+        let size = json!({ "width": settings.width, "height": settings.height, "deviceScaleFactor": 1, "mobile": false });
+        tab.call("Emulation.setDeviceMetricsOverride", size).await?;
         // Nothing is kept here that a page wants to have downloaded.
         self.pipe.call(None, "Browser.setDownloadBehavior", json!({ "behavior": "deny" })).await?;
-        Ok(page)
+        Ok(tab)
+    }
+
+    /// Its page; there is one as soon as the browser has started.
+    pub(super) fn tab(&self) -> Result<&Tab, Failure> {
+        self.tab.as_ref().ok_or_else(Failure::gone)
+    }
+
+    /// What its gate refused.
+    pub(super) fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// A folder that goes with the browser.
+    pub(super) fn folder(&self) -> &Path {
+        &self.profile
     }
 
     /// Whether it still runs.
     pub(super) fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
-}
 
-impl Drop for Browser {
-    fn drop(&mut self) {
+    /// Ends it, and waits until it has.
+    pub(super) async fn end(mut self) {
+        self.kill();
+        let _ = self.child.wait().await;
+    }
+
+    fn kill(&self) {
         // The group: its helpers, too. They would end with their pipes, but not at once.
         if let Some(group) =
             self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw)
         {
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        self.kill();
         forget(&self.profile);
     }
 }
 
-fn forget(profile: &Path) {
-    if let Err(error) = std::fs::remove_dir_all(profile)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::debug!(%error, "a browser's profile could not be removed");
+#[expect(clippy::disallowed_methods, reason = "it ends with the set, which ends with the browser")]
+fn spawn(work: &mut JoinSet<()>, future: impl Future<Output = ()> + Send + 'static) {
+    work.spawn(future);
+}
+
+/// Closes what a page puts before itself: until then it answers nothing. What it asks is answered with no.
+async fn dismiss(tab: Tab) {
+    let mut events = tab.events();
+    loop {
+        match events.recv().await {
+            Ok(event) if event["method"] == "Page.javascriptDialogOpening" => {
+                let leaves = event["params"]["type"] == "beforeunload";
+                let answer = tab.call("Page.handleJavaScriptDialog", json!({ "accept": leaves }));
+                if answer.await.is_err_and(|failure| failure.code == "browser_lost") {
+                    return;
+                }
+            }
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
     }
 }
 
@@ -139,6 +188,23 @@ fn command(settings: &config::Browser, program: &Path, profile: &Path, proxy: st
         "--mute-audio",
         "--hide-scrollbars",
         "--password-store=basic",
+        // What Chromium would ask others for by itself.
+        "--disable-client-side-phishing-detection",
+        "--disable-component-extensions-with-background-pages",
+        "--disable-domain-reliability",
+        "--disable-field-trial-config",
+        "--disable-search-engine-choice-screen",
+        "--metrics-recording-only",
+        "--no-pings",
+        "--no-service-autorun",
+        "--gaia-url=http://nobody.invalid",
+        "--google-base-url=http://nobody.invalid",
+        concat!(
+            "--disable-features=AimEnabled,AimServerEligibilityEnabled,AutofillServerCommunication,",
+            "CertificateTransparencyComponentUpdater,DialMediaRouteProvider,GlobalMediaControls,HttpsUpgrades,",
+            "InterestFeedContentSuggestions,LensOverlay,MediaRouter,NavigationPredictor,NetworkTimeServiceQuerying,",
+            "OptimizationHints,PreconnectToSearch,SearchPrefetchServicePrefetching,Translate"
+        ),
     ]);
     if !settings.sandbox {
         command.arg("--no-sandbox");

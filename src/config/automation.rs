@@ -46,6 +46,23 @@ impl Fetch {
     }
 }
 
+/// What runs leave to be looked at.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Artifacts {
+    /// Of one artifact, in bytes.
+    pub max_size: u64,
+    /// Of one run.
+    pub most: u32,
+    pub kept_for: SignedDuration,
+}
+
+impl Artifacts {
+    pub(super) fn validate(&self) -> anyhow::Result<()> {
+        ensure_longer_than_nothing("artifacts.kept_for", self.kept_for)
+    }
+}
+
 /// Browsers that steps drive.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

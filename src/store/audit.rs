@@ -72,6 +72,7 @@ actions! {
     WebhookCreate = "webhook.create",
     WebhookChange = "webhook.change",
     WebhookDelete = "webhook.delete",
+    BrowserClick = "browser.click",
     VaultRotate = "vault.rotate",
     VaultExport = "vault.export",
     VaultImport = "vault.import",

@@ -226,7 +226,10 @@ impl Engine {
             idempotency_key: &key,
             timeout,
         };
-        match tokio::time::timeout(timeout, self.flows.actions.call(&step.claim.execution, call)).await {
+        if let Some(browsers) = self.flows.actions.browsers_for(call.connector) {
+            return self.flows.actions.browse(browsers, self.store(), &step.claim, &call).await;
+        }
+        match tokio::time::timeout(timeout, self.flows.actions.call(call)).await {
             Ok(outcome) => outcome,
             Err(_) => {
                 let message = format!("it took longer than {}", crate::flow::write_duration(millis));
