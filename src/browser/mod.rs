@@ -153,12 +153,12 @@ impl Browsers {
 
     /// What doing an action again would do; none for an action that there is not.
     pub fn effect(action: &str) -> Option<Effect> {
-        page::ACTIONS.iter().find(|(name, _)| *name == action).map(|(_, effect)| *effect)
+        page::ACTIONS.iter().find(|(name, ..)| *name == action).map(|(_, effect, _)| *effect)
     }
 
     /// Every action by its name, and what doing it again would do.
-    pub fn actions() -> &'static [(&'static str, Effect)] {
-        &page::ACTIONS
+    pub fn actions() -> impl Iterator<Item = (&'static str, Effect)> {
+        page::ACTIONS.iter().map(|(name, effect, _)| (*name, *effect))
     }
 
     /// What is shown of them while somebody looks.
@@ -173,10 +173,8 @@ impl Browsers {
             let message = format!("it took longer than {} s", order.timeout.as_secs_f32());
             Failure { uncertain: true, retryable: true, ..Failure::new("timeout", message) }
         };
-        if Self::effect(order.action).is_none() {
-            let known: Vec<&str> = page::ACTIONS.iter().map(|(name, _)| *name).collect();
-            let message = format!("there is no action browser.{}; there are {}", order.action, known.join(", "));
-            return Failure::new("unknown_action", message).into();
+        if let Err(failure) = page::check(&order) {
+            return failure.into();
         }
         let opens = order.action == "navigate";
         let held = match tokio::time::timeout_at(until, self.held(order.run, opens)).await {

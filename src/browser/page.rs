@@ -17,20 +17,22 @@ use crate::files::clean_name;
 use crate::model::effect::Effect;
 use crate::model::id::new_id;
 
-/// The actions, and what doing each again would do.
-pub(super) const ACTIONS: [(&str, Effect); 12] = [
-    ("navigate", Effect::Idempotent),
-    ("click", Effect::Once),
-    ("fill", Effect::Idempotent),
-    ("keyboard", Effect::Once),
-    ("file_upload", Effect::Idempotent),
-    ("screenshot", Effect::Pure),
-    ("wait", Effect::Pure),
-    ("verify", Effect::Pure),
-    ("verify_text", Effect::Pure),
-    ("verify_attribute", Effect::Pure),
-    ("verify_state", Effect::Pure),
-    ("get_text", Effect::Pure),
+/// An action, what doing it again would do, and its parameters besides `timeout`.
+pub(super) type Action = (&'static str, Effect, &'static [&'static str]);
+
+pub(super) const ACTIONS: [Action; 12] = [
+    ("navigate", Effect::Idempotent, &["url", "wait_until"]),
+    ("click", Effect::Once, &["selector"]),
+    ("fill", Effect::Idempotent, &["selector", "value"]),
+    ("keyboard", Effect::Once, &["key"]),
+    ("file_upload", Effect::Idempotent, &["selector", "file", "files", "file_path"]),
+    ("screenshot", Effect::Pure, &["name", "full_page"]),
+    ("wait", Effect::Pure, &["selector", "state"]),
+    ("verify", Effect::Pure, &["selector", "exists"]),
+    ("verify_text", Effect::Pure, &["selector", "text", "match"]),
+    ("verify_attribute", Effect::Pure, &["selector", "attribute", "value"]),
+    ("verify_state", Effect::Pure, &["selector", "state"]),
+    ("get_text", Effect::Pure, &["selector"]),
 ];
 
 /// How long an action waits for what it needs, unless its `timeout` says otherwise, in milliseconds.
@@ -117,6 +119,23 @@ impl Input<'_> {
             Some(choice) => Ok(choice),
             None => Err(self.wrong(format_args!("{name} must be one of {}, not {given}", choices.join(", ")))),
         }
+    }
+}
+
+/// Refuses parameters that an action does not have: a misspelt one would count for nothing.
+pub(super) fn check(order: &Order<'_>) -> Result<(), Failure> {
+    let Some((name, _, parameters)) = ACTIONS.iter().find(|(name, ..)| *name == order.action) else {
+        let known: Vec<&str> = ACTIONS.iter().map(|(name, ..)| *name).collect();
+        let message = format!("there is no action browser.{}; there are {}", order.action, known.join(", "));
+        return Err(Failure::new("unknown_action", message));
+    };
+    let given = order.input.as_object().into_iter().flat_map(serde_json::Map::keys);
+    match given.into_iter().find(|key| *key != "timeout" && !parameters.contains(&key.as_str())) {
+        Some(key) => {
+            let message = format!("browser.{name} has no parameter {key}; it has {}, timeout", parameters.join(", "));
+            Err(Failure::new("invalid_parameters", message))
+        }
+        None => Ok(()),
     }
 }
 

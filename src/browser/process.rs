@@ -31,7 +31,9 @@ pub fn program(settings: &config::Browser) -> Option<PathBuf> {
 
 /// What is said where there is no Chromium.
 pub(super) fn missing() -> Failure {
-    unavailable("there is no Chromium here: install it (on Debian, the package chromium), or name it in browser.program")
+    unavailable(
+        "there is no Chromium here: install it (on Debian, the package chromium), or name it in browser.program",
+    )
 }
 
 /// A browser with one page. Dropped, it is gone with its profile.
@@ -85,7 +87,8 @@ impl Browser {
         let tab = Tab { pipe: self.pipe.clone(), session };
         tab.call("Page.enable", json!({})).await?;
         tab.call("Page.setLifecycleEventsEnabled", json!({ "enabled": true })).await?;
-        let size = json!({ "width": settings.width, "height": settings.height, "deviceScaleFactor": 1, "mobile": false });
+        let size =
+            json!({ "width": settings.width, "height": settings.height, "deviceScaleFactor": 1, "mobile": false });
         tab.call("Emulation.setDeviceMetricsOverride", size).await?;
         // Nothing is kept here that a page wants to have downloaded.
         self.pipe.call(None, "Browser.setDownloadBehavior", json!({ "behavior": "deny" })).await?;

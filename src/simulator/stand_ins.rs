@@ -237,15 +237,15 @@ fn action_of(action: &Action) -> Value {
 
 /// What stands in for the browsers of runs: a connector with their actions.
 fn browser() -> Value {
-    let action = |(name, effect): &(&str, crate::model::effect::Effect)| {
+    let action = |(name, effect): (&str, crate::model::effect::Effect)| {
         let action = json!({
             "auth": "none", "effect": effect.as_str(), "input": { "type": "object" },
             "request": { "method": "POST", "path": format!("/{name}"), "json": "${{ input }}" },
             "result": "${{ response.body.result }}",
         });
-        ((*name).to_owned(), action)
+        (name.to_owned(), action)
     };
-    let actions: Map<String, Value> = crate::browser::Browsers::actions().iter().map(action).collect();
+    let actions: Map<String, Value> = crate::browser::Browsers::actions().map(action).collect();
     json!({
         "apiVersion": "connector/v1",
         "kind": "Connector",

@@ -99,8 +99,7 @@ impl Store {
     /// What a run left, oldest first.
     pub async fn artifacts(&self, execution: &str) -> Result<Vec<Artifact>> {
         let mut reader = self.reader().await?;
-        let list =
-            composed(format!("SELECT {COLUMNS} FROM artifacts WHERE execution = $1 ORDER BY created_at, id"));
+        let list = composed(format!("SELECT {COLUMNS} FROM artifacts WHERE execution = $1 ORDER BY created_at, id"));
         let rows = list.bind(execution).all(&mut reader.connection()).await.map_err(failed)?;
         rows.iter().map(artifact).collect()
     }

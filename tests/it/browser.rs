@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use base64::Engine as _;
 use axum::response::{Html, IntoResponse as _, Response};
+use base64::Engine as _;
 use parlour::model::principal::Role;
 use serde_json::{Value, json};
 
@@ -109,7 +109,8 @@ async fn a_playbook_fills_in_a_form() {
 /// What is inside is asked for in every way that a page has, and by a redirect; only the site itself is reached.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_reaches_what_the_settings_allow() {
-    let inside = Peer::start_on("127.0.0.2:0", |_, _| ([("access-control-allow-origin", "*")], "secret").into_response());
+    let inside =
+        Peer::start_on("127.0.0.2:0", |_, _| ([("access-control-allow-origin", "*")], "secret").into_response());
     let inside = inside.await;
     let port = inside.url.rsplit(':').next().unwrap().to_owned();
     let within = inside.url.clone();
@@ -221,7 +222,12 @@ async fn artifacts_have_their_limits_and_their_time() {
     assert!(step(&run, "shot")["error"].as_str().unwrap().contains("(setting artifacts.max_size)"), "{run:#}");
     assert_eq!(run["artifacts"], json!([]));
     let kept = parlour::store::artifact::Artifact {
-        file: parlour::model::file::File { id: "f_1".into(), name: "x".into(), media_type: "image/png".into(), size: 1 },
+        file: parlour::model::file::File {
+            id: "f_1".into(),
+            name: "x".into(),
+            media_type: "image/png".into(),
+            size: 1,
+        },
         execution: run["execution_id"].as_str().unwrap().to_owned(),
         step: "shot".into(),
         sha256: String::new(),

@@ -120,14 +120,14 @@ impl Actions {
         let wrong = |why: String| Fault::new("invalid_parameters", format!("browser.file_upload: {why}"));
         // Playbooks of the toolbox call it `file_path`.
         let given = ["files", "file", "file_path"].iter().map(|key| &input[*key]).find(|given| !given.is_null());
-        let ids: Vec<&str> = match given {
-            Some(Value::String(id)) => vec![id],
-            Some(Value::Array(ids)) => ids.iter().filter_map(Value::as_str).collect(),
-            _ => return Err(wrong("\"file\" is missing: the id of an artifact of this run, or of an uploaded file".into())),
+        let ids: Option<Vec<&str>> = match given {
+            Some(Value::String(id)) => Some(vec![id]),
+            Some(Value::Array(ids)) => ids.iter().map(Value::as_str).collect(),
+            _ => None,
         };
-        if ids.is_empty() {
-            return Err(wrong("\"files\" names no file".into()));
-        }
+        let Some(ids) = ids.filter(|ids| !ids.is_empty()) else {
+            return Err(wrong("\"file\" names artifacts of this run, or uploaded files, by their ids".to_owned()));
+        };
         let mut files = Vec::with_capacity(ids.len());
         for id in ids {
             let artifact = store.artifact(execution, id).await.map_err(fault)?;
