@@ -113,7 +113,7 @@ async fn a_browser_reaches_what_the_settings_allow() {
         Peer::start_on("127.0.0.2:0", |_, _| ([("access-control-allow-origin", "*")], "secret").into_response());
     let inside = inside.await;
     let port = inside.url.rsplit(':').next().unwrap().to_owned();
-    let within = inside.url.clone();
+    let (within, of_page) = (inside.url.clone(), port.clone());
     let page = Peer::start(move |heard, _| match heard.path.as_str() {
         "/out" => (axum::http::StatusCode::FOUND, [("location", within.clone())]).into_response(),
         _ => Html(format!(
@@ -122,8 +122,8 @@ async fn a_browser_reaches_what_the_settings_allow() {
             const tell = (what, how) => {{ told.push(what + ' ' + how); if (told.length === 4) {{ all.textContent = told.sort().join(); all.hidden = false; }} }};
             const picture = new Image(); picture.onload = picture.onerror = e => tell('image', e.type === 'error' ? 'refused' : 'reached'); picture.src = '{within}/image';
             fetch('{within}/fetch').then(() => tell('fetch', 'reached'), () => tell('fetch', 'refused'));
-            fetch('http://2130706434:{port}/odd').then(() => tell('odd', 'reached'), () => tell('odd', 'refused'));
-            const socket = new WebSocket('ws://127.0.0.2:{port}/socket'); socket.onerror = () => tell('socket', 'refused'); socket.onopen = () => tell('socket', 'reached');
+            fetch('http://2130706434:{of_page}/odd').then(() => tell('odd', 'reached'), () => tell('odd', 'refused'));
+            const socket = new WebSocket('ws://127.0.0.2:{of_page}/socket'); socket.onerror = () => tell('socket', 'refused'); socket.onopen = () => tell('socket', 'reached');
             </script>"#
         ))
         .into_response(),
