@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::Receiver;
 
 use crate::api::{self, Address, Api, Chats, Rooms};
+use crate::browser::Browsers;
 use crate::bus::Bus;
 use crate::chat::discord::Discord;
 use crate::chat::outside::{Carrier, ChatAdapter, Outside};
@@ -21,6 +22,7 @@ use crate::chat::{Cleared, FileLimits, Files, Hub, Patience};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connector::{self, Connectors};
+use crate::engine::flow::artifacts::{ArtifactLimits, Artifacts};
 use crate::engine::flow::{self, Flows};
 use crate::engine::registry::Registry;
 use crate::engine::{Engine, approval, remote, schedule};
@@ -101,17 +103,20 @@ pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
     reload_on_change(&registry, watcher, changes, record, &tasks);
     let outbound = Outbound::open(config, &store, &clock, &tasks).await?;
     let connectors = open_connectors(config, &outbound, &tasks).await?;
-    let engine = Engine::new(registry, store.clone(), clock.clone(), flows(config, connectors.clone()));
+    let folder = open_folder(config, store.epoch())?;
+    let browsers = browsers(config, &outbound, &tasks);
+    let flows = flows(config, connectors.clone(), browsers, artifacts(config, &store, &clock, &folder));
+    let engine = Engine::new(registry, store.clone(), clock.clone(), flows);
     remote::keep_deadlines(&engine, &tasks);
     approval::watch(&engine, &tasks);
     flow::keep_flows(&engine, &tasks);
     schedule::keep_schedules(&engine, &tasks);
-    let files = open_files(config, store.epoch())?;
+    let files = files(config, folder);
     let millis = |time: SignedDuration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2);
     let patience = Patience { expires: millis(config.dialogs.expires), reminder: millis(config.dialogs.reminder) };
     let hub = Hub::new(engine.clone(), files, patience);
     hub.watch_expiry(&tasks);
-    clear_files(&hub, &tasks);
+    clear_files(&hub, &engine, &tasks);
     prune(&store, &clock, millis(config.retention.ended), &tasks);
     let reached = Address::new(&config.public_url, address);
     engine.reached_at(&reached.public_url);
@@ -304,7 +309,12 @@ async fn open_chats(
 }
 
 /// What works on runs.
-pub(crate) fn flows(config: &Config, connectors: Arc<Connectors>) -> Flows {
+pub(crate) fn flows(
+    config: &Config,
+    connectors: Arc<Connectors>,
+    browsers: Option<Arc<Browsers>>,
+    artifacts: Artifacts,
+) -> Flows {
     let millis = |duration: jiff::SignedDuration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4);
     let limits = flow::Limits {
         workers: config.flows.workers.max(1),
@@ -313,11 +323,33 @@ pub(crate) fn flows(config: &Config, connectors: Arc<Connectors>) -> Flows {
         script_program: (!config.flows.script_program.as_os_str().is_empty())
             .then(|| config.flows.script_program.clone()),
     };
-    Flows::new(config.playbooks.clone(), limits, flow::actions::Actions::new(connectors))
+    Flows::new(config.playbooks.clone(), limits, flow::actions::Actions::new(connectors, browsers, artifacts))
 }
 
-/// The folder of the files that are sent along.
-pub(crate) fn open_files(config: &Config, epoch: &str) -> anyhow::Result<Files> {
+/// The browsers of this server; none when something answers instead of the world.
+pub(crate) fn browsers(config: &Config, outbound: &Outbound, tasks: &Tasks) -> Option<Arc<Browsers>> {
+    if outbound.fetch.is_answered() {
+        return None;
+    }
+    let guard = outbound.fetch.guard().clone();
+    let browsers = Arc::new(Browsers::new(config.browser.clone(), guard, config.data.join("browsers")));
+    browsers.watch(tasks);
+    Some(browsers)
+}
+
+/// Where what runs leave is kept: among the files.
+pub(crate) fn artifacts(config: &Config, store: &Arc<Store>, clock: &Clock, folder: &Arc<Folder>) -> Artifacts {
+    let settings = &config.artifacts;
+    let limits = ArtifactLimits {
+        max_size: settings.max_size,
+        most: i64::from(settings.most),
+        kept_for: i64::try_from(settings.kept_for.as_millis()).unwrap_or(i64::MAX / 2),
+    };
+    Artifacts::new(store.clone(), clock.clone(), folder.clone(), limits)
+}
+
+/// The folder of the bytes that are kept beside the database.
+pub(crate) fn open_folder(config: &Config, epoch: &str) -> anyhow::Result<Arc<Folder>> {
     let root = config.data.join("files");
     let place = root.display().to_string();
     let folder = Folder::open(root, epoch).with_context(|| format!("failed to open the folder for files, {place}"))?;
@@ -329,14 +361,19 @@ pub(crate) fn open_files(config: &Config, epoch: &str) -> anyhow::Result<Files> 
             "the folder for files was begun with another database; nothing is cleared away in it until the mark is removed"
         );
     }
-    let unused_for = i64::try_from(config.files.unused_for.as_millis()).unwrap_or(i64::MAX / 2);
-    let limits = FileLimits { max_size: config.files.max_size, quota: config.files.quota, unused_for };
-    Ok(Files::new(folder, limits))
+    Ok(Arc::new(folder))
 }
 
-/// Clears away files that nobody wants, now and from time to time.
-fn clear_files(hub: &Arc<Hub>, tasks: &Tasks) {
-    let (hub, stop) = (hub.clone(), tasks.stop_token().clone());
+/// The files that are sent along, in that folder.
+pub(crate) fn files(config: &Config, folder: Arc<Folder>) -> Files {
+    let unused_for = i64::try_from(config.files.unused_for.as_millis()).unwrap_or(i64::MAX / 2);
+    let limits = FileLimits { max_size: config.files.max_size, quota: config.files.quota, unused_for };
+    Files::new(folder, limits)
+}
+
+/// Clears away files that nobody wants and artifacts that were kept long enough, now and from time to time.
+fn clear_files(hub: &Arc<Hub>, engine: &Arc<Engine>, tasks: &Tasks) {
+    let (hub, engine, stop) = (hub.clone(), engine.clone(), tasks.stop_token().clone());
     tasks.spawn("file clearing", async move {
         loop {
             match hub.clear_files(|| !stop.is_cancelled()).await {
@@ -345,6 +382,14 @@ fn clear_files(hub: &Arc<Hub>, tasks: &Tasks) {
                 Err(error) => {
                     let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
                     tracing::error!(source, "failed to clear files away: {error}");
+                }
+            }
+            match engine.clear_artifacts(|| !stop.is_cancelled()).await {
+                Ok(0) => {}
+                Ok(cleared) => tracing::info!(cleared, "artifacts cleared away"),
+                Err(error) => {
+                    let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                    tracing::error!(source, "failed to clear artifacts away: {error}");
                 }
             }
             tokio::select! {

@@ -565,6 +565,10 @@ async fn doctor(config: &Config) -> anyhow::Result<ExitCode> {
     tasks.stop(Duration::from_secs(10)).await;
     let now = Clock::system().now();
     print(&format!("clock     {}\n", rfc3339(now)))?;
+    print(&match crate::browser::program(&config.browser) {
+        Some(program) => format!("browser   {}\n", program.display()),
+        None => "browser   none; steps with browser.* fail until Chromium is installed\n".to_owned(),
+    })?;
     let report = check::read(&config.bots, &config.connector_dirs);
     print(&report.write(Format::Text))?;
     Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

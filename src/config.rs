@@ -22,7 +22,7 @@ mod sign_in;
 mod slack;
 
 pub use address::{is_confidential, is_confidential_socket, origin};
-pub use automation::{ConnectorSettings, Fetch, Flows, Vault, Webhooks};
+pub use automation::{Artifacts, Browser, ConnectorSettings, Fetch, Flows, Vault, Webhooks};
 pub use chats::{Dialogs, Files, Outside, Retention};
 pub use discord::Discord;
 pub use people::{Directory, DirectoryKind, DirectoryMatch, Scim, ScimLink};
@@ -68,6 +68,8 @@ pub struct Config {
     pub metrics: Metrics,
     pub services: Services,
     pub fetch: Fetch,
+    pub browser: Browser,
+    pub artifacts: Artifacts,
     pub vault: Vault,
     /// Folders with connectors.
     pub connector_dirs: Vec<PathBuf>,
@@ -135,6 +137,8 @@ impl Config {
         self.metrics.validate()?;
         self.services.validate()?;
         self.fetch.validate()?;
+        self.browser.validate()?;
+        self.artifacts.validate()?;
         self.webhooks.validate()?;
         for (kind, settings) in &mut self.connectors {
             settings.validate(kind)?;
@@ -188,6 +192,8 @@ fn is_setting(key: &str) -> bool {
         "metrics",
         "services",
         "fetch",
+        "browser",
+        "artifacts",
         "vault",
         "connector_dirs",
         "connectors",

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
+use super::artifacts::ArtifactLine;
 use super::error::ApiResult;
 use super::extract::{Json, Query};
 use super::session::{cursor, idempotency_key, within};
@@ -19,6 +20,7 @@ use crate::manifest::flow::{About, read, read_value};
 use crate::model::execution::ExecutionStatus;
 use crate::model::id::sha256_hex;
 use crate::model::{Error, Kind, Result};
+use crate::store::artifact::Artifact;
 use crate::store::run::RunFilter;
 
 /// Where to read on, for lists that are bare arrays.
@@ -142,6 +144,8 @@ pub(super) struct Execution {
     kind: String,
     source: String,
     started_by: String,
+    /// What its steps left to be looked at.
+    artifacts: Vec<ArtifactLine>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -184,7 +188,7 @@ fn line(view: &RunView) -> ExecutionLine {
     }
 }
 
-fn whole(view: RunView) -> Execution {
+fn whole(view: RunView, artifacts: Vec<Artifact>) -> Execution {
     let line = line(&view);
     let result = |step: StepView| StepResult {
         step_id: step.path,
@@ -207,6 +211,7 @@ fn whole(view: RunView) -> Execution {
         source: view.run.source,
         started_by: view.run.principal_name,
         step_results: view.steps.into_iter().map(result).collect(),
+        artifacts: artifacts.into_iter().map(ArtifactLine::from).collect(),
     }
 }
 
@@ -244,7 +249,9 @@ pub(super) async fn get(
     caller: Caller,
     Path(id): Path<String>,
 ) -> ApiResult<Answer<Execution>> {
-    Ok(Answer(whole(api.engine.view_run(&caller.principal, &id).await?)))
+    let view = api.engine.view_run(&caller.principal, &id).await?;
+    let artifacts = api.engine.artifacts(&caller.principal, &id).await?;
+    Ok(Answer(whole(view, artifacts)))
 }
 
 /// The same as the run itself.
@@ -471,6 +478,7 @@ pub(super) fn faulty(faults: &[crate::manifest::Fault]) -> Error {
 pub(super) struct ExecutionDeleted {
     message: &'static str,
     execution_id: String,
+    /// Its artifacts.
     screenshots_deleted: usize,
 }
 
@@ -481,8 +489,8 @@ pub(super) async fn delete(
     caller: Caller,
     Path(id): Path<String>,
 ) -> ApiResult<Answer<ExecutionDeleted>> {
-    api.engine.delete_run(&caller.principal, &id).await?;
-    Ok(Answer(ExecutionDeleted { message: "Execution deleted successfully", execution_id: id, screenshots_deleted: 0 }))
+    let screenshots_deleted = api.engine.delete_run(&caller.principal, &id).await?;
+    Ok(Answer(ExecutionDeleted { message: "Execution deleted successfully", execution_id: id, screenshots_deleted }))
 }
 
 /// The state of this server, as the toolbox asks for it; open to everybody.

@@ -218,22 +218,34 @@ pub(super) async fn get(
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     let stored = api.hub.file(&caller.principal, &id, Verb::View).await?;
-    let tag = format!("\"{}\"", stored.sha256);
-    let mut response = if none_match(&headers, &tag) {
+    let path = api.hub.file_path(&stored);
+    Ok(bytes_of(&stored.file, &stored.sha256, &path, method, &headers).await?)
+}
+
+/// The bytes of something that is kept, or the range that is asked for, as a browser may take them without harm.
+pub(super) async fn bytes_of(
+    file: &File,
+    sha256: &str,
+    path: &std::path::Path,
+    method: Method,
+    headers: &HeaderMap,
+) -> Result<Response> {
+    let tag = format!("\"{sha256}\"");
+    let mut response = if none_match(headers, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        read(&api.hub.file_path(&stored), method, &headers, &tag).await?
+        read(path, method, headers, &tag).await?
     };
     let headers = response.headers_mut();
-    let text = stored.file.media_type.starts_with("text/");
-    let kind = format!("{}{}", stored.file.media_type, if text { "; charset=utf-8" } else { "" });
+    let text = file.media_type.starts_with("text/");
+    let kind = format!("{}{}", file.media_type, if text { "; charset=utf-8" } else { "" });
     // The bytes never change, but they may be taken back: whoever kept them asks again.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
     headers.insert(HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin"));
     headers.remove(header::LAST_MODIFIED);
     for (name, value) in
-        [(header::CONTENT_TYPE, kind), (header::ETAG, tag), (header::CONTENT_DISPOSITION, disposition(&stored.file))]
+        [(header::CONTENT_TYPE, kind), (header::ETAG, tag), (header::CONTENT_DISPOSITION, disposition(file))]
     {
         let value = HeaderValue::try_from(value).map_err(|error| Error::internal("describe a file", error))?;
         headers.insert(name, value);

@@ -35,6 +35,7 @@ use crate::tasks::Tasks;
 mod actions;
 mod admin;
 mod approvals;
+mod artifacts;
 mod attachments;
 mod attention;
 mod audit;
@@ -327,6 +328,9 @@ fn doors() -> OpenApiRouter<Api> {
         .routes(routes!(executions::resolve))
         .routes(routes!(executions::answer))
         .routes(routes!(executions::definition, executions::edit))
+        .routes(routes!(artifacts::list))
+        .routes(routes!(artifacts::get))
+        .routes(routes!(artifacts::click))
         .routes(routes!(executions::health))
         .routes(routes!(workflows::list, workflows::create))
         .routes(routes!(workflows::get, workflows::update, workflows::patch, workflows::delete))

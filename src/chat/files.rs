@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
@@ -39,14 +39,14 @@ pub struct FileLimits {
 
 /// Where files are kept.
 pub struct Files {
-    folder: Folder,
+    folder: Arc<Folder>,
     limits: FileLimits,
     /// How many files of each principal are coming.
     coming: Mutex<HashMap<String, usize>>,
 }
 
 impl Files {
-    pub fn new(folder: Folder, limits: FileLimits) -> Self {
+    pub fn new(folder: Arc<Folder>, limits: FileLimits) -> Self {
         Self { folder, limits, coming: Mutex::default() }
     }
 

@@ -46,6 +46,53 @@ impl Fetch {
     }
 }
 
+/// What runs leave to be looked at.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Artifacts {
+    /// Of one artifact, in bytes.
+    pub max_size: u64,
+    /// Of one run.
+    pub most: u32,
+    pub kept_for: SignedDuration,
+}
+
+impl Artifacts {
+    pub(super) fn validate(&self) -> anyhow::Result<()> {
+        ensure_longer_than_nothing("artifacts.kept_for", self.kept_for)
+    }
+}
+
+/// Browsers that steps drive.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Browser {
+    /// Chromium; empty means the one that is found in `PATH`.
+    pub program: PathBuf,
+    /// Whether pages run in Chromium's sandbox.
+    pub sandbox: bool,
+    /// Browsers at the same time.
+    pub most: usize,
+    /// After how long without a step a browser ends.
+    pub idle: SignedDuration,
+    /// Of the scripts of one page, in bytes.
+    pub memory: u64,
+    /// Of the page, in pixels.
+    pub width: u32,
+    pub height: u32,
+}
+
+impl Browser {
+    pub(super) fn validate(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.most > 0, "browser.most must be at least 1");
+        anyhow::ensure!(
+            (1..=4096).contains(&self.width) && (1..=4096).contains(&self.height),
+            "browser.width and browser.height must be from 1 to 4096"
+        );
+        ensure_longer_than_nothing("browser.idle", self.idle)
+    }
+}
+
 /// The key that seals credentials.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

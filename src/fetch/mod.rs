@@ -138,6 +138,11 @@ impl Fetch {
         Ok(Self { stand_in: Some(stand_in), ..Self::new(settings)? })
     }
 
+    /// Whether something answers instead of the world.
+    pub fn is_answered(&self) -> bool {
+        self.stand_in.is_some()
+    }
+
     pub fn guard(&self) -> &Guard {
         &self.guard
     }

@@ -59,8 +59,11 @@ impl Place<'_> {
     }
 
     /// The address of a picture that a chat can fetch and show. One that it cannot get at would cost the whole message,
-    /// so pictures of this machine are no pictures there, nor are drawings in SVG.
+    /// so pictures of this machine are no pictures there, nor are drawings in SVG, nor what this server shows to some only.
     fn picture(&self, url: &str) -> Option<String> {
+        if url.trim().starts_with("/api/") {
+            return None;
+        }
         let parsed = url::Url::parse(&self.web_address(url)?).ok()?;
         let is_here = match parsed.host()? {
             url::Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),

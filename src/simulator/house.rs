@@ -67,11 +67,14 @@ impl House {
             None => Outbound::open(config, &store, &clock, &tasks).await?,
         };
         let connectors = outbound.connectors(config).await?;
-        let engine = Engine::new(registry, store.clone(), clock.clone(), app::flows(config, connectors));
+        let folder = app::open_folder(config, store.epoch())?;
+        let browsers = app::browsers(config, &outbound, &tasks);
+        let flows = app::flows(config, connectors, browsers, app::artifacts(config, &store, &clock, &folder));
+        let engine = Engine::new(registry, store.clone(), clock.clone(), flows);
         remote::keep_deadlines(&engine, &tasks);
         approval::watch(&engine, &tasks);
         flow::keep_flows(&engine, &tasks);
-        let files = app::open_files(config, store.epoch())?;
+        let files = app::files(config, folder);
         let millis = |time: jiff::SignedDuration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2);
         let patience = Patience { expires: millis(config.dialogs.expires), reminder: millis(config.dialogs.reminder) };
         let hub = Hub::new(engine.clone(), files, patience);

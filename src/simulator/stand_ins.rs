@@ -110,7 +110,8 @@ impl StandIns {
             std::fs::write(&file, manifest(connector).to_string())
                 .with_context(|| format!("failed to write {}", file.display()))?;
         }
-        Ok(())
+        let file = into.join(format!("{}.yaml", crate::browser::CONNECTOR));
+        std::fs::write(&file, browser().to_string()).with_context(|| format!("failed to write {}", file.display()))
     }
 
     /// The way out that ends here.
@@ -232,4 +233,32 @@ fn action_of(action: &Action) -> Value {
         None => written["effect_from_method"] = json!(true),
     }
     written
+}
+
+/// What stands in for the browsers of runs: a connector with their actions.
+fn browser() -> Value {
+    let action = |(name, effect): (&str, crate::model::effect::Effect)| {
+        let action = json!({
+            "auth": "none", "effect": effect.as_str(), "input": { "type": "object" },
+            "request": { "method": "POST", "path": format!("/{name}"), "json": "${{ input }}" },
+            "result": "${{ response.body.result }}",
+        });
+        (name.to_owned(), action)
+    };
+    let actions: Map<String, Value> = crate::browser::Browsers::actions().map(action).collect();
+    json!({
+        "apiVersion": "connector/v1",
+        "kind": "Connector",
+        "metadata": { "type": crate::browser::CONNECTOR, "name": "Browser" },
+        "http": {
+            "base_url": format!("{NOWHERE}/{}", crate::browser::CONNECTOR),
+            "error": {
+                "code": "${{ response.body.code }}",
+                "message": "${{ response.body.message }}",
+                "retryable": "${{ response.body.retryable }}",
+            },
+            "retry": { "max_attempts": 1 },
+        },
+        "actions": actions,
+    })
 }

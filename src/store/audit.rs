@@ -77,6 +77,7 @@ actions! {
     ScheduleCreate = "schedule.create",
     ScheduleChange = "schedule.change",
     ScheduleDelete = "schedule.delete",
+    BrowserClick = "browser.click",
     VaultRotate = "vault.rotate",
     VaultExport = "vault.export",
     VaultImport = "vault.import",

@@ -227,10 +227,13 @@ impl Store {
         rows.iter().map(|row| row.get(0).map_err(failed)).collect()
     }
 
-    /// Which of these files have a row.
+    /// Which of these have a row, as a file or as an artifact.
     pub async fn known_files(&self, ids: &[String]) -> Result<HashSet<String>> {
         let mut reader = self.reader().await?;
-        let find = format!("SELECT id FROM files WHERE id IN ({})", list(0, ids.len()));
+        let these = list(0, ids.len());
+        let find = format!(
+            "SELECT id FROM files WHERE id IN ({these}) UNION ALL SELECT id FROM artifacts WHERE id IN ({these})"
+        );
         let find = ids.iter().fold(composed(find), |find, id| find.bind(id));
         let rows = find.all(&mut reader.connection()).await.map_err(failed)?;
         rows.iter().map(|row| row.get(0).map_err(failed)).collect()

@@ -28,6 +28,7 @@ pub mod adapter_state;
 mod alone;
 pub mod api_key;
 pub mod approval;
+pub mod artifact;
 pub mod audit;
 pub mod change;
 pub mod conversation;
@@ -249,6 +250,7 @@ fn migrator() -> Migrator {
         (23, "webhooks", include_str!("../../migrations/0023_webhooks.sql")),
         (24, "reminders", include_str!("../../migrations/0024_reminders.sql")),
         (25, "slack installs", include_str!("../../migrations/0025_slack_installs.sql")),
+        (27, "artifacts", include_str!("../../migrations/0027_artifacts.sql")),
         (28, "run indexes", include_str!("../../migrations/0028_run_indexes.sql")),
         (29, "credential tokens", include_str!("../../migrations/0029_credential_tokens.sql")),
     ];

@@ -361,9 +361,9 @@ struct Delete {
 }
 
 impl Work for Delete {
-    type Output = ();
+    type Output = Vec<String>;
 
-    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<()> {
+    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<Vec<String>> {
         let stream = crate::model::event::Stream::execution(&self.execution);
         let run = query("DELETE FROM runs WHERE execution = $1 AND is_open = 0");
         if transaction.write(run.bind(&self.execution)).await? == 0 {
@@ -386,7 +386,7 @@ impl Work for Delete {
         transaction.write(query("DELETE FROM events WHERE stream = $1").bind(stream.as_str())).await?;
         transaction.write(query("DELETE FROM streams WHERE stream = $1").bind(stream.as_str())).await?;
         transaction.write(query("DELETE FROM executions WHERE id = $1").bind(&self.execution)).await?;
-        Ok(())
+        transaction.forget_artifacts(&self.execution).await
     }
 }
 
@@ -407,8 +407,9 @@ impl Store {
         self.write(commit).await
     }
 
-    /// Deletes a run that has ended, with everything that is known of it.
-    pub async fn delete_run(&self, execution: &str) -> Result<()> {
+    /// Deletes a run that has ended, with everything that is known of it. Answers the ids of its artifacts, whose bytes are
+    /// to go.
+    pub async fn delete_run(&self, execution: &str) -> Result<Vec<String>> {
         self.write(Delete { execution: execution.to_owned() }).await
     }
 

@@ -25,7 +25,7 @@ const FLOORS: &[&[&str]] = &[
     &["schema"],
     &["flow"],
     &["store", "fetch"],
-    &["vault"],
+    &["vault", "browser"],
     &["manifest", "identity"],
     &["connector"],
     &["engine"],

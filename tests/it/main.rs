@@ -11,6 +11,7 @@ mod approvals;
 mod attention;
 mod audit;
 mod bots;
+mod browser;
 mod changes;
 mod commands;
 mod connectors;

@@ -121,6 +121,11 @@ fn door(method: &str, path: &str) -> Option<Option<Vec<Probe>>> {
         ("GET" | "DELETE", "/api/executions/{id}") => one("/api/executions/{poll}"),
         ("GET", "/api/executions/{id}/status") => one("/api/executions/{poll}/status"),
         ("GET", "/api/executions/{id}/definition") => one("/api/executions/{poll}/definition"),
+        ("GET", "/api/executions/{id}/artifacts") => one("/api/executions/{poll}/artifacts"),
+        ("GET", "/api/executions/{id}/artifacts/{artifact_id}") => one("/api/executions/{poll}/artifacts/{file}"),
+        ("POST", "/api/executions/{id}/browser/click") => {
+            with("/api/executions/{poll}/browser/click", json!({ "x": 1, "y": 1 }))
+        }
         ("PUT", "/api/executions/{id}/definition") => {
             with("/api/executions/{poll}/definition", json!({ "definition": { "steps": [] } }))
         }

@@ -1,5 +1,7 @@
 //! The web socket of the toolbox: every update of every run that the caller may see.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -10,6 +12,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use utoipa::IntoParams;
 
 use super::super::Api;
@@ -18,6 +21,8 @@ use super::super::events::Follower;
 use super::super::extract::{Query, token};
 use super::super::peer::Peer;
 use super::{may_use_cookie, ticket};
+use crate::browser::{Browsers, Screen, Viewer};
+use crate::engine::Engine;
 use crate::identity::Caller;
 use crate::identity::permission::{Object, Verb, decide};
 use crate::model::event::Stream;
@@ -32,16 +37,27 @@ const RENEW: Duration = Duration::from_secs(60);
 /// The largest frame a client may send, in bytes: they only send pings.
 const MAX_FRAME: usize = 4 * 1024;
 
+/// The most that waits to be written, in bytes. Pictures of pages are large; one that is larger than half of this is left out.
+const MAX_WRITTEN: usize = 8 * 1024 * 1024;
+
 #[derive(Debug, Deserialize, IntoParams)]
 pub(in crate::api) struct ExecutionsQuery {
     /// An API key, for clients that cannot send headers.
     api_key: Option<String>,
     /// Everything after this `seq` first; without it only what comes from now on.
     after: Option<i64>,
+    /// Whether to send what the browsers of runs show, as long as they have one.
+    #[serde(default = "yes")]
+    frames: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Opens a web socket that sends `execution_update` for every step of every run that the caller may see. Each has a `seq`;
-/// whoever comes back with it as `after` misses nothing. `ping` is answered by `pong`.
+/// whoever comes back with it as `after` misses nothing. `screenshot_frame` shows the page that a run has open on this server:
+/// the latest one only, without a `seq`, kept nowhere. `ping` is answered by `pong`.
 #[utoipa::path(get, path = "/ws/executions", tag = "executions", params(ExecutionsQuery),
     responses((status = 101, description = "A web socket"), (status = 400), (status = 401), (status = 403), (status = 429)))]
 pub(in crate::api) async fn connect(
@@ -72,7 +88,7 @@ pub(in crate::api) async fn connect(
     let upgrade = upgrade
         .read_buffer_size(4 * 1024)
         .write_buffer_size(16 * 1024)
-        .max_write_buffer_size(1024 * 1024)
+        .max_write_buffer_size(MAX_WRITTEN)
         .max_message_size(MAX_FRAME)
         .max_frame_size(MAX_FRAME);
     let after = match query.after {
@@ -81,12 +97,71 @@ pub(in crate::api) async fn connect(
     };
     Ok(upgrade.on_upgrade(move |socket| async move {
         let tasks = api.tasks.clone();
-        tasks.track(serve(api, caller, socket, after)).await;
+        let shown = api.engine.browsers().filter(|_| query.frames).map(Shown::new);
+        tasks.track(serve(api, caller, socket, after, shown)).await;
         drop(seat);
     }))
 }
 
-async fn serve(api: Api, mut caller: Caller, mut socket: WebSocket, after: i64) {
+/// What browsers show to one caller.
+struct Shown {
+    all: watch::Receiver<HashMap<String, Arc<Screen>>>,
+    any: watch::Receiver<u64>,
+    /// By run, those that the caller may not see among them: nobody asks twice.
+    seen: HashMap<String, (Arc<Screen>, Option<Viewer>)>,
+}
+
+impl Shown {
+    fn new(browsers: &Arc<Browsers>) -> Self {
+        Self { all: browsers.screens().all(), any: browsers.screens().any(), seen: HashMap::new() }
+    }
+
+    /// Asks again who may see what.
+    fn forget(&mut self) {
+        self.seen.clear();
+    }
+
+    /// The next page that has changed. Dropped and called again it loses nothing but what was overtaken.
+    async fn next(&mut self, engine: &Engine, caller: &Caller) -> String {
+        loop {
+            let all = self.all.borrow().clone();
+            self.seen.retain(|run, (seen, _)| all.get(run).is_some_and(|screen| Arc::ptr_eq(screen, seen)));
+            for (run, screen) in all {
+                if !self.seen.contains_key(&run) {
+                    let may = engine.may_watch(&caller.principal, &run).await;
+                    let viewer = may.then(|| screen.look());
+                    self.seen.insert(run, (screen, viewer));
+                }
+            }
+            for (run, (_, viewer)) in &mut self.seen {
+                if let Some(frame) = viewer.as_mut().and_then(Viewer::fresh)
+                    && frame.png.len() < MAX_WRITTEN / 2
+                {
+                    let frame = format!("data:image/png;base64,{}", frame.png);
+                    let data = json!({ "execution_id": run, "frame": frame, "timestamp": engine.clock().now() });
+                    return json!({ "type": "screenshot_frame", "data": data }).to_string();
+                }
+            }
+            let gone = tokio::select! {
+                changed = self.all.changed() => changed.is_err(),
+                changed = self.any.changed() => changed.is_err(),
+            };
+            if gone {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+/// What browsers show next; never anything to whoever did not ask for it.
+async fn next_of(shown: &mut Option<Shown>, engine: &Engine, caller: &Caller) -> String {
+    match shown {
+        Some(shown) => shown.next(engine, caller).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn serve(api: Api, mut caller: Caller, mut socket: WebSocket, after: i64, mut shown: Option<Shown>) {
     let watch = api.sockets.watch(&caller.credential_id);
     let (ended, stop) = (watch.ended().clone(), api.tasks.stop_token().clone());
     let patience = api.sockets.stalled_after();
@@ -100,7 +175,10 @@ async fn serve(api: Api, mut caller: Caller, mut socket: WebSocket, after: i64) 
                 let Ok(frames) = frames else { break (1011, "the log cannot be read") };
                 if frames.is_empty() {
                     match api.identity.renew(&caller, false).await {
-                        Ok(renewed) => caller = renewed,
+                        Ok(renewed) => {
+                            caller = renewed;
+                            shown.iter_mut().for_each(Shown::forget);
+                        }
                         Err(error) if error.kind == Kind::Unauthenticated => break (4410, "the credential has ended"),
                         Err(_) => {}
                     }
@@ -114,6 +192,12 @@ async fn serve(api: Api, mut caller: Caller, mut socket: WebSocket, after: i64) 
                     Ok::<_, axum::Error>(())
                 };
                 match tokio::time::timeout(patience, sending).await {
+                    Ok(Ok(())) => {}
+                    _ => return,
+                }
+            }
+            text = next_of(&mut shown, &api.engine, &caller) => {
+                match tokio::time::timeout(patience, socket.send(Message::text(text))).await {
                     Ok(Ok(())) => {}
                     _ => return,
                 }

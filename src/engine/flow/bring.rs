@@ -242,6 +242,9 @@ impl Engine {
         if !fenced.is_empty() {
             self.flows.abort(&run.execution, |path| fenced.contains(path));
         }
+        if ended {
+            self.flows.actions.end(&run.execution);
+        }
         if waits || !is_plain || ended || next.is_none() {
             self.flows.stir(is_plain);
         }

@@ -3,7 +3,8 @@
 //! `start` makes a run, `bring` is the one way in which it comes further: it reads the run, asks `engine::plan` what follows,
 //! and commits that in one transaction. `worker` claims steps and does what they call for, `next` what it goes on with, `control` is what people do to a
 //! run, `ask` what they answer it, `card` how it looks in its conversation, `library` where documents come from, `script`
-//! the process that runs JavaScript, `actions` the connectors.
+//! the process that runs JavaScript, `actions` the connectors and browsers, `artifacts` what runs leave to be looked at, `screen`
+//! how people look at a browser.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use crate::model::{Error, Result};
 use crate::store::step::Claim;
 
 pub mod actions;
+pub mod artifacts;
 mod ask;
 mod bring;
 mod card;
@@ -32,6 +34,7 @@ mod inputs;
 mod library;
 mod next;
 mod rows;
+mod screen;
 pub mod script;
 mod start;
 mod view;

@@ -118,9 +118,11 @@ impl Engine {
         Ok(views)
     }
 
-    /// Deletes a run that has ended.
-    pub async fn delete_run(&self, principal: &Principal, id: &str) -> Result<()> {
+    /// Deletes a run that has ended. Answers how many artifacts went with it.
+    pub async fn delete_run(&self, principal: &Principal, id: &str) -> Result<usize> {
         self.run_for(principal, Verb::Manage, id).await?;
-        self.store().delete_run(id).await
+        let artifacts = self.store().delete_run(id).await?;
+        self.remove_artifacts(&artifacts).await;
+        Ok(artifacts.len())
     }
 }

@@ -246,6 +246,9 @@ impl Engine {
             idempotency_key: &key,
             timeout,
         };
+        if let Some(browsers) = self.flows.actions.browsers_for(call.connector) {
+            return self.flows.actions.browse(browsers, self.store(), &step.claim, &call).await;
+        }
         match tokio::time::timeout(timeout, self.flows.actions.call(call)).await {
             Ok(outcome) => outcome,
             Err(_) => {

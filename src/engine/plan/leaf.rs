@@ -192,6 +192,14 @@ impl Walk<'_> {
             let rows = table["rows"].as_array().into_iter().flatten().map(row).collect();
             message = message.part(Part::Table { columns, rows });
         }
+        if let Some(image) = say.get("image") {
+            let words = |key: &str| {
+                let text = image[key].as_str().unwrap_or_default();
+                text::render(text, Form::Plain, scope, &self.evaluator)
+            };
+            let (url, alt) = (words("url")?, words("alt")?);
+            message = message.part(Part::Image { url: picture(&url)?, alt });
+        }
         Ok(message)
     }
 
@@ -651,4 +659,17 @@ fn chance(execution: &str, path: &str, tries: i64) -> f64 {
 pub(super) fn uuid_of(key: &str) -> String {
     let digest = sha256_hex(key.as_bytes());
     format!("{}-{}-8{}-8{}-{}", &digest[..8], &digest[8..12], &digest[13..16], &digest[17..20], &digest[20..32])
+}
+
+/// The address of a picture: on the web, or of an artifact.
+fn picture(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let is_artifact = text.strip_prefix("/api/executions/").is_some_and(|rest| {
+        rest.contains("/artifacts/") && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_".contains(&byte))
+    });
+    let is_web = || url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    match is_artifact || is_web() {
+        true => Ok(text.to_owned()),
+        false => Err(format!("image: {text:?} is neither a web address nor the url of an artifact")),
+    }
 }

@@ -493,7 +493,7 @@ fn read_wait(sheet: &mut Sheet, node: &Node, names: &mut Names) -> Option<Wait> 
 }
 
 fn read_say(sheet: &mut Sheet, node: &Node, names: &Names) -> Option<Map<String, Value>> {
-    const KEYS: [&str; 7] = ["message", "text", "title", "tone", "fields", "list", "table"];
+    const KEYS: [&str; 8] = ["message", "text", "title", "tone", "fields", "list", "table", "image"];
     sheet.entries(node, "\"say\"", &KEYS, NOTHING_LATER)?;
     match (node.entry("message"), node.entry("text")) {
         (Some(_), Some(second)) => sheet.error(second.key_at, "\"say\" has a \"message\" or a \"text\", not both"),
@@ -522,6 +522,14 @@ fn read_say(sheet: &mut Sheet, node: &Node, names: &Names) -> Option<Map<String,
         sheet.entries(node, "\"table\"", &["columns", "rows"], NOTHING_LATER);
         required(sheet, node, "columns");
         required(sheet, node, "rows");
+    }
+    if let Some(node) = node.get("image") {
+        sheet.entries(node, "\"image\"", &["url", "alt"], NOTHING_LATER);
+        for key in ["url", "alt"] {
+            if let Some(node) = required(sheet, node, key) {
+                names.text(sheet, node, &format!("\"{key}\""), Form::Plain);
+            }
+        }
     }
     node.value().as_object().cloned()
 }

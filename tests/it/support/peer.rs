@@ -49,6 +49,14 @@ pub(crate) fn json(status: u16, body: &Value) -> Response {
 impl Peer {
     /// `answer` gets each request, and how many came before it.
     pub(crate) async fn start(answer: impl Fn(&Heard, usize) -> Response + Send + Sync + 'static) -> Self {
+        Self::start_on("127.0.0.1:0", answer).await
+    }
+
+    /// The same at another address of this machine.
+    pub(crate) async fn start_on(
+        address: &str,
+        answer: impl Fn(&Heard, usize) -> Response + Send + Sync + 'static,
+    ) -> Self {
         let heard: Arc<Mutex<Vec<Heard>>> = Arc::default();
         let (told, count) = watch::channel(0);
         let (kept, answer): (_, Arc<Answer>) = (heard.clone(), Arc::new(answer));
@@ -66,7 +74,7 @@ impl Peer {
                 answer(&heard, before)
             }
         });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let listener = tokio::net::TcpListener::bind(address).await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let mut server = tokio::task::JoinSet::new();
         server.spawn(async move { axum::serve(listener, router).await.expect("it serves") });

@@ -211,6 +211,10 @@ impl Server {
         format!("http://{}", self.running.address)
     }
 
+    pub(crate) fn engine(&self) -> &parlour::engine::Engine {
+        &self.running.engine
+    }
+
     pub(crate) fn store(&self) -> &parlour::store::Store {
         &self.running.store
     }
@@ -471,10 +475,19 @@ impl Client {
 
     /// Opens the web socket that tells of every run, with its key in the address.
     pub(crate) async fn watch_runs(&self, after: Option<i64>) -> Socket {
+        let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
+        self.watch(&after).await
+    }
+
+    /// Updates of runs from the first on, without what their browsers show.
+    pub(crate) async fn watch_updates(&self) -> Socket {
+        self.watch("&after=0&frames=false").await
+    }
+
+    async fn watch(&self, query: &str) -> Socket {
         let key = self.headers.iter().find(|(name, _)| *name == "authorization").expect("a program").1.clone();
         let key = key.strip_prefix("Bearer ").expect("a key").to_owned();
-        let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
-        let url = format!("{}/ws/executions?api_key={key}{after}", self.url.replacen("http", "ws", 1));
+        let url = format!("{}/ws/executions?api_key={key}{query}", self.url.replacen("http", "ws", 1));
         let (stream, _) = tokio_tungstenite::connect_async(url).await.expect("the socket opens");
         Socket { stream, selected: None, schema: None }
     }

@@ -113,6 +113,10 @@ export class Rest {
     await this.#ask("POST", `/api/executions/${encodeURIComponent(id)}/answer`, { step_id: step, answer });
   }
 
+  async clickInRun(id: string, place: { x: number; y: number }): Promise<void> {
+    await this.#ask("POST", `/api/executions/${encodeURIComponent(id)}/browser/click`, place);
+  }
+
   /** Gives one's own message another text. */
   async edit(session: string, message: string, content: string): Promise<void> {
     await this.#ask("PATCH", messagePath(session, message), { content });

@@ -11,6 +11,7 @@ const run: Run = {
   current_step_index: 0,
   total_steps: 2,
   step_results: [step("a", "running"), step("b", "pending")],
+  artifacts: [],
   started_by: "Ann",
   kind: "playbook",
   source: "deploy.yaml",

@@ -1,6 +1,6 @@
 import { RequestError, reason, type Rest } from "../api/rest";
-import { merged, mergedLine } from "./merge";
-import type { Run, RunLine, RunUpdate, RunVerb } from "./types";
+import { isOver, merged, mergedLine } from "./merge";
+import type { Run, RunFrame, RunLine, RunUpdate, RunVerb } from "./types";
 
 const PING = 15_000;
 const FIRST_PAUSE = 500;
@@ -12,6 +12,8 @@ export class Runs {
   run = $state.raw<Run | null>(null);
   fault = $state<string | null>(null);
   listed = $state(false);
+  /** The page that the chosen run has open; nothing while it has none. */
+  frame = $state.raw<RunFrame["data"] | null>(null);
 
   #socket: WebSocket | null = null;
   #seq: number | null = null;
@@ -34,6 +36,7 @@ export class Runs {
   }
 
   async choose(id: string | undefined): Promise<void> {
+    if (this.frame?.execution_id !== id) this.frame = null;
     if (id === undefined) this.run = null;
     else await this.#read(id);
   }
@@ -51,6 +54,13 @@ export class Runs {
     const run = this.run;
     if (!run) return;
     await this.#try(() => this.rest.answerRun(run.execution_id, step, { decision }));
+  }
+
+  /** Clicks into the page of the chosen run, at a place of its frame. */
+  async click(x: number, y: number): Promise<void> {
+    const run = this.run;
+    if (!run) return;
+    await this.#try(() => this.rest.clickInRun(run.execution_id, { x, y }));
   }
 
   async #list(): Promise<void> {
@@ -88,7 +98,7 @@ export class Runs {
       // Without a place what happened before the socket opened is only in the list.
       if (this.#seq === null) void this.#list();
     };
-    socket.onmessage = ({ data }: MessageEvent<string>) => this.#hear(JSON.parse(data) as RunUpdate | { type: string });
+    socket.onmessage = ({ data }: MessageEvent<string>) => this.#hear(JSON.parse(data) as RunUpdate | RunFrame | { type: string });
     socket.onclose = () => {
       clearInterval(beat);
       if (this.#left) return;
@@ -97,7 +107,11 @@ export class Runs {
     };
   }
 
-  #hear(frame: RunUpdate | { type: string }): void {
+  #hear(frame: RunUpdate | RunFrame | { type: string }): void {
+    if (frame.type === "screenshot_frame") {
+      const { data } = frame as RunFrame;
+      if (data.execution_id === this.run?.execution_id && !isOver(this.run.status)) this.frame = data;
+    }
     if (frame.type !== "execution_update") return;
     const update = frame as RunUpdate;
     this.#seq = update.seq;
@@ -105,8 +119,12 @@ export class Runs {
     if (this.listed && !this.lines.some((line) => line.execution_id === id)) void this.#list();
     else this.lines = this.lines.map((line) => mergedLine(line, update));
     if (this.run?.execution_id !== id) return;
+    if (isOver(update.data.status)) this.frame = null;
     const next = merged(this.run, update);
-    if (next === null) void this.#read(id);
+    // What a step left is told by the run alone.
+    const leaves = update.data.step_result?.status === "failed" || update.data.step_result?.status === "completed";
+    const draws = this.run.step_results.some((step) => step.type.startsWith("browser."));
+    if (next === null || (leaves && draws)) void this.#read(id);
     else this.run = next;
   }
 }
