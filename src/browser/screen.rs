@@ -36,15 +36,10 @@ pub struct Screen {
 }
 
 /// The screens of all runs that have a browser here.
+#[derive(Default)]
 pub struct Screens {
     all: watch::Sender<HashMap<String, Arc<Screen>>>,
     any: watch::Sender<u64>,
-}
-
-impl Default for Screens {
-    fn default() -> Self {
-        Self { all: watch::Sender::default(), any: watch::Sender::default() }
-    }
 }
 
 impl Screens {

@@ -126,12 +126,11 @@ impl Shown {
         loop {
             let all = self.all.borrow().clone();
             self.seen.retain(|run, (seen, _)| all.get(run).is_some_and(|screen| Arc::ptr_eq(screen, seen)));
-            for (run, screen) in all {
-                if !self.seen.contains_key(&run) {
-                    let may = engine.may_watch(&caller.principal, &run).await;
-                    let viewer = may.then(|| screen.look());
-                    self.seen.insert(run, (screen, viewer));
-                }
+            let new: Vec<_> = all.into_iter().filter(|(run, _)| !self.seen.contains_key(run)).collect();
+            for (run, screen) in new {
+                let may = engine.may_watch(&caller.principal, &run).await;
+                let viewer = may.then(|| screen.look());
+                self.seen.insert(run, (screen, viewer));
             }
             for (run, (_, viewer)) in &mut self.seen {
                 if let Some(frame) = viewer.as_mut().and_then(Viewer::fresh)

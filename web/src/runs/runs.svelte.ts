@@ -12,8 +12,8 @@ export class Runs {
   run = $state.raw<Run | null>(null);
   fault = $state<string | null>(null);
   listed = $state(false);
-  /** The page that the chosen run has open; nothing while it has none. */
-  frame = $state.raw<RunFrame["data"] | null>(null);
+  /** The page of each run that has one open, as it was seen last: a page that rests is sent once only. */
+  frames = $state.raw<ReadonlyMap<string, string>>(new Map());
 
   #socket: WebSocket | null = null;
   #seq: number | null = null;
@@ -36,7 +36,6 @@ export class Runs {
   }
 
   async choose(id: string | undefined): Promise<void> {
-    if (this.frame?.execution_id !== id) this.frame = null;
     if (id === undefined) this.run = null;
     else await this.#read(id);
   }
@@ -110,7 +109,7 @@ export class Runs {
   #hear(frame: RunUpdate | RunFrame | { type: string }): void {
     if (frame.type === "screenshot_frame") {
       const { data } = frame as RunFrame;
-      if (data.execution_id === this.run?.execution_id && !isOver(this.run.status)) this.frame = data;
+      this.frames = new Map(this.frames).set(data.execution_id, data.frame);
     }
     if (frame.type !== "execution_update") return;
     const update = frame as RunUpdate;
@@ -118,8 +117,10 @@ export class Runs {
     const id = update.data.execution_id;
     if (this.listed && !this.lines.some((line) => line.execution_id === id)) void this.#list();
     else this.lines = this.lines.map((line) => mergedLine(line, update));
+    if (isOver(update.data.status) && this.frames.has(id)) {
+      this.frames = new Map([...this.frames].filter(([run]) => run !== id));
+    }
     if (this.run?.execution_id !== id) return;
-    if (isOver(update.data.status)) this.frame = null;
     const next = merged(this.run, update);
     // What a step left is told by the run alone.
     const leaves = update.data.step_result?.status === "failed" || update.data.step_result?.status === "completed";
