@@ -47,7 +47,6 @@ pub(super) async fn open(
                 connections.join_next().await;
             }
             let (guard, refusals) = (guard.clone(), refusals.clone());
-            #[expect(clippy::disallowed_methods, reason = "ends with the set, which ends with the browser")]
             connections.spawn(async move {
                 // What breaks off breaks off in the browser, too.
                 let _ = pass(stream, &guard, &refusals).await;

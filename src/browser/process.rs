@@ -138,7 +138,7 @@ impl Drop for Browser {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "it ends with the set, which ends with the browser")]
+/// The work ends with the set, which ends with the browser.
 fn spawn(work: &mut JoinSet<()>, future: impl Future<Output = ()> + Send + 'static) {
     work.spawn(future);
 }
