@@ -253,6 +253,7 @@ fn migrator() -> Migrator {
         (27, "artifacts", include_str!("../../migrations/0027_artifacts.sql")),
         (28, "run indexes", include_str!("../../migrations/0028_run_indexes.sql")),
         (29, "credential tokens", include_str!("../../migrations/0029_credential_tokens.sql")),
+        (30, "schedules", include_str!("../../migrations/0030_schedules.sql")),
     ];
     let migrations = files.into_iter().map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
