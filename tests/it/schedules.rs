@@ -97,7 +97,7 @@ async fn a_schedule_runs_at_its_time_in_the_name_of_who_made_it(server: Arc<Serv
     ann.delete(&path).await.expect(200);
     assert_eq!(ann.get("/api/schedules").await.expect(200), json!([]));
     assert_eq!(runs(&ann).await, 3, "its runs stay");
-    let audit = server.browser().await.get("/api/audit?limit=50").await.expect(200).to_string();
+    let audit = server.browser().await.get("/api/admin/audit?limit=50").await.expect(200).to_string();
     for action in ["schedule.create", "schedule.change", "schedule.delete"] {
         assert!(audit.contains(action), "{action}: {audit}");
     }
