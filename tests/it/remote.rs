@@ -571,12 +571,12 @@ async fn a_restart_loses_nothing(kind: Kind) {
 
 #[tokio::test]
 async fn sqlite_restart_loses_nothing() {
-    a_restart_loses_nothing(Kind::Sqlite).await;
+    Box::pin(a_restart_loses_nothing(Kind::Sqlite)).await;
 }
 
 #[tokio::test]
 async fn postgres_restart_loses_nothing() {
-    a_restart_loses_nothing(Kind::Postgres).await;
+    Box::pin(a_restart_loses_nothing(Kind::Postgres)).await;
 }
 
 /// People are held to a pace; a process streams as fast as it is read. The database makes no difference here.

@@ -21,7 +21,7 @@ on_both_databases!(
 
 const HOUR: i64 = 60 * 60 * 1000;
 
-fn tick(more: Value) -> Value {
+fn tick(more: &Value) -> Value {
     let mut body = json!({ "playbook_path": "tick.yaml", "parameters": { "what": "it" } });
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     body
@@ -61,7 +61,7 @@ async fn runs(client: &Client) -> usize {
 async fn a_schedule_runs_at_its_time_in_the_name_of_who_made_it(server: Arc<Server>) {
     let ann = server.program(Role::User).await;
     // It is 2026-09-21, 16:13 in Berlin.
-    let body = tick(json!({ "name": "hourly", "cron": "0 * * * *", "timezone": "Europe/Berlin" }));
+    let body = tick(&json!({ "name": "hourly", "cron": "0 * * * *", "timezone": "Europe/Berlin" }));
     let made = ann.post("/api/schedules", &body).await.expect(201);
     assert_eq!((&made["next_at"], &made["active"]), (&json!("2026-09-21T15:00:00.000Z"), &json!(true)));
     assert_eq!((&made["missed"], &made["overlap"]), (&json!("run_once"), &json!("allow")));
@@ -107,7 +107,7 @@ async fn what_was_missed_is_run_as_it_says(server: Arc<Server>) {
     let ann = server.program(Role::User).await;
     let mut made = Vec::new();
     for missed in ["skip", "run_once", "run_all"] {
-        let body = tick(json!({ "name": missed, "every": "1h", "missed": missed }));
+        let body = tick(&json!({ "name": missed, "every": "1h", "missed": missed }));
         made.push(ann.post("/api/schedules", &body).await.expect(201));
     }
     server.clock.advance(5 * HOUR + HOUR / 2);
@@ -161,7 +161,7 @@ async fn a_time_that_finds_the_run_before_under_way(server: Arc<Server>) {
 async fn nobody_else_says_what_it_runs(server: Arc<Server>) {
     let (ann, bob, admin) =
         (server.program(Role::User).await, server.program(Role::User).await, server.program(Role::Admin).await);
-    let made = ann.post("/api/schedules", &tick(json!({ "every": "1h" }))).await.expect(201);
+    let made = ann.post("/api/schedules", &tick(&json!({ "every": "1h" }))).await.expect(201);
     let path = format!("/api/schedules/{}", id(&made));
     assert_eq!(bob.get("/api/schedules").await.expect(200), json!([]));
     assert_eq!(bob.patch(&path, &json!({ "active": false })).await.error(404), "SCHEDULE_NOT_FOUND");
@@ -172,7 +172,7 @@ async fn nobody_else_says_what_it_runs(server: Arc<Server>) {
     admin.patch(&path, &json!({ "active": false })).await.expect(200);
     admin.patch(&path, &json!({ "active": true })).await.expect(200);
     let viewer = server.program(Role::Readonly).await;
-    assert_eq!(viewer.post("/api/schedules", &tick(json!({ "every": "1h" }))).await.status.as_u16(), 403);
+    assert_eq!(viewer.post("/api/schedules", &tick(&json!({ "every": "1h" }))).await.status.as_u16(), 403);
     // Whose key counts no more, nothing runs for.
     let key = ann.get("/api/session").await.expect(200)["user_id"].as_str().unwrap().to_owned();
     admin.delete(&format!("/api/keys/{key}")).await.expect(200);
@@ -186,19 +186,19 @@ async fn what_means_nothing_is_refused(server: Arc<Server>) {
     let ann = server.program(Role::User).await;
     for (body, field) in [
         (json!({ "every": "1h" }), "playbook_path"),
-        (tick(json!({})), "cron"),
-        (tick(json!({ "every": "1h", "at": "2027-01-01T00:00:00Z" })), "cron"),
-        (tick(json!({ "every": "9s" })), "every"),
-        (tick(json!({ "every": "often" })), "every"),
-        (tick(json!({ "at": "2020-01-01T00:00:00Z" })), "at"),
-        (tick(json!({ "cron": "0 0 31 2 *" })), "cron"),
-        (tick(json!({ "cron": "* * *" })), "cron"),
-        (tick(json!({ "cron": "0 2 * * *", "timezone": "Mars/Olympus" })), "timezone"),
-        (tick(json!({ "every": "1h", "timezone": "UTC" })), "timezone"),
-        (tick(json!({ "every": "1h", "missed": "later" })), "missed"),
-        (tick(json!({ "every": "1h", "overlap": "queue" })), "overlap"),
-        (tick(json!({ "every": "1h", "name": "two\nlines" })), "name"),
-        (tick(json!({ "every": "1h", "workflow_id": "x" })), "workflow_id"),
+        (tick(&json!({})), "cron"),
+        (tick(&json!({ "every": "1h", "at": "2027-01-01T00:00:00Z" })), "cron"),
+        (tick(&json!({ "every": "9s" })), "every"),
+        (tick(&json!({ "every": "often" })), "every"),
+        (tick(&json!({ "at": "2020-01-01T00:00:00Z" })), "at"),
+        (tick(&json!({ "cron": "0 0 31 2 *" })), "cron"),
+        (tick(&json!({ "cron": "* * *" })), "cron"),
+        (tick(&json!({ "cron": "0 2 * * *", "timezone": "Mars/Olympus" })), "timezone"),
+        (tick(&json!({ "every": "1h", "timezone": "UTC" })), "timezone"),
+        (tick(&json!({ "every": "1h", "missed": "later" })), "missed"),
+        (tick(&json!({ "every": "1h", "overlap": "queue" })), "overlap"),
+        (tick(&json!({ "every": "1h", "name": "two\nlines" })), "name"),
+        (tick(&json!({ "every": "1h", "workflow_id": "x" })), "workflow_id"),
     ] {
         let answer = ann.post("/api/schedules", &body).await.expect(400);
         assert_eq!(answer["error"]["details"]["field"], field, "{body}: {answer}");
@@ -210,7 +210,7 @@ async fn what_means_nothing_is_refused(server: Arc<Server>) {
         let body = json!({ "playbook_path": path, "every": "1h", "parameters": {} });
         assert!([400, 404].contains(&ann.post("/api/schedules", &body).await.status.as_u16()), "{path}");
     }
-    assert_eq!(ann.post("/api/schedules", &tick(json!({ "every": "1h", "evry": 1 }))).await.status.as_u16(), 400);
+    assert_eq!(ann.post("/api/schedules", &tick(&json!({ "every": "1h", "evry": 1 }))).await.status.as_u16(), 400);
 }
 
 #[tokio::test]
@@ -218,7 +218,7 @@ async fn a_time_is_one_run_on_any_number_of_servers() {
     let here = Server::start(Kind::Postgres).await;
     let there = here.beside().await;
     let ann = here.program(Role::User).await;
-    let made = ann.post("/api/schedules", &tick(json!({ "every": "1h" }))).await.expect(201);
+    let made = ann.post("/api/schedules", &tick(&json!({ "every": "1h" }))).await.expect(201);
     for time in 1..=5 {
         here.clock.advance(HOUR);
         let next = rfc3339(here.clock.now() + HOUR);
@@ -238,7 +238,7 @@ async fn a_time_survives(database: Option<&str>) {
     let mut dying = Process::start_with(folder.path(), database, &environment(&crash)).unwrap();
     let ann = Client::with_key(&dying.url, &key);
     let soon = parlour::clock::Clock::system().now() + 500;
-    let made = ann.post("/api/schedules", &tick(json!({ "at": rfc3339(soon) }))).await.expect(201);
+    let made = ann.post("/api/schedules", &tick(&json!({ "at": rfc3339(soon) }))).await.expect(201);
     assert!(!dying.ended().success(), "it dies when the run has begun and the schedule has not moved on");
     let process = Process::start_with(folder.path(), database, &environment("none:1")).unwrap();
     let ann = Client::with_key(&process.url, &key);
