@@ -98,7 +98,12 @@ impl Rule {
             return Err("a cron expression has five fields: minute, hour, day of month, month, day of week".to_owned());
         }
         let rule = Self::Cron { text: fields.join(" "), timezone: timezone.to_owned() };
-        cronexpr::parse_crontab(&format!("{} UTC", fields.join(" "))).map_err(|error| error.to_string())?;
+        cronexpr::parse_crontab(&format!("{} UTC", fields.join(" "))).map_err(|error| {
+            // Above the last line it repeats the text, with our zone.
+            let text = error.to_string();
+            let why = text.lines().last().unwrap_or_default();
+            format!("\"{}\" is no cron expression: {}", fields.join(" "), why.trim_start_matches([' ', '^']))
+        })?;
         TimeZone::get(timezone).map_err(|_| format!("there is no time zone \"{timezone}\""))?;
         Ok(rule)
     }
