@@ -1,4 +1,4 @@
-//! Floor 3: browsers that steps drive. A run has one of its own, from its first `browser.navigate` to its end.
+//! Floor 2½: browsers that steps drive. A run has one of its own, from its first `browser.navigate` to its end.
 //!
 //! `process` starts and ends Chromium, `pipe` talks to it, `gate` is its only way to the network, `page` what steps do,
 //! `screen` what people see of it while they look. Nothing of a browser outlives its run: no cookie, no cache, no process.
